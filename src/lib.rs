@@ -1,0 +1,9 @@
+//! upistream: one gRPC API for UPI money movement over several providers, and one durable stream of
+//! payment-status events. The modules in reading order; each may use only those above it that
+//! `tests/tidy.rs` allows.
+
+pub mod domain;
+
+pub mod clock;
+pub mod config;
+pub mod sandbox;
