@@ -4,6 +4,8 @@
 
 pub mod domain;
 
+pub mod store;
+
 pub mod clock;
 pub mod config;
 pub mod sandbox;
