@@ -6,6 +6,8 @@ pub mod domain;
 
 pub mod store;
 
+pub mod providers;
+
 pub mod clock;
 pub mod config;
 pub mod sandbox;

@@ -43,16 +43,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 8] = [
-        Kind::Qr,
-        Kind::Payment,
-        Kind::Refund,
-        Kind::Mandate,
-        Kind::Debit,
-        Kind::Settlement,
-        Kind::Event,
-        Kind::Quarantined,
-    ];
+    pub const ALL: [Kind; 8] =
+        [Kind::Qr, Kind::Payment, Kind::Refund, Kind::Mandate, Kind::Debit, Kind::Settlement, Kind::Event, Kind::Quarantined];
 
     /// The letters before the underscore.
     pub fn prefix(self) -> &'static str {

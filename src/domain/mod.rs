@@ -1,3 +1,12 @@
 //! What things are. No I/O, no clock, no runtime: records, facts, and how a record learns.
 
+pub mod account;
+pub mod event;
+pub mod fact;
+pub mod header;
 pub mod id;
+pub mod money;
+pub mod payment;
+pub mod personal;
+pub mod qr;
+pub mod upi;

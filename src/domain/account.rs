@@ -1,0 +1,175 @@
+//! An account: one merchant account at one provider, named in the configuration; and what it can do, as data.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::fact::Evidence;
+use super::money::Money;
+use super::qr::Usage;
+
+/// The most characters of an account's name.
+const NAME_MAX: usize = 40;
+
+/// The name of an account in the configuration: a lower-case letter, then letters, digits and dashes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AccountName(Box<str>);
+
+/// Why a text names no account.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("an account's name is a lower-case letter, then up to 39 lower-case letters, digits and dashes")]
+pub struct NotAnAccountName;
+
+impl AccountName {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for AccountName {
+    type Err = NotAnAccountName;
+
+    fn from_str(text: &str) -> Result<Self, NotAnAccountName> {
+        let starts_well = text.starts_with(|c: char| c.is_ascii_lowercase());
+        let goes_on_well = text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+        if starts_well && goes_on_well && text.len() <= NAME_MAX { Ok(Self(text.into())) } else { Err(NotAnAccountName) }
+    }
+}
+
+impl TryFrom<String> for AccountName {
+    type Error = NotAnAccountName;
+    fn try_from(text: String) -> Result<Self, NotAnAccountName> {
+        text.parse()
+    }
+}
+
+impl From<AccountName> for String {
+    fn from(name: AccountName) -> String {
+        name.0.into()
+    }
+}
+
+impl fmt::Display for AccountName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A company whose API moves the money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProviderId {
+    Razorpay,
+    Enkash,
+    Oqpay,
+    Eko,
+}
+
+impl ProviderId {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ProviderId::Razorpay => "razorpay",
+            ProviderId::Enkash => "enkash",
+            ProviderId::Oqpay => "oqpay",
+            ProviderId::Eko => "eko",
+        }
+    }
+}
+
+impl fmt::Display for ProviderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How a lost answer of an operation is found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DoubtCure {
+    /// By looking up our reference.
+    Lookup,
+    /// By sending the same request again, which the provider makes safe.
+    SafeResend,
+    /// Not at all: an operator decides.
+    None,
+}
+
+/// What an account can be asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    CreateQr,
+    CloseQr,
+    FetchPayment,
+}
+
+impl Operation {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Operation::CreateQr => "CreateQr",
+            Operation::CloseQr => "CloseQr",
+            Operation::FetchPayment => "FetchPayment",
+        }
+    }
+}
+
+/// One operation of an account.
+#[derive(Clone, Debug)]
+pub struct OperationCapability {
+    pub operation: Operation,
+    pub doubt: DoubtCure,
+    /// Why it can't be done; `None`: it can.
+    pub missing: Option<&'static str>,
+}
+
+/// What an account can do with QR codes of one usage.
+#[derive(Clone, Debug)]
+pub struct QrUsageCapability {
+    pub usage: Usage,
+    /// Why it can't be done; `None`: it can.
+    pub missing: Option<&'static str>,
+    pub amount_min: Money,
+    /// `None`: the provider publishes none.
+    pub amount_max: Option<Money>,
+    /// Whether a code may leave the amount to the payer.
+    pub open_amount: bool,
+    /// Whether money paid to such a code would ever be reported to us.
+    pub payments_observable: bool,
+    /// What the provider's callbacks about it prove.
+    pub callback_evidence: Evidence,
+}
+
+/// What an account can do.
+#[derive(Clone, Debug)]
+pub struct Capabilities {
+    pub operations: Vec<OperationCapability>,
+    pub qr: Vec<QrUsageCapability>,
+}
+
+impl Capabilities {
+    /// Why `operation` can't be done here; `None`: it can.
+    pub fn missing(&self, operation: Operation) -> Option<&'static str> {
+        match self.operations.iter().find(|capability| capability.operation == operation) {
+            Some(capability) => capability.missing,
+            None => Some("this provider does not offer it"),
+        }
+    }
+
+    /// What QR codes of `usage` can do here.
+    pub fn qr_usage(&self, usage: Usage) -> Option<&QrUsageCapability> {
+        self.qr.iter().find(|capability| capability.usage == usage)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_plain() {
+        assert!("shop-2".parse::<AccountName>().is_ok());
+        for text in ["", "2shop", "Shop", "shop_2", "a/b", &"a".repeat(41)] {
+            assert_eq!(text.parse::<AccountName>(), Err(NotAnAccountName), "{text}");
+        }
+    }
+}

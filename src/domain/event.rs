@@ -1,0 +1,116 @@
+//! What subscribers are told of a change: its kind, how we know, and the resource as it then was.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::fact::{Cause, Evidence};
+use super::header::Header;
+use super::id::Id;
+use super::payment::{Payment, PaymentState};
+use super::qr::{Qr, QrState};
+
+macro_rules! event_kinds {
+    ($($variant:ident => $name:literal,)*) => {
+        /// The closed list of what can be told. A stored event names its kind by the text that subscribers see.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum EventKind {
+            $(#[serde(rename = $name)] $variant,)*
+        }
+
+        impl EventKind {
+            pub const ALL: &'static [EventKind] = &[$(EventKind::$variant,)*];
+
+            /// The name that subscribers see and filter by.
+            pub fn as_str(self) -> &'static str {
+                match self { $(EventKind::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+event_kinds! {
+    QrRequested => "qr.requested",
+    QrActivated => "qr.activated",
+    QrChangeRequested => "qr.change_requested",
+    QrChangeSettled => "qr.change_settled",
+    QrUpdated => "qr.updated",
+    QrCredited => "qr.credited",
+    QrClosed => "qr.closed",
+    QrFailed => "qr.failed",
+    QrContradicted => "qr.contradicted",
+    QrContradictionResolved => "qr.contradiction_resolved",
+    PaymentPending => "payment.pending",
+    PaymentAuthorized => "payment.authorized",
+    PaymentSucceeded => "payment.succeeded",
+    PaymentMismatched => "payment.mismatched",
+    PaymentFailed => "payment.failed",
+    PaymentReversed => "payment.reversed",
+    PaymentUpdated => "payment.updated",
+    PaymentContradicted => "payment.contradicted",
+    PaymentContradictionResolved => "payment.contradiction_resolved",
+}
+
+/// A resource, as it is stored and as an event shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Record {
+    Qr(Qr),
+    Payment(Payment),
+}
+
+impl Record {
+    pub fn header(&self) -> &Header {
+        match self {
+            Record::Qr(qr) => &qr.header,
+            Record::Payment(payment) => &payment.header,
+        }
+    }
+
+    pub fn id(&self) -> &Id {
+        &self.header().id
+    }
+
+    /// The state's name, as in tables and filters.
+    pub fn state_name(&self) -> &'static str {
+        match self {
+            Record::Qr(qr) => qr.state.name(),
+            Record::Payment(payment) => payment.state.name(),
+        }
+    }
+
+    /// Whether its state is an end, from which only the late edges lead on.
+    pub fn is_terminal(&self) -> bool {
+        match self {
+            Record::Qr(qr) => matches!(qr.state, QrState::Closed { .. } | QrState::Failed(_)),
+            Record::Payment(payment) => match payment.state {
+                PaymentState::Pending | PaymentState::Authorized => false,
+                PaymentState::Succeeded | PaymentState::Mismatched | PaymentState::Failed(_) | PaymentState::Reversed => true,
+            },
+        }
+    }
+
+    /// The same record with one more contradiction; `None` where that is kept already or too many are.
+    pub fn contradicted(&self, contradiction: &super::fact::Contradiction) -> Option<(Record, EventKind)> {
+        let header = self.header().contradicted(contradiction)?;
+        Some(match self {
+            Record::Qr(qr) => (Record::Qr(Qr { header, ..qr.clone() }), EventKind::QrContradicted),
+            Record::Payment(payment) => (Record::Payment(Payment { header, ..payment.clone() }), EventKind::PaymentContradicted),
+        })
+    }
+}
+
+/// One change of one resource. Its record's `revision` numbers the changes without gaps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    pub id: Id,
+    pub kind: EventKind,
+    pub cause: Cause,
+    pub evidence: Evidence,
+    /// When it happened, as far as we know; the log adds when it was recorded.
+    pub occur_time: Timestamp,
+    /// The W3C trace context of the request or callback behind it.
+    pub traceparent: Option<String>,
+    /// Whether this write entered a terminal state.
+    pub terminal: bool,
+    pub record: Record,
+}

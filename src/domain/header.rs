@@ -1,0 +1,59 @@
+//! What every resource carries, and how its revision moves.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::account::{AccountName, ProviderId};
+use super::fact::{CONTRADICTIONS_MAX, Contradiction};
+use super::id::Id;
+
+/// The most characters of a caller's own reference.
+pub const REFERENCE_CHARS_MAX: usize = 64;
+/// The most labels of a resource, and the most characters of a label's key and value.
+pub const LABELS_MAX: usize = 16;
+pub const LABEL_KEY_CHARS_MAX: usize = 63;
+pub const LABEL_VALUE_CHARS_MAX: usize = 128;
+
+/// What every resource carries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    pub id: Id,
+    pub account: AccountName,
+    pub provider: ProviderId,
+    /// The provider's id of it, once known. Unique per account and kind.
+    pub provider_ref: Option<String>,
+    /// The reference that we sent to the provider; `None` where the provider made the resource.
+    pub our_ref: Option<String>,
+    /// Gapless from 1.
+    pub revision: u64,
+    /// The caller's own.
+    pub reference: String,
+    /// The caller's own; copied to child resources and events.
+    pub labels: BTreeMap<String, String>,
+    pub create_time: Timestamp,
+    pub update_time: Timestamp,
+    /// Facts that did not fit and that nobody has resolved yet.
+    pub contradictions: Vec<Contradiction>,
+    /// The idempotency claim to settle when the creation is decided.
+    pub claim: Option<String>,
+}
+
+impl Header {
+    /// The header of this resource's next revision, written at `at`.
+    pub fn next(&self, at: Timestamp) -> Self {
+        Self { revision: self.revision + 1, update_time: at.max(self.update_time), ..self.clone() }
+    }
+
+    /// The next revision, with one more contradiction; `None` where it is kept already or too many are.
+    pub fn contradicted(&self, contradiction: &Contradiction) -> Option<Self> {
+        let known = self.contradictions.iter().any(|kept| kept.fact == contradiction.fact && kept.message == contradiction.message);
+        if known || self.contradictions.len() >= CONTRADICTIONS_MAX {
+            return None;
+        }
+        let mut next = self.next(contradiction.time);
+        next.contradictions.push(contradiction.clone());
+        Some(next)
+    }
+}

@@ -1,0 +1,277 @@
+//! A payment: one transaction at a provider, recorded when it is first reported, and how it learns.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::event::EventKind;
+use super::fact::{Contradiction, Evidence, Failure, FailureReason, Learned};
+use super::header::Header;
+use super::id::Id;
+use super::money::Money;
+use super::personal::{Email, Phone, Vpa};
+
+/// Where a payment stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PaymentState {
+    Pending,
+    /// The payer's bank agreed; the money is not collected yet.
+    Authorized,
+    Succeeded,
+    /// Collected, but another amount than was asked for.
+    Mismatched,
+    Failed(Failure),
+    /// Given back by the provider or the bank.
+    Reversed,
+}
+
+/// Who paid. Personal data: shown only with sight of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payer {
+    pub vpa: Option<Vpa>,
+    pub phone: Option<Phone>,
+    pub email: Option<Email>,
+}
+
+/// A payment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payment {
+    pub header: Header,
+    pub state: PaymentState,
+    /// The code that it was paid to.
+    pub qr: Option<Id>,
+    /// What was asked for; `None`: the payer chose.
+    pub expected: Option<Money>,
+    /// What the payer paid.
+    pub amount: Money,
+    /// The provider's fee, tax included, once known.
+    pub fee: Option<Money>,
+    /// The tax within the fee.
+    pub tax: Option<Money>,
+    pub refunded: Money,
+    /// The bank's reference number, once known.
+    pub rrn: Option<String>,
+    pub upi_transaction_id: Option<String>,
+    pub payer: Payer,
+    /// When the payer paid, by the provider's clock.
+    pub pay_time: Timestamp,
+    /// Only a callback that nothing confirms has said so.
+    pub reported: bool,
+}
+
+/// A payment as the provider shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentSnapshot {
+    pub provider_ref: String,
+    pub status: PaymentStatus,
+    pub amount: Money,
+    pub fee: Option<Money>,
+    pub tax: Option<Money>,
+    pub refunded: Money,
+    pub rrn: Option<String>,
+    pub upi_transaction_id: Option<String>,
+    pub payer: Payer,
+    pub pay_time: Timestamp,
+}
+
+/// The provider's word on where a payment stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PaymentStatus {
+    Pending,
+    Authorized,
+    /// Collected; refunds, full ones too, don't change that.
+    Captured,
+    Failed {
+        code: String,
+        message: String,
+    },
+    /// Given back without having been collected for good.
+    Reversed,
+}
+
+impl PaymentStatus {
+    /// The fact's name in tables and contradictions.
+    pub fn fact_name(&self) -> &'static str {
+        match self {
+            PaymentStatus::Pending => "seen_pending",
+            PaymentStatus::Authorized => "seen_authorized",
+            PaymentStatus::Captured => "seen_captured",
+            PaymentStatus::Failed { .. } => "seen_failed",
+            PaymentStatus::Reversed => "seen_reversed",
+        }
+    }
+}
+
+/// What can be learned about a payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PaymentFact {
+    /// The provider showed it.
+    Seen(PaymentSnapshot),
+    /// An operator settled its contradictions.
+    ContradictionsResolved,
+}
+
+type PaymentLearned = Learned<Payment, EventKind>;
+
+impl PaymentState {
+    /// The state's name in tables, lists and filters.
+    pub fn name(&self) -> &'static str {
+        match self {
+            PaymentState::Pending => "pending",
+            PaymentState::Authorized => "authorized",
+            PaymentState::Succeeded => "succeeded",
+            PaymentState::Mismatched => "mismatched",
+            PaymentState::Failed(_) => "failed",
+            PaymentState::Reversed => "reversed",
+        }
+    }
+
+    /// Whether the money is with the merchant.
+    pub fn is_collected(&self) -> bool {
+        matches!(self, PaymentState::Succeeded | PaymentState::Mismatched)
+    }
+
+    fn event(&self) -> EventKind {
+        match self {
+            PaymentState::Pending => EventKind::PaymentPending,
+            PaymentState::Authorized => EventKind::PaymentAuthorized,
+            PaymentState::Succeeded => EventKind::PaymentSucceeded,
+            PaymentState::Mismatched => EventKind::PaymentMismatched,
+            PaymentState::Failed(_) => EventKind::PaymentFailed,
+            PaymentState::Reversed => EventKind::PaymentReversed,
+        }
+    }
+}
+
+impl Payment {
+    /// A payment that is reported for the first time. `header` is its first revision.
+    pub fn first_reported(header: Header, qr: Option<Id>, expected: Option<Money>, snapshot: &PaymentSnapshot) -> (Self, EventKind) {
+        let PaymentSnapshot { provider_ref: _, status, amount, fee, tax, refunded, rrn, upi_transaction_id, payer, pay_time } =
+            snapshot.clone();
+        let state = state_for(&status, amount, expected);
+        let event = state.event();
+        let payment =
+            Self { header, state, qr, expected, amount, fee, tax, refunded, rrn, upi_transaction_id, payer, pay_time, reported: false };
+        (payment, event)
+    }
+
+    /// The one door: what this payment becomes when `fact`, proved by `evidence`, is learned at `at`.
+    pub fn learn(&self, fact: &PaymentFact, evidence: Evidence, at: Timestamp) -> Result<PaymentLearned, Contradiction> {
+        match fact {
+            PaymentFact::Seen(snapshot) => self.see(snapshot, evidence, at),
+            PaymentFact::ContradictionsResolved if self.header.contradictions.is_empty() => Ok(Learned::AlreadyKnown),
+            PaymentFact::ContradictionsResolved => {
+                let mut next = Self { header: self.header.next(at), ..self.clone() };
+                next.header.contradictions.clear();
+                Ok(Learned::Moved(next, EventKind::PaymentContradictionResolved))
+            }
+        }
+    }
+
+    fn see(&self, snapshot: &PaymentSnapshot, evidence: Evidence, at: Timestamp) -> Result<PaymentLearned, Contradiction> {
+        use PaymentState as State;
+        use PaymentStatus as Status;
+        let fact = snapshot.status.fact_name();
+        let contradicts = |message: String| {
+            // A callback may be old news: only the provider itself, asked now, can contradict what is recorded.
+            if evidence.is_fresh() {
+                Err(Contradiction { fact: fact.to_owned(), evidence, message, time: at })
+            } else {
+                Ok(Learned::AskFirst)
+            }
+        };
+
+        if snapshot.amount != self.amount {
+            return contradicts("the provider shows another amount for the same payment".to_owned());
+        }
+        match (&self.state, &snapshot.status) {
+            (State::Pending, Status::Pending) | (State::Authorized, Status::Authorized) | (State::Failed(_), Status::Failed { .. }) => {
+                Ok(self.enriched(snapshot, evidence, at))
+            }
+            (State::Succeeded | State::Mismatched, Status::Captured) => Ok(self.enriched(snapshot, evidence, at)),
+            (State::Reversed, Status::Reversed) => Ok(self.enriched(snapshot, evidence, at)),
+
+            (State::Pending, Status::Authorized | Status::Captured | Status::Failed { .. } | Status::Reversed)
+            | (State::Authorized, Status::Captured | Status::Reversed) => Ok(self.moved(snapshot, at)),
+
+            // Callbacks come out of order: an earlier picture tells nothing new.
+            (State::Authorized, Status::Pending)
+            | (State::Succeeded | State::Mismatched, Status::Pending | Status::Authorized)
+            | (State::Failed(_), Status::Pending)
+                if !evidence.is_fresh() =>
+            {
+                Ok(Learned::AlreadyKnown)
+            }
+
+            // The late edges that providers really have: only after a fresh look.
+            (State::Failed(_), Status::Authorized | Status::Captured) | (State::Succeeded | State::Mismatched, Status::Reversed) => {
+                if evidence.is_fresh() {
+                    Ok(self.moved(snapshot, at))
+                } else {
+                    Ok(Learned::AskFirst)
+                }
+            }
+
+            (
+                State::Authorized | State::Failed(_) | State::Succeeded | State::Mismatched | State::Reversed,
+                Status::Pending | Status::Authorized | Status::Captured | Status::Failed { .. } | Status::Reversed,
+            ) => contradicts(format!("the fact {fact} does not fit a payment that is {}", self.state.name())),
+        }
+    }
+
+    /// The state that the provider's picture shows, with all its details.
+    fn moved(&self, snapshot: &PaymentSnapshot, at: Timestamp) -> PaymentLearned {
+        let mut next = self.with_details(snapshot, Evidence::Enquiry);
+        next.header = self.header.next(at);
+        next.state = state_for(&snapshot.status, snapshot.amount, self.expected);
+        next.reported = false;
+        let event = next.state.event();
+        Learned::Moved(next, event)
+    }
+
+    /// The same state, with details that were not known before.
+    fn enriched(&self, snapshot: &PaymentSnapshot, evidence: Evidence, at: Timestamp) -> PaymentLearned {
+        let mut next = self.with_details(snapshot, evidence);
+        if next == *self {
+            return Learned::AlreadyKnown;
+        }
+        next.header = self.header.next(at);
+        Learned::Moved(next, EventKind::PaymentUpdated)
+    }
+
+    fn with_details(&self, snapshot: &PaymentSnapshot, evidence: Evidence) -> Self {
+        let mut next = self.clone();
+        // An old callback knows less than we do; a fresh look knows best.
+        let fresh = evidence.is_fresh();
+        let newer = |told: &Option<Money>, known: Option<Money>| {
+            if fresh || known.is_none() { told.or(known) } else { known }
+        };
+        next.fee = newer(&snapshot.fee, self.fee);
+        next.tax = newer(&snapshot.tax, self.tax);
+        if fresh || snapshot.refunded > self.refunded {
+            next.refunded = snapshot.refunded;
+        }
+        let Payer { vpa, phone, email } = &snapshot.payer;
+        next.rrn = self.rrn.clone().or_else(|| snapshot.rrn.clone());
+        next.upi_transaction_id = self.upi_transaction_id.clone().or_else(|| snapshot.upi_transaction_id.clone());
+        next.payer.vpa = self.payer.vpa.clone().or_else(|| vpa.clone());
+        next.payer.phone = self.payer.phone.clone().or_else(|| phone.clone());
+        next.payer.email = self.payer.email.clone().or_else(|| email.clone());
+        next
+    }
+}
+
+fn state_for(status: &PaymentStatus, amount: Money, expected: Option<Money>) -> PaymentState {
+    match status {
+        PaymentStatus::Pending => PaymentState::Pending,
+        PaymentStatus::Authorized => PaymentState::Authorized,
+        PaymentStatus::Captured if expected.is_some_and(|expected| expected != amount) => PaymentState::Mismatched,
+        PaymentStatus::Captured => PaymentState::Succeeded,
+        PaymentStatus::Failed { code, message } => PaymentState::Failed(Failure {
+            reason: FailureReason::ProviderFailed,
+            message: "the provider reports that the payment failed".to_owned(),
+            provider_code: code.clone(),
+            provider_message: message.clone(),
+        }),
+        PaymentStatus::Reversed => PaymentState::Reversed,
+    }
+}

@@ -1,0 +1,346 @@
+//! A QR code: what was asked for, what the provider made of it, and how it learns.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::event::EventKind;
+use super::fact::{ChangeOperation, Contradiction, Evidence, Failure, FailureReason, Learned, PendingChange};
+use super::header::Header;
+use super::id::Id;
+use super::money::Money;
+
+/// How often a code can be paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Usage {
+    SingleUse,
+    MultipleUse,
+}
+
+/// What the caller asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QrOrder {
+    pub usage: Usage,
+    /// `None`: the payer chooses.
+    pub amount: Option<Money>,
+    pub name: String,
+    pub description: String,
+    /// When the caller wants it to close; the provider may decide otherwise.
+    pub expire_time: Option<Timestamp>,
+    /// Sent to the provider and shown in its dashboard.
+    pub notes: BTreeMap<String, String>,
+}
+
+/// What the provider made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QrCode {
+    /// The `upi://` text; empty where the provider gives only an image.
+    pub upi_link: String,
+    pub image_url: String,
+    /// When the provider will close it, in its own words; they hold, not what was asked for.
+    pub expire_time: Option<Timestamp>,
+}
+
+/// Why a code is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CloseReason {
+    Cancelled,
+    Paid,
+    Expired,
+}
+
+/// Where a code stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum QrState {
+    /// Asked for; what the provider did is not known yet.
+    Requested,
+    Active,
+    /// The reason is `None` where the provider gave one that we don't know.
+    Closed {
+        reason: Option<CloseReason>,
+        at: Timestamp,
+    },
+    Failed(Failure),
+}
+
+/// A QR code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Qr {
+    pub header: Header,
+    pub state: QrState,
+    pub order: QrOrder,
+    pub code: Option<QrCode>,
+    pub pending_change: Option<PendingChange>,
+    /// The sum of its payments that succeeded or came with another amount, and their number.
+    pub received: Money,
+    pub payment_count: u64,
+    /// The record that stands for what our request came to, where that is another one.
+    pub duplicate_of: Option<Id>,
+}
+
+/// A code as the provider shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QrSnapshot {
+    pub provider_ref: String,
+    /// The reference that we sent, if it carries one.
+    pub our_ref: Option<String>,
+    pub amount: Option<Money>,
+    pub code: QrCode,
+    pub status: QrStatus,
+}
+
+/// The provider's word on whether a code can be paid.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum QrStatus {
+    Active,
+    Closed { reason: Option<CloseReason>, at: Option<Timestamp> },
+}
+
+/// What can be learned about a code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QrFact {
+    /// The provider showed it.
+    Seen(QrSnapshot),
+    /// The provider said no to the creation.
+    Refused { code: String, message: String },
+    /// The creation certainly never reached the provider.
+    NotSent { message: String },
+    /// The provider was searched long enough (or an operator decided): it does not exist there.
+    Absent,
+    /// What the provider answered with is this other record.
+    Duplicate { of: Id },
+    /// A caller asked to close it.
+    CloseAsked { claim: String },
+    /// The provider said no to the close.
+    CloseRefused { code: String, message: String },
+    /// The close did not happen: the provider still shows the code as active after every wait.
+    CloseNotMade,
+    /// A payment on it succeeded, or came with another amount.
+    Received { amount: Money },
+    /// A payment on it was taken back.
+    TakenBack { amount: Money },
+    /// An operator settled its contradictions.
+    ContradictionsResolved,
+}
+
+impl QrFact {
+    /// The fact's name in tables and contradictions.
+    pub fn name(&self) -> &'static str {
+        match self {
+            QrFact::Seen(QrSnapshot { status: QrStatus::Active, .. }) => "seen_active",
+            QrFact::Seen(QrSnapshot { status: QrStatus::Closed { .. }, .. }) => "seen_closed",
+            QrFact::Refused { .. } => "refused",
+            QrFact::NotSent { .. } => "not_sent",
+            QrFact::Absent => "absent",
+            QrFact::Duplicate { .. } => "duplicate",
+            QrFact::CloseAsked { .. } => "close_asked",
+            QrFact::CloseRefused { .. } => "close_refused",
+            QrFact::CloseNotMade => "close_not_made",
+            QrFact::Received { .. } => "received",
+            QrFact::TakenBack { .. } => "taken_back",
+            QrFact::ContradictionsResolved => "contradictions_resolved",
+        }
+    }
+}
+
+type QrLearned = Learned<Qr, EventKind>;
+
+impl QrState {
+    /// The state's name in tables, lists and filters.
+    pub fn name(&self) -> &'static str {
+        match self {
+            QrState::Requested => "requested",
+            QrState::Active => "active",
+            QrState::Closed { .. } => "closed",
+            QrState::Failed(_) => "failed",
+        }
+    }
+}
+
+impl Qr {
+    /// A code that was asked for just now.
+    pub fn requested(header: Header, order: QrOrder) -> Self {
+        Self {
+            header,
+            state: QrState::Requested,
+            order,
+            code: None,
+            pending_change: None,
+            received: Money::ZERO,
+            payment_count: 0,
+            duplicate_of: None,
+        }
+    }
+
+    /// Whether nobody waits for the provider's word on a request about it.
+    pub fn is_decided(&self) -> bool {
+        self.state != QrState::Requested && self.pending_change.is_none()
+    }
+
+    /// The one door: what this code becomes when `fact`, proved by `evidence`, is learned at `at`.
+    pub fn learn(&self, fact: &QrFact, evidence: Evidence, at: Timestamp) -> Result<QrLearned, Contradiction> {
+        let contradiction = |message: String| Contradiction { fact: fact.name().to_owned(), evidence, message, time: at };
+        let does_not_fit = || contradiction(format!("the fact {} does not fit a code that is {}", fact.name(), self.state.name()));
+
+        match (fact, &self.state) {
+            (QrFact::Seen(snapshot), _) => self.see(snapshot, evidence, at),
+
+            (QrFact::Refused { code, message }, QrState::Requested) => Ok(self.failed(
+                Failure {
+                    reason: FailureReason::ProviderRefused,
+                    message: "the provider refused to create the code".to_owned(),
+                    provider_code: code.clone(),
+                    provider_message: message.clone(),
+                },
+                at,
+            )),
+            (QrFact::NotSent { message }, QrState::Requested) => Ok(self.failed(own_failure(FailureReason::NotSent, message.clone()), at)),
+            (QrFact::Absent, QrState::Requested) => {
+                let (reason, message) = if evidence == Evidence::Operator {
+                    (FailureReason::OperatorDecided, "an operator decided that it was not created")
+                } else {
+                    (FailureReason::AbsentAtProvider, "the answer was lost and the provider does not have it")
+                };
+                Ok(self.failed(own_failure(reason, message.to_owned()), at))
+            }
+            (QrFact::Duplicate { of }, QrState::Requested) => {
+                let message = format!("the provider answered with what `{of}` stands for");
+                let Learned::Moved(mut next, event) = self.failed(own_failure(FailureReason::DuplicateReference, message), at) else {
+                    return Ok(Learned::AlreadyKnown);
+                };
+                next.duplicate_of = Some(of.clone());
+                Ok(Learned::Moved(next, event))
+            }
+            (QrFact::Refused { .. } | QrFact::NotSent { .. } | QrFact::Absent | QrFact::Duplicate { .. }, QrState::Failed(_)) => {
+                Ok(Learned::AlreadyKnown)
+            }
+            (
+                QrFact::Refused { .. } | QrFact::NotSent { .. } | QrFact::Absent | QrFact::Duplicate { .. },
+                QrState::Active | QrState::Closed { .. },
+            ) => Err(does_not_fit()),
+
+            (QrFact::CloseAsked { claim }, QrState::Active) => match &self.pending_change {
+                Some(pending) if pending.claim == *claim => Ok(Learned::AlreadyKnown),
+                Some(_) => Err(contradiction("another change is pending".to_owned())),
+                None => {
+                    let pending = PendingChange { operation: ChangeOperation::Close, since: at, claim: claim.clone() };
+                    Ok(self.moved(EventKind::QrChangeRequested, at, |next| next.pending_change = Some(pending)))
+                }
+            },
+            (QrFact::CloseAsked { .. }, QrState::Requested | QrState::Closed { .. } | QrState::Failed(_)) => Err(does_not_fit()),
+            (QrFact::CloseRefused { .. } | QrFact::CloseNotMade, QrState::Active) if self.pending_change.is_some() => {
+                Ok(self.moved(EventKind::QrChangeSettled, at, |next| next.pending_change = None))
+            }
+            (QrFact::CloseRefused { .. } | QrFact::CloseNotMade, QrState::Active | QrState::Closed { .. }) => Ok(Learned::AlreadyKnown),
+            (QrFact::CloseRefused { .. } | QrFact::CloseNotMade, QrState::Requested | QrState::Failed(_)) => Err(does_not_fit()),
+
+            // Money may come before the answer to our own request, and after the close.
+            (QrFact::Received { amount }, QrState::Requested | QrState::Active | QrState::Closed { .. }) => {
+                match self.received.checked_add(*amount) {
+                    Some(received) => Ok(self.moved(EventKind::QrCredited, at, |next| {
+                        next.received = received;
+                        next.payment_count += 1;
+                    })),
+                    None => Err(contradiction("the sum of its payments is beyond every limit".to_owned())),
+                }
+            }
+            (QrFact::Received { .. }, QrState::Failed(_)) => {
+                Err(contradiction("money came to a code that is recorded as not made".to_owned()))
+            }
+            (QrFact::TakenBack { amount }, _) => match self.received.checked_sub(*amount) {
+                Some(received) if self.payment_count > 0 => Ok(self.moved(EventKind::QrCredited, at, |next| {
+                    next.received = received;
+                    next.payment_count -= 1;
+                })),
+                _ => Err(contradiction("more was taken back than was received".to_owned())),
+            },
+
+            (QrFact::ContradictionsResolved, _) if self.header.contradictions.is_empty() => Ok(Learned::AlreadyKnown),
+            (QrFact::ContradictionsResolved, _) => {
+                Ok(self.moved(EventKind::QrContradictionResolved, at, |next| next.header.contradictions.clear()))
+            }
+        }
+    }
+
+    /// What the provider's own picture of the code tells.
+    fn see(&self, snapshot: &QrSnapshot, evidence: Evidence, at: Timestamp) -> Result<QrLearned, Contradiction> {
+        let fact = QrFact::Seen(snapshot.clone());
+        let contradiction = |message: &str| Contradiction { fact: fact.name().to_owned(), evidence, message: message.to_owned(), time: at };
+
+        if self.header.provider_ref.as_ref().is_some_and(|known| *known != snapshot.provider_ref) {
+            return Err(contradiction("the provider has two codes for one request of ours"));
+        }
+        if self.order.amount != snapshot.amount {
+            return Err(contradiction("the provider's code asks for another amount"));
+        }
+        match (&self.state, &snapshot.status) {
+            (QrState::Failed(_), _) => Err(contradiction("the provider has a code that is recorded as not made")),
+            (QrState::Requested, QrStatus::Active) => Ok(self.moved(EventKind::QrActivated, at, |next| {
+                next.adopt(snapshot);
+                next.state = QrState::Active;
+            })),
+            (QrState::Requested | QrState::Active, QrStatus::Closed { reason, at: closed_at }) => {
+                Ok(self.moved(EventKind::QrClosed, at, |next| {
+                    next.adopt(snapshot);
+                    next.pending_change = None;
+                    next.state = QrState::Closed { reason: *reason, at: closed_at.unwrap_or(at) };
+                }))
+            }
+            (QrState::Closed { reason: None, at: closed_at }, QrStatus::Closed { reason: Some(reason), .. }) => {
+                let state = QrState::Closed { reason: Some(*reason), at: *closed_at };
+                Ok(self.moved(EventKind::QrUpdated, at, |next| next.state = state))
+            }
+            (QrState::Active, QrStatus::Active) | (QrState::Closed { .. }, QrStatus::Closed { .. }) => {
+                self.enrich(snapshot, contradiction, at)
+            }
+            // A callback may be a day old, an answer can be overtaken; only a fresh look contradicts.
+            (QrState::Closed { .. }, QrStatus::Active) if evidence.is_fresh() => {
+                Err(contradiction("the provider shows a closed code as active"))
+            }
+            (QrState::Closed { .. }, QrStatus::Active) => Ok(Learned::AlreadyKnown),
+        }
+    }
+
+    /// Details that the provider gives only later.
+    fn enrich(
+        &self,
+        snapshot: &QrSnapshot,
+        contradiction: impl Fn(&str) -> Contradiction,
+        at: Timestamp,
+    ) -> Result<QrLearned, Contradiction> {
+        let known = self.code.clone().unwrap_or_default();
+        let told = &snapshot.code;
+        if !known.upi_link.is_empty() && !told.upi_link.is_empty() && known.upi_link != told.upi_link {
+            return Err(contradiction("the provider shows another UPI link for the same code"));
+        }
+        let better = QrCode {
+            upi_link: if told.upi_link.is_empty() { known.upi_link.clone() } else { told.upi_link.clone() },
+            image_url: if told.image_url.is_empty() { known.image_url.clone() } else { told.image_url.clone() },
+            expire_time: told.expire_time.or(known.expire_time),
+        };
+        if better == known {
+            return Ok(Learned::AlreadyKnown);
+        }
+        Ok(self.moved(EventKind::QrUpdated, at, |next| next.code = Some(better)))
+    }
+
+    fn adopt(&mut self, snapshot: &QrSnapshot) {
+        self.header.provider_ref = Some(snapshot.provider_ref.clone());
+        self.code = Some(snapshot.code.clone());
+    }
+
+    fn failed(&self, failure: Failure, at: Timestamp) -> QrLearned {
+        self.moved(EventKind::QrFailed, at, |next| next.state = QrState::Failed(failure))
+    }
+
+    fn moved(&self, event: EventKind, at: Timestamp, change: impl FnOnce(&mut Self)) -> QrLearned {
+        let mut next = Self { header: self.header.next(at), ..self.clone() };
+        change(&mut next);
+        Learned::Moved(next, event)
+    }
+}
+
+fn own_failure(reason: FailureReason, message: String) -> Failure {
+    Failure { reason, message, provider_code: String::new(), provider_message: String::new() }
+}
