@@ -4,6 +4,7 @@
 
 pub mod domain;
 
+pub mod events;
 pub mod store;
 
 pub mod providers;

@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::fact::{Cause, Evidence};
+use super::fact::{Cause, Contradiction, Evidence, Learned};
 use super::header::Header;
 use super::id::Id;
-use super::payment::{Payment, PaymentState};
-use super::qr::{Qr, QrState};
+use super::payment::{Payment, PaymentFact, PaymentState};
+use super::qr::{Qr, QrFact, QrState};
 
 macro_rules! event_kinds {
     ($($variant:ident => $name:literal,)*) => {
@@ -34,11 +34,9 @@ event_kinds! {
     QrChangeRequested => "qr.change_requested",
     QrChangeSettled => "qr.change_settled",
     QrUpdated => "qr.updated",
-    QrCredited => "qr.credited",
     QrClosed => "qr.closed",
     QrFailed => "qr.failed",
     QrContradicted => "qr.contradicted",
-    QrContradictionResolved => "qr.contradiction_resolved",
     PaymentPending => "payment.pending",
     PaymentAuthorized => "payment.authorized",
     PaymentSucceeded => "payment.succeeded",
@@ -47,7 +45,6 @@ event_kinds! {
     PaymentReversed => "payment.reversed",
     PaymentUpdated => "payment.updated",
     PaymentContradicted => "payment.contradicted",
-    PaymentContradictionResolved => "payment.contradiction_resolved",
 }
 
 /// A resource, as it is stored and as an event shows it.
@@ -90,12 +87,35 @@ impl Record {
     }
 
     /// The same record with one more contradiction; `None` where that is kept already or too many are.
-    pub fn contradicted(&self, contradiction: &super::fact::Contradiction) -> Option<(Record, EventKind)> {
+    pub fn contradicted(&self, contradiction: &Contradiction) -> Option<(Record, EventKind)> {
         let header = self.header().contradicted(contradiction)?;
         Some(match self {
             Record::Qr(qr) => (Record::Qr(Qr { header, ..qr.clone() }), EventKind::QrContradicted),
             Record::Payment(payment) => (Record::Payment(Payment { header, ..payment.clone() }), EventKind::PaymentContradicted),
         })
+    }
+}
+
+/// What can be learned about a resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    Qr(QrFact),
+    Payment(PaymentFact),
+}
+
+impl Record {
+    /// The one door: what this record becomes when `fact`, proved by `evidence`, is learned at `at`.
+    pub fn learn(&self, fact: &Fact, evidence: Evidence, at: Timestamp) -> Result<Learned<Record, EventKind>, Contradiction> {
+        match (self, fact) {
+            (Record::Qr(qr), Fact::Qr(fact)) => Ok(qr.learn(fact, evidence, at)?.map(Record::Qr)),
+            (Record::Payment(payment), Fact::Payment(fact)) => Ok(payment.learn(fact, evidence, at)?.map(Record::Payment)),
+            (Record::Qr(_), Fact::Payment(_)) | (Record::Payment(_), Fact::Qr(_)) => Err(Contradiction {
+                fact: "another_kind".to_owned(),
+                evidence,
+                message: "the fact is about another kind of resource".to_owned(),
+                time: at,
+            }),
+        }
     }
 }
 

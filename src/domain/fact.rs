@@ -87,6 +87,17 @@ pub enum Learned<R, E> {
     AskFirst,
 }
 
+impl<R, E> Learned<R, E> {
+    /// The same, with the record as another type.
+    pub fn map<T>(self, wrap: impl FnOnce(R) -> T) -> Learned<T, E> {
+        match self {
+            Learned::Moved(record, event) => Learned::Moved(wrap(record), event),
+            Learned::AlreadyKnown => Learned::AlreadyKnown,
+            Learned::AskFirst => Learned::AskFirst,
+        }
+    }
+}
+
 /// A change of a standing resource that was asked for and whose outcome is not known yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingChange {
@@ -100,4 +111,15 @@ pub struct PendingChange {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ChangeOperation {
     Close,
+}
+
+/// How a change of a standing resource ended that did not happen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChangeFailure {
+    /// The provider said no.
+    Refused { code: String, message: String },
+    /// The answer was lost, and the provider did not make the change.
+    NotMade,
+    /// The request certainly never reached the provider.
+    NotSent,
 }

@@ -13,7 +13,7 @@ use super::id::Id;
 pub const REFERENCE_CHARS_MAX: usize = 64;
 /// The most labels of a resource, and the most characters of a label's key and value.
 pub const LABELS_MAX: usize = 16;
-pub const LABEL_KEY_CHARS_MAX: usize = 63;
+pub const LABEL_KEY_CHARS_MAX: usize = 40;
 pub const LABEL_VALUE_CHARS_MAX: usize = 128;
 
 /// What every resource carries.
@@ -38,6 +38,8 @@ pub struct Header {
     pub contradictions: Vec<Contradiction>,
     /// The idempotency claim to settle when the creation is decided.
     pub claim: Option<String>,
+    /// What an operator wrote when he decided about it.
+    pub operator_note: Option<String>,
 }
 
 impl Header {

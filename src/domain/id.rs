@@ -51,12 +51,12 @@ impl Kind {
         match self {
             Kind::Qr => "qr",
             Kind::Payment => "pay",
-            Kind::Refund => "rfd",
-            Kind::Mandate => "mnd",
+            Kind::Refund => "rfnd",
+            Kind::Mandate => "mndt",
             Kind::Debit => "dbt",
-            Kind::Settlement => "stl",
+            Kind::Settlement => "setl",
             Kind::Event => "evt",
-            Kind::Quarantined => "qtn",
+            Kind::Quarantined => "quar",
         }
     }
 }

@@ -162,7 +162,7 @@ impl Payment {
             PaymentFact::ContradictionsResolved => {
                 let mut next = Self { header: self.header.next(at), ..self.clone() };
                 next.header.contradictions.clear();
-                Ok(Learned::Moved(next, EventKind::PaymentContradictionResolved))
+                Ok(Learned::Moved(next, EventKind::PaymentUpdated))
             }
         }
     }

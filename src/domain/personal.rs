@@ -24,3 +24,5 @@ impl Email {
         Ok(Self(text.into()))
     }
 }
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)] pub enum Sight { Clear, Masked }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::event::EventKind;
-use super::fact::{ChangeOperation, Contradiction, Evidence, Failure, FailureReason, Learned, PendingChange};
+use super::fact::{ChangeFailure, ChangeOperation, Contradiction, Evidence, Failure, FailureReason, Learned, PendingChange};
 use super::header::Header;
 use super::id::Id;
 use super::money::Money;
@@ -72,6 +72,8 @@ pub struct Qr {
     pub order: QrOrder,
     pub code: Option<QrCode>,
     pub pending_change: Option<PendingChange>,
+    /// How the last change that did not happen ended.
+    pub change_failure: Option<ChangeFailure>,
     /// The sum of its payments that succeeded or came with another amount, and their number.
     pub received: Money,
     pub payment_count: u64,
@@ -114,8 +116,10 @@ pub enum QrFact {
     CloseAsked { claim: String },
     /// The provider said no to the close.
     CloseRefused { code: String, message: String },
-    /// The close did not happen: the provider still shows the code as active after every wait.
+    /// The close did not happen: the provider still shows the code as active after every wait, or an operator said so.
     CloseNotMade,
+    /// The close certainly never reached the provider.
+    CloseNotSent,
     /// A payment on it succeeded, or came with another amount.
     Received { amount: Money },
     /// A payment on it was taken back.
@@ -137,6 +141,7 @@ impl QrFact {
             QrFact::CloseAsked { .. } => "close_asked",
             QrFact::CloseRefused { .. } => "close_refused",
             QrFact::CloseNotMade => "close_not_made",
+            QrFact::CloseNotSent => "close_not_sent",
             QrFact::Received { .. } => "received",
             QrFact::TakenBack { .. } => "taken_back",
             QrFact::ContradictionsResolved => "contradictions_resolved",
@@ -167,6 +172,7 @@ impl Qr {
             order,
             code: None,
             pending_change: None,
+            change_failure: None,
             received: Money::ZERO,
             payment_count: 0,
             duplicate_of: None,
@@ -225,20 +231,35 @@ impl Qr {
                 Some(_) => Err(contradiction("another change is pending".to_owned())),
                 None => {
                     let pending = PendingChange { operation: ChangeOperation::Close, since: at, claim: claim.clone() };
-                    Ok(self.moved(EventKind::QrChangeRequested, at, |next| next.pending_change = Some(pending)))
+                    Ok(self.moved(EventKind::QrChangeRequested, at, |next| {
+                        next.pending_change = Some(pending);
+                        next.change_failure = None;
+                    }))
                 }
             },
             (QrFact::CloseAsked { .. }, QrState::Requested | QrState::Closed { .. } | QrState::Failed(_)) => Err(does_not_fit()),
-            (QrFact::CloseRefused { .. } | QrFact::CloseNotMade, QrState::Active) if self.pending_change.is_some() => {
-                Ok(self.moved(EventKind::QrChangeSettled, at, |next| next.pending_change = None))
+            (QrFact::CloseRefused { .. } | QrFact::CloseNotMade | QrFact::CloseNotSent, QrState::Active) if self.pending_change.is_some() => {
+                let failure = match fact {
+                    QrFact::CloseRefused { code, message } => ChangeFailure::Refused { code: code.clone(), message: message.clone() },
+                    QrFact::CloseNotSent => ChangeFailure::NotSent,
+                    _ => ChangeFailure::NotMade,
+                };
+                Ok(self.moved(EventKind::QrChangeSettled, at, |next| {
+                    next.pending_change = None;
+                    next.change_failure = Some(failure);
+                }))
             }
-            (QrFact::CloseRefused { .. } | QrFact::CloseNotMade, QrState::Active | QrState::Closed { .. }) => Ok(Learned::AlreadyKnown),
-            (QrFact::CloseRefused { .. } | QrFact::CloseNotMade, QrState::Requested | QrState::Failed(_)) => Err(does_not_fit()),
+            (QrFact::CloseRefused { .. } | QrFact::CloseNotMade | QrFact::CloseNotSent, QrState::Active | QrState::Closed { .. }) => {
+                Ok(Learned::AlreadyKnown)
+            }
+            (QrFact::CloseRefused { .. } | QrFact::CloseNotMade | QrFact::CloseNotSent, QrState::Requested | QrState::Failed(_)) => {
+                Err(does_not_fit())
+            }
 
             // Money may come before the answer to our own request, and after the close.
             (QrFact::Received { amount }, QrState::Requested | QrState::Active | QrState::Closed { .. }) => {
                 match self.received.checked_add(*amount) {
-                    Some(received) => Ok(self.moved(EventKind::QrCredited, at, |next| {
+                    Some(received) => Ok(self.moved(EventKind::QrUpdated, at, |next| {
                         next.received = received;
                         next.payment_count += 1;
                     })),
@@ -249,7 +270,7 @@ impl Qr {
                 Err(contradiction("money came to a code that is recorded as not made".to_owned()))
             }
             (QrFact::TakenBack { amount }, _) => match self.received.checked_sub(*amount) {
-                Some(received) if self.payment_count > 0 => Ok(self.moved(EventKind::QrCredited, at, |next| {
+                Some(received) if self.payment_count > 0 => Ok(self.moved(EventKind::QrUpdated, at, |next| {
                     next.received = received;
                     next.payment_count -= 1;
                 })),
@@ -258,7 +279,7 @@ impl Qr {
 
             (QrFact::ContradictionsResolved, _) if self.header.contradictions.is_empty() => Ok(Learned::AlreadyKnown),
             (QrFact::ContradictionsResolved, _) => {
-                Ok(self.moved(EventKind::QrContradictionResolved, at, |next| next.header.contradictions.clear()))
+                Ok(self.moved(EventKind::QrUpdated, at, |next| next.header.contradictions.clear()))
             }
         }
     }

@@ -1,0 +1,171 @@
+//! The table of design section 4: what a second request with the same key is answered. The claim and the record that
+//! it made lie in one commit, so a second request finds both.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
+use tracing::error;
+
+use super::error::Error;
+use super::learn::decode;
+use super::{Answer, Engine};
+use crate::domain::event::Record;
+use crate::domain::id::Id;
+use crate::store::{Claim, ClaimScope, Stored};
+
+/// With less time than this before the caller's deadline there is no point in waiting for news.
+const WAIT_MIN: Duration = Duration::from_millis(50);
+/// What a caller is told to wait before he repeats a request that is under way.
+const IN_FLIGHT_RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// Who asks, for what, until when.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The configured name of the caller, whatever credential he used.
+    pub caller: String,
+    /// The RPC's name: part of the key's scope.
+    pub method: &'static str,
+    pub key: String,
+    pub fingerprint: Fingerprint,
+    /// When the answer must have left, the margin taken off already.
+    pub deadline: Instant,
+    pub traceparent: Option<String>,
+}
+
+impl Asked {
+    pub(super) fn scope(&self, account: &str) -> ClaimScope {
+        let Self { caller, method, key, .. } = self;
+        // Neither callers' nor accounts' names hold a line break, and the key comes last.
+        ClaimScope(format!("{caller}\n{account}\n{method}\n{key}"))
+    }
+
+    pub(super) fn time_left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+}
+
+/// A request's canonical form: a keyed digest for each top-level field that is set, so that a second request's
+/// differing fields can be named, and a field added to the API later doesn't change the digests of old requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint {
+    pub version: u8,
+    pub fields: BTreeMap<String, String>,
+}
+
+impl Fingerprint {
+    pub(super) fn to_bytes(&self) -> Bytes {
+        serde_json::to_vec(self).map(Bytes::from).expect("a map of texts is always JSON")
+    }
+
+    /// The fields that are not the same in both.
+    fn differing(&self, other: &Self) -> Vec<String> {
+        let names = self.fields.keys().chain(other.fields.keys());
+        let mut differing: Vec<String> = names.filter(|name| self.fields.get(*name) != other.fields.get(*name)).cloned().collect();
+        differing.sort();
+        differing.dedup();
+        differing
+    }
+}
+
+/// How a claim's request ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum ClaimOutcome {
+    Done,
+    Refused { code: String, message: String },
+}
+
+impl ClaimOutcome {
+    pub fn to_bytes(&self) -> Bytes {
+        serde_json::to_vec(self).map(Bytes::from).expect("texts are always JSON")
+    }
+}
+
+impl Engine {
+    /// Answers a request whose key is claimed already. `undecided` says whether its record still waits for the
+    /// provider on behalf of this claim.
+    pub(super) async fn replay(&self, asked: &Asked, claim: Claim, record: Option<Stored>) -> Result<Answer<Record>, Error> {
+        let first: Fingerprint = serde_json::from_slice(&claim.fingerprint).map_err(|cause| {
+            error!("a claim's fingerprint can't be read: {cause}");
+            Error::Internal
+        })?;
+        let fields = first.differing(&asked.fingerprint);
+        if !fields.is_empty() {
+            return Err(Error::KeyReused { fields });
+        }
+        let Some(stored) = record else {
+            error!("the record `{}` of a claim is gone", claim.record);
+            return Err(Error::Internal);
+        };
+        let record = decode(&stored).map_err(Error::of_read)?;
+        if let Some(outcome) = &claim.outcome {
+            let outcome: ClaimOutcome = serde_json::from_slice(outcome).map_err(|cause| {
+                error!("a claim's outcome can't be read: {cause}");
+                Error::Internal
+            })?;
+            return match outcome {
+                ClaimOutcome::Done => Ok(Answer { resource: record, replayed: true }),
+                ClaimOutcome::Refused { code, message } => Err(Error::Refused { id: record.id().clone(), code, message, replayed: true }),
+            };
+        }
+        self.wait_for_decision(asked, &claim.record).await
+    }
+
+    /// The first request is under way or in doubt: the worker is woken, and the caller gets what is known when his
+    /// time is over, or the decision before.
+    async fn wait_for_decision(&self, asked: &Asked, id: &Id) -> Result<Answer<Record>, Error> {
+        if asked.time_left() < WAIT_MIN {
+            return Err(Error::InFlight { retry_after: IN_FLIGHT_RETRY_AFTER });
+        }
+        let mut news = self.feed.listen();
+        self.store.wake(id, self.clock.now()).await.map_err(Error::of_read)?;
+        self.woken.notify_waiters();
+        let mut record = self.read_again(id).await.map_err(Error::of_read)?;
+        while !is_decided(&record) {
+            match tokio::time::timeout_at(asked.deadline, news.recv()).await {
+                Err(_) => break,
+                Ok(Ok(frame)) if frame.event.record.id() == id => record = frame.event.record.clone(),
+                Ok(Ok(_)) => {}
+                Ok(Err(RecvError::Lagged(_))) => record = self.read_again(id).await.map_err(Error::of_read)?,
+                Ok(Err(RecvError::Closed)) => break,
+            }
+        }
+        decided_answer(record, true)
+    }
+}
+
+/// Whether the provider's word on every request about the record is known.
+pub(super) fn is_decided(record: &Record) -> bool {
+    match record {
+        Record::Qr(qr) => qr.is_decided(),
+        Record::Payment(_) => true,
+    }
+}
+
+/// The answer that a record gives to those who asked for it: itself, or the refusal that it ended with.
+pub(super) fn decided_answer(record: Record, replayed: bool) -> Result<Answer<Record>, Error> {
+    use crate::domain::fact::{ChangeFailure, FailureReason};
+    use crate::domain::qr::QrState;
+    if let Record::Qr(qr) = &record {
+        match (&qr.state, &qr.change_failure) {
+            (QrState::Failed(failure), _) if failure.reason == FailureReason::ProviderRefused => {
+                let (code, message) = (failure.provider_code.clone(), failure.provider_message.clone());
+                return Err(Error::Refused { id: qr.header.id.clone(), code, message, replayed });
+            }
+            (QrState::Failed(failure), _) if failure.reason == FailureReason::NotSent => {
+                return Err(Error::ProviderUnavailable { retry_after: super::PROVIDER_RETRY_AFTER });
+            }
+            (QrState::Active, Some(ChangeFailure::Refused { code, message })) => {
+                return Err(Error::Refused { id: qr.header.id.clone(), code: code.clone(), message: message.clone(), replayed });
+            }
+            (QrState::Active, Some(ChangeFailure::NotSent)) => {
+                return Err(Error::ProviderUnavailable { retry_after: super::PROVIDER_RETRY_AFTER });
+            }
+            _ => {}
+        }
+    }
+    Ok(Answer { resource: record, replayed })
+}

@@ -1,0 +1,394 @@
+//! The one door by which records change: facts go in, and out comes one atomic write of records, events, claims,
+//! lists and next looks. Losing a race against another writer is no error: the fact is learned again.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use tracing::{error, warn};
+
+use super::Engine;
+use super::error::Error;
+use super::idempotency::ClaimOutcome;
+use super::schedule::next_look;
+use crate::domain::account::ProviderId;
+use crate::domain::event::{Event, EventKind, Fact, Record};
+use crate::domain::fact::{Cause, ChangeFailure, Evidence, FailureReason, Learned};
+use crate::domain::id::{Id, Kind};
+use crate::domain::payment::{Payment, PaymentState};
+use crate::domain::qr::{Qr, QrFact, QrState};
+use crate::store::{Batch, Change, ClaimScope, ClaimStep, Commit, Conflict, Fence, LeaseStep, ListKey, Look, NewEvent, Reference, ReferenceStep, Stored, StoreError, Written};
+
+/// How often a fact is learned again after another writer came first. Each time that writer got something done.
+const RACES_MAX: usize = 16;
+/// How often the same write is repeated after the store gave no answer.
+const STORE_TRIES_MAX: usize = 5;
+const STORE_PAUSE: Duration = Duration::from_millis(100);
+
+/// The sorts of references.
+pub(super) const QR_AT_PROVIDER: &str = "qr.provider";
+pub(super) const QR_OURS: &str = "qr.ours";
+pub(super) const PAYMENT_AT_PROVIDER: &str = "payment.provider";
+/// The list of what is not at rest for somebody: in doubt, reported only, or contradicted.
+pub(super) const DOUBTS: &str = "doubts";
+
+/// How a fact came to us.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    pub cause: Cause,
+    pub evidence: Evidence,
+    pub occur_time: Timestamp,
+    pub traceparent: Option<String>,
+    /// The lease that its teller holds on the record, to be given back with the write.
+    pub fence: Option<Fence>,
+}
+
+/// One record's step: where it was, and what it becomes.
+pub(super) struct Step {
+    pub before: Option<Record>,
+    pub after: Record,
+    pub event: EventKind,
+    pub lease: LeaseStep,
+    /// Instead of the time that the schedule gives.
+    pub look: Option<Look>,
+}
+
+/// What learning came to.
+pub(super) enum Outcome {
+    /// The record as it is now.
+    Known(Record),
+    /// The provider should be asked first; the record is due now.
+    AskFirst(Record),
+    /// The fact contradicts the record and was kept beside it.
+    Contradicted(Record),
+}
+
+impl Outcome {
+    pub fn record(self) -> Record {
+        match self {
+            Outcome::Known(record) | Outcome::AskFirst(record) | Outcome::Contradicted(record) => record,
+        }
+    }
+}
+
+impl Engine {
+    /// Learns `fact` about `record`. Begins with the record as the caller has it, so that no read is needed where
+    /// nobody else wrote meanwhile.
+    pub(super) async fn learn(&self, mut record: Record, fact: &Fact, told: &Told) -> Result<Outcome, StoreError> {
+        for _ in 0..RACES_MAX {
+            let now = self.clock.now();
+            let (steps, outcome): (Vec<Step>, fn(Record) -> Outcome) = match record.learn(fact, told.evidence, now) {
+                Ok(Learned::Moved(after, event)) => {
+                    let mut steps = vec![self.step(Some(record.clone()), after, event, told)];
+                    if let Some(parent) = self.parent_step(&steps[0], told).await? {
+                        steps.push(parent);
+                    }
+                    (steps, Outcome::Known)
+                }
+                Ok(Learned::AlreadyKnown) => {
+                    self.give_back(&record, told).await?;
+                    return Ok(Outcome::Known(record));
+                }
+                Ok(Learned::AskFirst) => {
+                    self.store.wake(record.id(), now).await?;
+                    self.woken.notify_waiters();
+                    return Ok(Outcome::AskFirst(record));
+                }
+                Err(contradiction) => {
+                    self.metrics.contradictions.with_label_values(&[record.header().account.as_str(), &contradiction.fact]).inc();
+                    error!(resource.id = %record.id(), fact = contradiction.fact, "a fact contradicts `{}` and is not applied: {contradiction}", record.id());
+                    let Some((after, event)) = record.contradicted(&contradiction) else {
+                        self.give_back(&record, told).await?;
+                        return Ok(Outcome::Contradicted(record));
+                    };
+                    (vec![self.step(Some(record.clone()), after, event, told)], Outcome::Contradicted)
+                }
+            };
+            let after = steps[0].after.clone();
+            match self.write(steps, Vec::new(), told).await? {
+                Commit::Done(_) => return Ok(outcome(after)),
+                Commit::Conflict(Conflict::Referenced { holder, .. }) => {
+                    // The provider answered with what another record stands for: a replay of that record.
+                    warn!(resource.id = %record.id(), "the provider answered `{}` with what `{holder}` stands for", record.id());
+                    let duplicate = Fact::Qr(QrFact::Duplicate { of: holder });
+                    return Box::pin(self.learn(record, &duplicate, told)).await;
+                }
+                Commit::Conflict(_) => record = self.read_again(record.id()).await?,
+            }
+        }
+        Err(StoreError::Unavailable(format!("other writers of `{}` came first {RACES_MAX} times", record.id())))
+    }
+
+    /// A step whose lease is given back if the teller holds it.
+    pub(super) fn step(&self, before: Option<Record>, after: Record, event: EventKind, told: &Told) -> Step {
+        let lease = told.fence.map_or(LeaseStep::Keep, LeaseStep::Release);
+        Step { before, after, event, lease, look: None }
+    }
+
+    /// What a payment's step means for the code that it was paid to: money received, or taken back.
+    pub(super) async fn parent_step(&self, step: &Step, told: &Told) -> Result<Option<Step>, StoreError> {
+        let Record::Payment(after) = &step.after else { return Ok(None) };
+        let was_collected = matches!(&step.before, Some(Record::Payment(before)) if before.state.is_collected());
+        let amount = after.amount;
+        let fact = match (was_collected, after.state.is_collected()) {
+            (false, true) => QrFact::Received { amount },
+            (true, false) => QrFact::TakenBack { amount },
+            (true, true) | (false, false) => return Ok(None),
+        };
+        let Some(parent) = &after.qr else { return Ok(None) };
+        let qr = self.read_again(parent).await?;
+        let now = self.clock.now();
+        let (next, event) = match qr.learn(&Fact::Qr(fact), told.evidence, now) {
+            Ok(Learned::Moved(next, event)) => (next, event),
+            Ok(Learned::AlreadyKnown | Learned::AskFirst) => return Ok(None),
+            Err(contradiction) => {
+                self.metrics.contradictions.with_label_values(&[qr.header().account.as_str(), &contradiction.fact]).inc();
+                error!(resource.id = %qr.id(), "a payment contradicts `{}`: {contradiction}", qr.id());
+                match qr.contradicted(&contradiction) {
+                    Some(contradicted) => contradicted,
+                    None => return Ok(None),
+                }
+            }
+        };
+        // The code may be closed by this: ask at once.
+        Ok(Some(Step { before: Some(qr), after: next, event, lease: LeaseStep::Keep, look: Some(Look::At(now)) }))
+    }
+
+    /// Writes all of `steps` with their events, and what they mean for claims, lists and next looks.
+    pub(super) async fn write(&self, steps: Vec<Step>, claims: Vec<ClaimStep>, told: &Told) -> Result<Commit, StoreError> {
+        let batch = self.batch(steps, claims, told)?;
+        self.commit_surely(batch).await
+    }
+
+    pub(super) fn batch(&self, steps: Vec<Step>, mut claims: Vec<ClaimStep>, told: &Told) -> Result<Batch, StoreError> {
+        let now = self.clock.now();
+        let partition = steps.first().map(|step| step.after.id().partition()).ok_or_else(|| StoreError::Broken("a write of nothing".to_owned()))?;
+        let mut changes = Vec::with_capacity(steps.len());
+        for step in &steps {
+            claims.extend(self.claims_settled_by(step));
+            changes.push(self.change(step, told, now)?);
+        }
+        Ok(Batch { partition, write: self.randomness.bits(), claims, changes, guards: Vec::new() })
+    }
+
+    /// Commits, repeating the same batch while the store gives no answer: it finds its own work.
+    pub(super) async fn commit_surely(&self, batch: Batch) -> Result<Commit, StoreError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.store.commit(batch.clone()).await {
+                Err(StoreError::InDoubt(cause)) if tries < STORE_TRIES_MAX => {
+                    warn!("the store gave no answer to a write, it is repeated: {cause}");
+                    tokio::time::sleep(STORE_PAUSE).await;
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    fn change(&self, step: &Step, told: &Told, now: Timestamp) -> Result<Change, StoreError> {
+        let Step { before, after, event, lease, look } = step;
+        let header = after.header();
+        let terminal = after.is_terminal() && before.as_ref().is_none_or(|before| before.state_name() != after.state_name());
+        let event_id = self.randomness.id(Kind::Event, header.id.partition(), now);
+        let event = Event {
+            id: event_id.clone(),
+            kind: *event,
+            cause: told.cause,
+            evidence: told.evidence,
+            occur_time: told.occur_time,
+            traceparent: told.traceparent.clone(),
+            terminal,
+            record: after.clone(),
+        };
+        let (join, leave) = lists(before.as_ref(), after);
+        let late_window = self.providers.get(&header.account).map_or(Duration::ZERO, |provider| provider.late_window);
+        Ok(Change {
+            id: header.id.clone(),
+            from: before.as_ref().map(|before| before.header().revision),
+            body: Some(encode(after)?),
+            event: Some(NewEvent { id: event_id, body: encode(&event)? }),
+            references: references(before.as_ref(), after),
+            join,
+            leave,
+            look: look.unwrap_or_else(|| self.jittered(next_look(after, now, &self.settings.patience, late_window), now)),
+            lease: *lease,
+        })
+    }
+
+    /// The claims that a step decides: that of the creation, and that of a pending change.
+    fn claims_settled_by(&self, step: &Step) -> Vec<ClaimStep> {
+        let (Some(Record::Qr(before)), Record::Qr(after)) = (&step.before, &step.after) else { return Vec::new() };
+        let mut claims = Vec::new();
+        if let (QrState::Requested, Some(claim)) = (&before.state, &before.header.claim) {
+            let record = after.header.id.clone();
+            let scope = ClaimScope(claim.clone());
+            match &after.state {
+                QrState::Requested => {}
+                QrState::Failed(failure) if failure.reason == FailureReason::NotSent => claims.push(ClaimStep::Free { scope, record }),
+                QrState::Failed(failure) if failure.reason == FailureReason::ProviderRefused => {
+                    let outcome = ClaimOutcome::Refused { code: failure.provider_code.clone(), message: failure.provider_message.clone() };
+                    claims.push(self.settle(scope, record.clone(), outcome, record));
+                }
+                QrState::Failed(_) | QrState::Active | QrState::Closed { .. } => {
+                    let answer = after.duplicate_of.clone().unwrap_or_else(|| record.clone());
+                    claims.push(self.settle(scope, record, ClaimOutcome::Done, answer));
+                }
+            }
+        }
+        if let (Some(pending), None) = (&before.pending_change, &after.pending_change) {
+            let record = after.header.id.clone();
+            let scope = ClaimScope(pending.claim.clone());
+            claims.push(match &after.change_failure {
+                Some(ChangeFailure::NotSent) => ClaimStep::Free { scope, record },
+                Some(ChangeFailure::Refused { code, message }) => {
+                    let outcome = ClaimOutcome::Refused { code: code.clone(), message: message.clone() };
+                    self.settle(scope, record.clone(), outcome, record)
+                }
+                Some(ChangeFailure::NotMade) | None => self.settle(scope, record.clone(), ClaimOutcome::Done, record),
+            });
+        }
+        claims
+    }
+
+    pub(super) fn settle(&self, scope: ClaimScope, record: Id, outcome: ClaimOutcome, answer: Id) -> ClaimStep {
+        ClaimStep::Settle { scope, record, outcome: outcome.to_bytes(), answer, keep: Some(self.settings.claim_retention) }
+    }
+
+    /// The lease back, and the next look by the schedule, where nothing was written.
+    pub(super) async fn give_back(&self, record: &Record, told: &Told) -> Result<(), StoreError> {
+        let Some(fence) = told.fence else { return Ok(()) };
+        let now = self.clock.now();
+        let late_window = self.providers.get(&record.header().account).map_or(Duration::ZERO, |provider| provider.late_window);
+        let look = self.jittered(next_look(record, now, &self.settings.patience, late_window), now);
+        self.store.release(record.id(), fence, look).await?;
+        Ok(())
+    }
+
+    fn jittered(&self, look: Look, now: Timestamp) -> Look {
+        match look {
+            Look::At(time) => Look::At(crate::clock::after(now, self.randomness.jittered(crate::clock::since(now, time)))),
+            Look::Keep | Look::Rest => look,
+        }
+    }
+
+    /// A record that is known to be there.
+    pub(super) async fn read_again(&self, id: &Id) -> Result<Record, StoreError> {
+        match self.store.get(id).await? {
+            Some(stored) => decode(&stored),
+            None => Err(StoreError::Broken(format!("the record `{id}` is gone"))),
+        }
+    }
+
+    /// The record that has this reference in `account`.
+    pub(super) async fn find(&self, account: &str, sort: &'static str, value: &str) -> Result<Option<Record>, StoreError> {
+        let reference = Reference { account: account.to_owned(), sort, value: value.to_owned() };
+        let partition = crate::store::partition_of(&*self.store, account);
+        self.store.find(partition, &reference).await?.as_ref().map(decode).transpose()
+    }
+}
+
+/// A record from its stored form.
+pub(super) fn decode(stored: &Stored) -> Result<Record, StoreError> {
+    serde_json::from_slice(&stored.body).map_err(|cause| StoreError::Broken(format!("the record `{}` can't be read: {cause}", stored.id)))
+}
+
+pub(super) fn encode(value: &impl serde::Serialize) -> Result<Bytes, StoreError> {
+    serde_json::to_vec(value).map(Bytes::from).map_err(|cause| StoreError::Broken(format!("a record can't be written: {cause}")))
+}
+
+/// The fence of the first change, if its lease was taken.
+pub(super) fn fence_of(written: &[Written]) -> Option<Fence> {
+    written.first().and_then(|written| written.fence)
+}
+
+fn references(before: Option<&Record>, after: &Record) -> Vec<ReferenceStep> {
+    let header = after.header();
+    let reference = |sort, value: &String| Reference { account: header.account.to_string(), sort, value: value.clone() };
+    let (at_provider, ours) = match after {
+        Record::Qr(_) => (QR_AT_PROVIDER, Some(QR_OURS)),
+        Record::Payment(_) => (PAYMENT_AT_PROVIDER, None),
+    };
+    let mut steps = Vec::new();
+    if let (Some(provider_ref), None) = (&header.provider_ref, before.and_then(|before| before.header().provider_ref.as_ref())) {
+        steps.push(ReferenceStep::Unique(reference(at_provider, provider_ref)));
+    }
+    if let (None, Some(our_ref), Some(sort)) = (before, &header.our_ref, ours) {
+        steps.push(ReferenceStep::Latest(reference(sort, our_ref)));
+    }
+    steps
+}
+
+/// The key of the list of an account's resources of one kind.
+pub(super) fn list_of_kind(kind: Kind) -> String {
+    kind.prefix().to_owned()
+}
+
+pub(super) fn list_of_reference(kind: Kind, reference: &str) -> String {
+    format!("{}/reference/{reference}", kind.prefix())
+}
+
+pub(super) fn list_of_parent(kind: Kind, parent: &Id) -> String {
+    format!("{}/of/{parent}", kind.prefix())
+}
+
+fn lists(before: Option<&Record>, after: &Record) -> (Vec<ListKey>, Vec<ListKey>) {
+    let header = after.header();
+    let list = |key| ListKey { account: header.account.to_string(), key };
+    let kind = header.id.kind();
+    let mut join = Vec::new();
+    let mut leave = Vec::new();
+    if before.is_none() {
+        join.push(list(list_of_kind(kind)));
+        if !header.reference.is_empty() {
+            join.push(list(list_of_reference(kind, &header.reference)));
+        }
+        if let Record::Payment(Payment { qr: Some(qr), .. }) = after {
+            join.push(list(list_of_parent(kind, qr)));
+        }
+    }
+    match (before.is_some_and(is_doubtful), is_doubtful(after)) {
+        (false, true) => join.push(list(DOUBTS.to_owned())),
+        (true, false) => leave.push(list(DOUBTS.to_owned())),
+        (true, true) | (false, false) => {}
+    }
+    (join, leave)
+}
+
+/// Whether a record may need a person: undecided, known from an unconfirmed report only, or contradicted.
+pub(super) fn is_doubtful(record: &Record) -> bool {
+    let undecided = match record {
+        Record::Qr(qr) => !qr.is_decided(),
+        Record::Payment(payment) => payment.reported && payment.state == PaymentState::Pending,
+    };
+    undecided || !record.header().contradictions.is_empty()
+}
+
+/// Who made a record: for logs and labels.
+pub(super) fn provider_of(record: &Record) -> ProviderId {
+    record.header().provider
+}
+
+impl From<Record> for Error {
+    /// A record of another kind than its id says: a fault of ours.
+    fn from(record: Record) -> Self {
+        error!("`{}` is stored as another kind than its id says", record.id());
+        Error::Internal
+    }
+}
+
+/// The code in `record`.
+pub(super) fn as_qr(record: Record) -> Result<Qr, Error> {
+    match record {
+        Record::Qr(qr) => Ok(qr),
+        other @ Record::Payment(_) => Err(other.into()),
+    }
+}
+
+/// The payment in `record`.
+pub(super) fn as_payment(record: Record) -> Result<Payment, Error> {
+    match record {
+        Record::Payment(payment) => Ok(payment),
+        other @ Record::Qr(_) => Err(other.into()),
+    }
+}

@@ -1,0 +1,149 @@
+//! What the service does: use cases over records, providers and the log. It knows neither gRPC nor HTTP.
+
+pub mod accounts;
+pub mod doubts;
+pub mod error;
+pub mod events;
+pub mod idempotency;
+mod learn;
+pub mod lists;
+pub mod payment;
+pub mod qr;
+pub mod qr_image;
+pub mod quarantine;
+mod reconcile;
+pub mod reference;
+pub mod schedule;
+pub mod webhook;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use error::{Error, Outcome};
+pub use idempotency::{Asked, Fingerprint};
+
+use crate::clock::{Clock, Randomness};
+use crate::domain::account::AccountName;
+use crate::events::Feed;
+use crate::providers::Provider;
+use crate::store::AnyStore;
+use crate::telemetry::Metrics;
+
+/// What a caller is told to wait after a provider could not be reached.
+pub(crate) const PROVIDER_RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// What the engine is told by the configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub patience: schedule::Patience,
+    /// How long a settled claim is kept.
+    pub claim_retention: Duration,
+    /// How long an event is kept.
+    pub event_retention: Duration,
+    /// Callbacks kept per account because they could not be applied.
+    pub quarantine_max: u64,
+    /// Questions to a provider that the reconciler asks per second and account.
+    pub lookups_per_second: u32,
+    pub workers: usize,
+    /// Records that a worker takes at once.
+    pub batch: usize,
+    /// The longest pause of an idle worker.
+    pub idle: Duration,
+    /// Entries read from the log at once for one subscriber.
+    pub events_page: usize,
+    pub subscription_age_max: Duration,
+}
+
+/// The resource that a mutation answers with.
+#[derive(Clone, Debug)]
+pub struct Answer<R> {
+    pub resource: R,
+    /// An earlier request with the same key did it.
+    pub replayed: bool,
+}
+
+/// The service's use cases. Shared by all doors.
+pub struct Engine {
+    store: AnyStore,
+    feed: Arc<Feed>,
+    providers: BTreeMap<AccountName, Provider>,
+    clock: Arc<dyn Clock>,
+    randomness: Arc<Randomness>,
+    settings: Settings,
+    metrics: Arc<Metrics>,
+    /// Work that outlives the call that began it. Drain waits for it.
+    tasks: TaskTracker,
+    /// Something became due now.
+    woken: Notify,
+    /// Streams say goodbye.
+    draining: CancellationToken,
+}
+
+/// What an engine is made of.
+pub struct Parts {
+    pub store: AnyStore,
+    pub feed: Arc<Feed>,
+    pub providers: Vec<Provider>,
+    pub clock: Arc<dyn Clock>,
+    pub randomness: Arc<Randomness>,
+    pub settings: Settings,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Engine {
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let Parts { store, feed, providers, clock, randomness, settings, metrics } = parts;
+        let providers = providers.into_iter().map(|provider| (provider.account.clone(), provider)).collect();
+        Arc::new(Self {
+            store,
+            feed,
+            providers,
+            clock,
+            randomness,
+            settings,
+            metrics,
+            tasks: TaskTracker::new(),
+            woken: Notify::new(),
+            draining: CancellationToken::new(),
+        })
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The key of the fingerprints of requests, the same on every replica.
+    pub fn fingerprint_key(&self) -> &[u8; 32] {
+        &self.store.identity().fingerprint_key
+    }
+
+    /// Whether the store answers.
+    pub async fn is_ready(&self) -> bool {
+        self.store.now_ms().await.is_ok()
+    }
+
+    /// From now on streams say goodbye and mutations are refused.
+    pub fn begin_drain(&self) {
+        self.draining.cancel();
+    }
+
+    /// Waits until all work that calls have begun is done, at most `limit`. False: some is not.
+    pub async fn drained(&self, limit: Duration) -> bool {
+        self.tasks.close();
+        tokio::time::timeout(limit, self.tasks.wait()).await.is_ok()
+    }
+
+    fn provider(&self, account: &AccountName) -> Result<&Provider, Error> {
+        self.providers.get(account).ok_or_else(|| Error::no_such("account", account))
+    }
+}

@@ -1,0 +1,90 @@
+//! When somebody should look at a record again: a pure function of the record and the time.
+//!
+//! Waits grow with the record's age, which is exponential without counting attempts.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::clock::{after, since};
+use crate::domain::event::Record;
+use crate::domain::payment::{Payment, PaymentState};
+use crate::domain::qr::{CloseReason, Qr, QrState, Usage};
+use crate::store::Look;
+
+/// How patient the reconciler is.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// The first look at something that should have moved by itself (a paid code, a pending payment).
+    pub first_look: Duration,
+    /// The longest wait between two looks at something that is open.
+    pub look_max: Duration,
+    /// How long a worker holds a record.
+    pub lease: Duration,
+    /// The absence of something from a provider's lists is believed only this long after it could last have been sent.
+    pub absence_after: Duration,
+}
+
+/// A doubt is looked at this soon, and at most this seldom.
+const DOUBT_FIRST: Duration = Duration::from_secs(2);
+const DOUBT_MAX: Duration = Duration::from_secs(120);
+/// After a code's announced end the provider gets this long to close it.
+const EXPIRY_MARGIN: Duration = Duration::from_secs(5);
+/// The first look at something that has come to an end which may still change.
+const LATE_FIRST: Duration = Duration::from_secs(300);
+
+/// The next look at `record` as it is at `now`. `late_window`: how long its provider may change its mind.
+pub fn next_look(record: &Record, now: Timestamp, patience: &Patience, late_window: Duration) -> Look {
+    match record {
+        Record::Qr(qr) => next_look_at_qr(qr, now, patience, late_window),
+        Record::Payment(payment) => next_look_at_payment(payment, now, patience, late_window),
+    }
+}
+
+fn next_look_at_qr(qr: &Qr, now: Timestamp, patience: &Patience, late_window: Duration) -> Look {
+    match &qr.state {
+        QrState::Requested => Look::At(after(now, grown(since(qr.header.create_time, now), 50, DOUBT_FIRST, DOUBT_MAX))),
+        QrState::Active => {
+            if let Some(pending) = &qr.pending_change {
+                return Look::At(after(now, grown(since(pending.since, now), 50, DOUBT_FIRST, DOUBT_MAX)));
+            }
+            let look = after(now, grown(since(qr.header.create_time, now), 50, patience.first_look, patience.look_max));
+            let end = qr.code.as_ref().and_then(|code| code.expire_time).map(|end| after(end, EXPIRY_MARGIN));
+            Look::At(end.filter(|end| *end > now).map_or(look, |end| look.min(end)))
+        }
+        // The one payment that a single-use code can have is here: nothing else can come.
+        QrState::Closed { reason: Some(CloseReason::Paid), .. } if qr.order.usage == Usage::SingleUse && qr.payment_count > 0 => Look::Rest,
+        QrState::Closed { at, .. } => late_look(*at, now, late_window),
+        QrState::Failed(_) => Look::Rest,
+    }
+}
+
+fn next_look_at_payment(payment: &Payment, now: Timestamp, patience: &Patience, late_window: Duration) -> Look {
+    match &payment.state {
+        PaymentState::Pending | PaymentState::Authorized => {
+            Look::At(after(now, grown(since(payment.header.create_time, now), 50, patience.first_look, patience.look_max)))
+        }
+        PaymentState::Failed(_) => late_look(payment.pay_time, now, late_window),
+        PaymentState::Succeeded | PaymentState::Mismatched | PaymentState::Reversed => Look::Rest,
+    }
+}
+
+/// Looks that become rare quickly, the last one when the provider's late window is over.
+fn late_look(ended: Timestamp, now: Timestamp, late_window: Duration) -> Look {
+    let age = since(ended, now);
+    if age >= late_window {
+        return Look::Rest;
+    }
+    Look::At(after(now, grown(age, 300, LATE_FIRST, late_window)).min(after(ended, late_window)))
+}
+
+/// `percent` of `age`, within bounds.
+fn grown(age: Duration, percent: u32, least: Duration, most: Duration) -> Duration {
+    (age.saturating_mul(percent) / 100).clamp(least, most.max(least))
+}
+
+/// Whether the absence of something that was asked for at `asked` can be believed at `now`: by then no owner's
+/// request can still travel, and the provider's lists have caught up.
+pub fn absence_is_proof(asked: Timestamp, now: Timestamp, patience: &Patience, call_timeout: Duration) -> bool {
+    since(asked, now) >= patience.lease + call_timeout + patience.absence_after
+}

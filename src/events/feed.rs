@@ -1,0 +1,140 @@
+//! One watcher a process: a wake-up, then one read of the new entries into one ring that all live subscribers share.
+//! An event is decoded and encoded once, however many they are.
+
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use super::token::Positions;
+use crate::domain::event::Event;
+use crate::domain::id::Partition;
+use crate::domain::personal::Sight;
+use crate::store::{AnyStore, Logged, Position, StoreError};
+
+/// A look at the log without a wake-up, in case one was lost.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The pause after the store gave no answer.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(200);
+/// Entries that the watcher reads at once from one partition.
+const PAGE: usize = 512;
+
+/// Puts an event into the bytes that subscribers get, without its token. The service's API gives one.
+pub trait Encode: Send + Sync {
+    fn encode(&self, event: &Event, position: Position, sight: Sight) -> Bytes;
+}
+
+/// An entry of the log, ready for every subscriber.
+#[derive(Debug)]
+pub struct Frame {
+    pub partition: Partition,
+    pub position: Position,
+    pub event: Event,
+    masked: Bytes,
+    clear: Bytes,
+}
+
+impl Frame {
+    /// The event as a reader with this sight may see it.
+    pub fn bytes(&self, sight: Sight) -> &Bytes {
+        match sight {
+            Sight::Masked => &self.masked,
+            Sight::Clear => &self.clear,
+        }
+    }
+}
+
+/// The live end of the log.
+pub struct Feed {
+    store: AnyStore,
+    encoder: Arc<dyn Encode>,
+    ring: broadcast::Sender<Arc<Frame>>,
+    /// How far the watcher has read; nobody's position is ahead of it for long.
+    heads: RwLock<Positions>,
+}
+
+impl Feed {
+    /// A feed whose ring holds `ring_frames` frames. Nothing is read before [`Feed::watch`] runs.
+    pub fn new(store: AnyStore, encoder: Arc<dyn Encode>, ring_frames: usize) -> Arc<Self> {
+        let (ring, _) = broadcast::channel(ring_frames.max(2));
+        Arc::new(Self { store, encoder, ring, heads: RwLock::default() })
+    }
+
+    pub fn store(&self) -> &AnyStore {
+        &self.store
+    }
+
+    /// All frames from now on. A reader that falls behind the ring is told so.
+    pub fn listen(&self) -> broadcast::Receiver<Arc<Frame>> {
+        self.ring.subscribe()
+    }
+
+    pub fn listeners(&self) -> usize {
+        self.ring.receiver_count()
+    }
+
+    /// The newest positions that the watcher knows.
+    pub fn heads(&self) -> Positions {
+        self.heads.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// An entry of the log as a frame. An entry that can't be read is an error, never skipped: that would lose it.
+    pub fn frame(&self, logged: &Logged) -> Result<Frame, StoreError> {
+        let event: Event = serde_json::from_slice(&logged.body)
+            .map_err(|cause| StoreError::Broken(format!("entry {} of partition {} can't be read: {cause}", logged.position, logged.partition.0)))?;
+        let clear = self.encoder.encode(&event, logged.position, Sight::Clear);
+        let masked = self.encoder.encode(&event, logged.position, Sight::Masked);
+        // Most events carry nothing personal: one copy of the bytes then serves both.
+        let masked = if masked == clear { clear.clone() } else { masked };
+        Ok(Frame { partition: logged.partition, position: logged.position, event, masked, clear })
+    }
+
+    /// Starts at the log's present end. To be called once, before subscribers come.
+    pub async fn start(&self) -> Result<(), StoreError> {
+        let heads = self.store.heads().await?;
+        let positions = heads.into_iter().map(|head| (head.partition, head.last)).collect();
+        *self.heads.write().unwrap_or_else(std::sync::PoisonError::into_inner) = positions;
+        Ok(())
+    }
+
+    /// Reads the log into the ring until `stop`.
+    pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
+        let mut wakeups = self.store.wakeups();
+        loop {
+            if let Err(cause) = self.read_news().await {
+                warn!("the event log can't be read now, live subscribers wait: {cause}");
+                tokio::select! { () = stop.cancelled() => return, () = tokio::time::sleep(PAUSE_AFTER_ERROR) => continue }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = tokio::time::timeout(LOOK_EVERY, wakeups.changed()) => {
+                    if matches!(changed, Ok(Err(_))) {
+                        error!("the store is gone, the live end of the event log stops");
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn read_news(&self) -> Result<(), StoreError> {
+        for head in self.store.heads().await? {
+            let mut known = self.heads().get(&head.partition).copied().unwrap_or_default();
+            while known.seq < head.last.seq {
+                let page = self.store.events_after(head.partition, known.seq, PAGE).await?;
+                let Some(last) = page.last() else { break };
+                known = last.position;
+                for logged in &page {
+                    let frame = Arc::new(self.frame(logged)?);
+                    // No receiver is no error: nobody listens now.
+                    let _ = self.ring.send(frame);
+                    self.heads.write().unwrap_or_else(std::sync::PoisonError::into_inner).insert(logged.partition, logged.position);
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,327 @@
+//! One subscriber's way through the log: history in pages, then the shared ring, and back to the log when he falls
+//! behind. Nothing is skipped: every page and every frame is checked to be the next.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::broadcast;
+use tokio::time::Instant;
+
+use super::feed::{Feed, Frame};
+use super::filter::Filter;
+use super::token::{Positions, Token};
+use crate::domain::id::Partition;
+use crate::store::{Head, Position, StoreError};
+
+/// Where a subscription starts.
+#[derive(Clone, Debug)]
+pub enum Start {
+    /// With the oldest event that is still there.
+    Earliest,
+    /// With what comes from now on.
+    Latest,
+    /// After the event that this token was taken at.
+    After(Token),
+    /// With the first event recorded at this time or later.
+    AtTime(Timestamp),
+}
+
+/// What a subscriber is sent, after the confirmation.
+#[derive(Clone, Debug)]
+pub enum Message {
+    Event { frame: Arc<Frame>, token: String },
+    CaughtUp { token: String, time: Timestamp },
+    FellBehind { token: String },
+    Bookmark { token: String, server_time: Timestamp, events_behind: u64, time_behind: Duration },
+    Goodbye { token: String, retry_after: Duration },
+}
+
+/// Why a subscription ended.
+#[derive(Clone, Debug)]
+pub enum SubscriptionEnd {
+    /// Events after the position are gone: trimmed, or lost by the store.
+    HistoryLost { earliest_token: String, earliest_time: Option<Timestamp> },
+    /// The log is behind the token, or has another event where it was taken: the store was restored.
+    HistoryRewound { earliest_token: String },
+    /// It was said goodbye to: the service drains, or the subscription is old enough to move on.
+    Ended,
+    Store(StoreError),
+}
+
+impl From<StoreError> for SubscriptionEnd {
+    fn from(cause: StoreError) -> Self {
+        Self::Store(cause)
+    }
+}
+
+/// How a subscription runs.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    pub heartbeat: Duration,
+    /// When it says goodbye, so that connections spread over new replicas.
+    pub ends: Instant,
+    /// Entries that it reads from the log at once.
+    pub page: usize,
+    /// What it tells the subscriber to wait before he comes again.
+    pub retry_after: Duration,
+}
+
+enum Source {
+    /// Pages of the log. `news` was opened before the last look, so that nothing falls between log and ring.
+    Log { pages: VecDeque<Arc<Frame>>, news: Option<broadcast::Receiver<Arc<Frame>>> },
+    Ring(broadcast::Receiver<Arc<Frame>>),
+    Ended,
+}
+
+/// A subscription. [`Subscription::next`] waits for the next message and can be abandoned and called again.
+pub struct Subscription {
+    feed: Arc<Feed>,
+    filter: Filter,
+    positions: Positions,
+    source: Source,
+    pace: Pace,
+    next_heartbeat: Instant,
+    drain: tokio_util::sync::CancellationToken,
+    now: Arc<dyn crate::clock::Clock>,
+}
+
+impl Subscription {
+    /// Finds the starting position and checks that the log still goes on from there.
+    pub async fn open(
+        feed: Arc<Feed>,
+        filter: Filter,
+        start: Start,
+        pace: Pace,
+        drain: tokio_util::sync::CancellationToken,
+        now: Arc<dyn crate::clock::Clock>,
+    ) -> Result<Self, SubscriptionEnd> {
+        let partitions = filter.partitions(feed.store().identity().partitions);
+        let positions = starting_positions(&feed, &partitions, start).await?;
+        let next_heartbeat = Instant::now() + pace.heartbeat;
+        let source = Source::Log { pages: VecDeque::new(), news: None };
+        Ok(Self { feed, filter, positions, source, pace, next_heartbeat, drain, now })
+    }
+
+    /// The token of what was read so far.
+    pub fn token(&self) -> String {
+        super::token::encode(&self.feed.store().identity().log, &self.positions)
+    }
+
+    /// The next message; `Err` ends the subscription.
+    pub async fn next(&mut self) -> Result<Message, SubscriptionEnd> {
+        loop {
+            if matches!(self.source, Source::Ended) {
+                return Err(SubscriptionEnd::Ended);
+            }
+            let now = Instant::now();
+            if self.drain.is_cancelled() || now >= self.pace.ends {
+                self.source = Source::Ended;
+                return Ok(Message::Goodbye { token: self.token(), retry_after: self.pace.retry_after });
+            }
+            if now >= self.next_heartbeat {
+                self.next_heartbeat = now + self.pace.heartbeat;
+                return Ok(self.bookmark());
+            }
+            if let Some(message) = self.step().await? {
+                return Ok(message);
+            }
+        }
+    }
+
+    /// One step through the source: a message, or `None` to look around again.
+    async fn step(&mut self) -> Result<Option<Message>, SubscriptionEnd> {
+        match &mut self.source {
+            Source::Ended => Err(SubscriptionEnd::Ended),
+            Source::Log { pages, news } => {
+                if let Some(frame) = pages.pop_front() {
+                    return Ok(self.take(frame));
+                }
+                let opened = news.is_some();
+                if !opened {
+                    *news = Some(self.feed.listen());
+                }
+                let page = self.read_page().await?;
+                if let Source::Log { pages, news } = &mut self.source {
+                    if !page.is_empty() {
+                        // History may be long: until its end comes near, a ring that overflows meanwhile is of no use.
+                        if page.len() >= self.pace.page {
+                            *news = None;
+                        }
+                        pages.extend(page);
+                        return Ok(None);
+                    }
+                    if !opened {
+                        return Ok(None);
+                    }
+                    if let Some(ring) = news.take() {
+                        self.source = Source::Ring(ring);
+                        return Ok(Some(Message::CaughtUp { token: self.token(), time: self.now.now() }));
+                    }
+                }
+                Ok(None)
+            }
+            Source::Ring(ring) => {
+                let wake = self.next_heartbeat.min(self.pace.ends);
+                tokio::select! {
+                    biased;
+                    () = self.drain.cancelled() => Ok(None),
+                    received = ring.recv() => match received {
+                        Ok(frame) => Ok(self.take(frame)),
+                        Err(broadcast::error::RecvError::Lagged(_)) => {
+                            self.source = Source::Log { pages: VecDeque::new(), news: None };
+                            Ok(Some(Message::FellBehind { token: self.token() }))
+                        }
+                        Err(broadcast::error::RecvError::Closed) => Err(SubscriptionEnd::Ended),
+                    },
+                    () = tokio::time::sleep_until(wake) => Ok(None),
+                }
+            }
+        }
+    }
+
+    /// Moves past `frame`, and shows it if the filter admits it.
+    fn take(&mut self, frame: Arc<Frame>) -> Option<Message> {
+        // `None`: another account's partition.
+        let position = self.positions.get_mut(&frame.partition)?;
+        if frame.position.seq <= position.seq {
+            return None; // read from the log already
+        }
+        if frame.position.seq != position.seq + 1 {
+            // The ring has no holes, so ours is the fault: the log tells.
+            self.source = Source::Log { pages: VecDeque::new(), news: None };
+            return None;
+        }
+        *position = frame.position;
+        if !self.filter.admits(&frame.event) {
+            return None;
+        }
+        let token = self.token();
+        Some(Message::Event { frame, token })
+    }
+
+    /// The next entries of the first partition that has some.
+    async fn read_page(&self) -> Result<Vec<Arc<Frame>>, SubscriptionEnd> {
+        for (partition, position) in &self.positions {
+            let page = self.feed.store().events_after(*partition, position.seq, self.pace.page).await?;
+            let mut expected = position.seq + 1;
+            let mut frames = Vec::with_capacity(page.len());
+            for logged in &page {
+                if logged.position.seq != expected {
+                    return Err(history_lost(&self.feed, self.positions.keys()).await?);
+                }
+                expected += 1;
+                frames.push(Arc::new(self.feed.frame(logged)?));
+            }
+            if !frames.is_empty() {
+                return Ok(frames);
+            }
+        }
+        // Nothing to read is right only at the end of the log: all of the rest may have been trimmed.
+        for head in self.feed.store().heads().await? {
+            if self.positions.get(&head.partition).is_some_and(|own| own.seq < head.last.seq && head.first.is_none_or(|first| first.seq > own.seq + 1)) {
+                return Err(history_lost(&self.feed, self.positions.keys()).await?);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    fn bookmark(&self) -> Message {
+        let heads = self.feed.heads();
+        let server_time = self.now.now();
+        let mut events_behind = 0;
+        let mut oldest_unread = None;
+        for (partition, own) in &self.positions {
+            let last = heads.get(partition).copied().unwrap_or_default();
+            let behind = last.seq.saturating_sub(own.seq);
+            events_behind += behind;
+            if behind > 0 && own.ms > 0 {
+                oldest_unread = Some(oldest_unread.map_or(own.ms, |oldest: u64| oldest.min(own.ms)));
+            }
+        }
+        let newest = heads.values().map(|position| position.ms).max().unwrap_or(0);
+        let time_behind = oldest_unread.map_or(Duration::ZERO, |oldest| Duration::from_millis(newest.saturating_sub(oldest)));
+        Message::Bookmark { token: self.token(), server_time, events_behind, time_behind }
+    }
+}
+
+async fn starting_positions(feed: &Feed, partitions: &BTreeSet<Partition>, start: Start) -> Result<Positions, SubscriptionEnd> {
+    let store = feed.store();
+    let heads: Vec<Head> = store.heads().await?.into_iter().filter(|head| partitions.contains(&head.partition)).collect();
+    let mut positions = Positions::new();
+    for head in &heads {
+        let position = match &start {
+            Start::Latest => head.last,
+            Start::Earliest => before_first(head),
+            Start::AtTime(time) => {
+                let ms = u64::try_from(time.as_millisecond()).unwrap_or(0);
+                let seq = store.seq_before(head.partition, ms).await?;
+                let entry = store.entry(head.partition, seq).await?;
+                Position { ms: entry.map_or(0, |entry| entry.position.ms), seq }
+            }
+            Start::After(token) => {
+                // An account that the token knows nothing of begins with its oldest event: nothing is skipped.
+                match token.positions.get(&head.partition) {
+                    Some(own) => {
+                        check_position(feed, head, *own, partitions).await?;
+                        *own
+                    }
+                    None => before_first(head),
+                }
+            }
+        };
+        positions.insert(head.partition, position);
+    }
+    Ok(positions)
+}
+
+/// Checks that a token's position is of this log, and that the log goes on from there.
+async fn check_position(feed: &Feed, head: &Head, own: Position, partitions: &BTreeSet<Partition>) -> Result<(), SubscriptionEnd> {
+    let rewound = || async {
+        let (earliest_token, _) = earliest(feed, partitions.iter()).await?;
+        Ok::<_, SubscriptionEnd>(SubscriptionEnd::HistoryRewound { earliest_token })
+    };
+    if own.seq > head.last.seq {
+        return Err(rewound().await?);
+    }
+    if own.seq > 0 {
+        match feed.store().entry(head.partition, own.seq).await? {
+            // A position before the first entry that was still there carries no time.
+            Some(entry) if own.ms != 0 && entry.position.ms != own.ms => return Err(rewound().await?),
+            Some(_) => {}
+            None => {
+                let goes_on = head.first.is_none_or(|first| first.seq <= own.seq + 1) && (head.first.is_some() || head.last.seq == own.seq);
+                if !goes_on {
+                    return Err(history_lost(feed, partitions.iter()).await?);
+                }
+            }
+        }
+    } else if head.first.map_or(head.last.seq > 0, |first| first.seq > 1) {
+        return Err(history_lost(feed, partitions.iter()).await?);
+    }
+    Ok(())
+}
+
+/// The position from which all that is still there comes next. Its own entry is gone, so it has no time.
+fn before_first(head: &Head) -> Position {
+    match head.first {
+        Some(first) => Position { ms: 0, seq: first.seq.saturating_sub(1) },
+        None => head.last,
+    }
+}
+
+async fn history_lost(feed: &Feed, partitions: impl Iterator<Item = &Partition>) -> Result<SubscriptionEnd, StoreError> {
+    let (earliest_token, earliest_time) = earliest(feed, partitions).await?;
+    Ok(SubscriptionEnd::HistoryLost { earliest_token, earliest_time })
+}
+
+/// The token from which everything that is still there can be read, and the time of the oldest of it.
+async fn earliest(feed: &Feed, partitions: impl Iterator<Item = &Partition>) -> Result<(String, Option<Timestamp>), StoreError> {
+    let wanted: BTreeSet<Partition> = partitions.copied().collect();
+    let heads: Vec<Head> = feed.store().heads().await?.into_iter().filter(|head| wanted.contains(&head.partition)).collect();
+    let positions = heads.iter().map(|head| (head.partition, before_first(head))).collect();
+    let oldest = heads.iter().filter_map(|head| head.first).map(|first| first.ms).min();
+    let time = oldest.and_then(|ms| i64::try_from(ms).ok()).and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    Ok((super::token::encode(&feed.store().identity().log, &positions), time))
+}
