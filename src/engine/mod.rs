@@ -1,0 +1,3 @@
+//! What the service does.
+
+pub mod qr_image;
