@@ -3,6 +3,7 @@
 //! `tests/tidy.rs` allows.
 
 pub mod domain;
+pub mod engine;
 
 pub mod events;
 pub mod store;
