@@ -1,15 +1,19 @@
 //! upistream: one gRPC API for UPI money movement over several providers, and one durable stream of
-//! payment-status events. The modules in reading order; each may use only those above it that
-//! `tests/tidy.rs` allows.
+//! payment-status events. The modules in reading order; what each may use of the others is the table in
+//! `tests/it/tidy.rs`.
 
 pub mod domain;
-pub mod engine;
+
+pub mod store;
 
 pub mod events;
-pub mod store;
 
 pub mod providers;
 
+pub mod engine;
+
 pub mod clock;
 pub mod config;
+pub mod telemetry;
+
 pub mod sandbox;

@@ -104,5 +104,25 @@ impl Error {
     }
 }
 
+impl Error {
+    /// A store that did not take a write.
+    pub fn of_write(cause: StoreError) -> Self {
+        match cause {
+            StoreError::Unavailable(text) => {
+                tracing::warn!("the store did not take a write: {text}");
+                Error::StoreUnavailable { retry_after: STORE_RETRY_AFTER }
+            }
+            StoreError::InDoubt(text) => {
+                tracing::warn!("whether the store took a write is not known: {text}");
+                Error::StoreInDoubt { retry_after: STORE_RETRY_AFTER }
+            }
+            StoreError::Broken(text) => {
+                tracing::error!("the store can't take a write: {text}");
+                Error::Internal
+            }
+        }
+    }
+}
+
 /// What a caller is told to wait after the store gave no answer.
 pub const STORE_RETRY_AFTER: Duration = Duration::from_secs(1);

@@ -15,7 +15,7 @@ use super::learn::decode;
 use super::{Answer, Engine};
 use crate::domain::event::Record;
 use crate::domain::id::Id;
-use crate::store::{Claim, ClaimScope, Stored};
+use crate::store::{Batch, Claim, ClaimScope, ClaimStep, Commit, Conflict, Guard, Stored};
 
 /// With less time than this before the caller's deadline there is no point in waiting for news.
 const WAIT_MIN: Duration = Duration::from_millis(50);
@@ -112,6 +112,24 @@ impl Engine {
             };
         }
         self.wait_for_decision(asked, &claim.record).await
+    }
+
+    /// The claim that an earlier request with this key holds, and its record. Writes nothing.
+    pub(super) async fn claimed_by_whom(&self, claim: &ClaimStep) -> Result<Option<(Claim, Option<Stored>)>, Error> {
+        let ClaimStep::Take { record, .. } = claim else { return Ok(None) };
+        // A guard that can't hold: the claim is looked at first, and nothing is written.
+        let never = Guard::At { id: record.clone(), revision: 0 };
+        let batch = Batch {
+            partition: record.partition(),
+            write: self.randomness.bits(),
+            claims: vec![claim.clone()],
+            changes: Vec::new(),
+            guards: vec![never],
+        };
+        match self.store.commit(batch).await.map_err(Error::of_read)? {
+            Commit::Conflict(Conflict::Claimed { claim, record }) => Ok(Some((claim, record))),
+            Commit::Done(_) | Commit::Conflict(_) => Ok(None),
+        }
     }
 
     /// The first request is under way or in doubt: the worker is woken, and the caller gets what is known when his

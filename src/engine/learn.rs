@@ -11,7 +11,6 @@ use super::Engine;
 use super::error::Error;
 use super::idempotency::ClaimOutcome;
 use super::schedule::next_look;
-use crate::domain::account::ProviderId;
 use crate::domain::event::{Event, EventKind, Fact, Record};
 use crate::domain::fact::{Cause, ChangeFailure, Evidence, FailureReason, Learned};
 use crate::domain::id::{Id, Kind};
@@ -364,10 +363,6 @@ pub(super) fn is_doubtful(record: &Record) -> bool {
     undecided || !record.header().contradictions.is_empty()
 }
 
-/// Who made a record: for logs and labels.
-pub(super) fn provider_of(record: &Record) -> ProviderId {
-    record.header().provider
-}
 
 impl From<Record> for Error {
     /// A record of another kind than its id says: a fault of ours.

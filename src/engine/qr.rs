@@ -21,7 +21,7 @@ use crate::domain::header::Header;
 use crate::domain::id::{Id, Kind};
 use crate::domain::qr::{Qr, QrFact, QrOrder, QrState};
 use crate::providers::{CallError, Provider, QrCodes, Violation};
-use crate::store::{Batch, ClaimStep, Commit, Conflict, Fence, Guard, LeaseStep, StoreError};
+use crate::store::{ClaimStep, Commit, Conflict, Fence, LeaseStep, StoreError};
 
 /// The pause before a call that was not delivered is tried again; then twice as long each time.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
@@ -107,8 +107,8 @@ impl Engine {
         };
         let Some((after, provider_ref)) = after else {
             // Not possible now; but it may be this very request that made it so, when it came first.
-            return match self.claimed_before(&asked, claim).await? {
-                Some(answer) => answer,
+            return match self.claimed_by_whom(&claim).await? {
+                Some((claim, record)) => self.replay_qr(&asked, claim, record).await,
                 None if qr.pending_change.is_some() => Err(Error::ChangePending { id }),
                 None => Err(Error::StateForbids { message: format!("a code that is {} can't be closed", qr.state.name()) }),
             };
@@ -145,18 +145,6 @@ impl Engine {
         Ok(())
     }
 
-    /// The answer of an earlier request with this key, if there was one. Writes nothing.
-    async fn claimed_before(&self, asked: &Asked, claim: ClaimStep) -> Result<Option<Result<Answer<Qr>, Error>>, Error> {
-        let ClaimStep::Take { record, .. } = &claim else { return Ok(None) };
-        // A guard that can't hold: the claim is looked at first, and nothing is written.
-        let never = Guard::At { id: record.clone(), revision: 0 };
-        let batch = Batch { partition: record.partition(), write: self.randomness.bits(), claims: vec![claim], changes: Vec::new(), guards: vec![never] };
-        match self.store.commit(batch).await.map_err(Error::of_read)? {
-            Commit::Conflict(Conflict::Claimed { claim, record }) => Ok(Some(self.replay_qr(asked, claim, record).await)),
-            Commit::Done(_) | Commit::Conflict(_) => Ok(None),
-        }
-    }
-
     async fn replay_qr(&self, asked: &Asked, claim: crate::store::Claim, record: Option<crate::store::Stored>) -> Result<Answer<Qr>, Error> {
         let Answer { resource, replayed } = self.replay(asked, claim, record).await?;
         Ok(Answer { resource: as_qr(resource)?, replayed })
@@ -184,18 +172,7 @@ impl Engine {
         let written = match tokio::time::timeout_at(asked.deadline, self.write(vec![step], vec![claim], &told)).await {
             // Dropping the write does not undo it.
             Err(_) => return Err(Error::StoreInDoubt { retry_after: STORE_RETRY_AFTER }),
-            Ok(Err(StoreError::Unavailable(cause))) => {
-                warn!("an intent could not be written: {cause}");
-                return Err(Error::StoreUnavailable { retry_after: STORE_RETRY_AFTER });
-            }
-            Ok(Err(StoreError::InDoubt(cause))) => {
-                warn!("whether an intent was written is not known: {cause}");
-                return Err(Error::StoreInDoubt { retry_after: STORE_RETRY_AFTER });
-            }
-            Ok(Err(StoreError::Broken(cause))) => {
-                error!("an intent can't be written: {cause}");
-                return Err(Error::Internal);
-            }
+            Ok(Err(cause)) => return Err(Error::of_write(cause)),
             Ok(Ok(Commit::Conflict(Conflict::Claimed { claim, record }))) => return self.replay_qr(&asked, claim, record).await,
             Ok(Ok(Commit::Conflict(_))) => {
                 return Err(Error::ChangePending { id: intent.id().clone() });

@@ -1,0 +1,159 @@
+//! What only a person can decide, or may want to watch: undecided requests, unconfirmed reports, contradictions.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::Engine;
+use super::error::Error;
+use super::idempotency::Asked;
+use super::learn::{DOUBTS, Told, decode, is_doubtful};
+use super::Answer;
+use crate::clock::since;
+use crate::domain::account::AccountName;
+use crate::domain::event::{Fact, Record};
+use crate::domain::fact::{Cause, Evidence};
+use crate::domain::id::Id;
+use crate::domain::payment::PaymentFact;
+use crate::domain::qr::{QrFact, QrState};
+use crate::providers::{AskError, Violation};
+use crate::store::{ClaimStep, Commit, Conflict, ListKey, PAGE_MAX};
+
+/// Why a record is in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DoubtKind {
+    OutcomeUnknown,
+    ChangeUnknown,
+    ReportedOnly,
+    Contradiction,
+}
+
+/// A record in doubt.
+#[derive(Clone, Debug)]
+pub struct Doubt {
+    pub kind: DoubtKind,
+    pub since: Timestamp,
+    pub record: Record,
+}
+
+/// What an operator says.
+#[derive(Clone, Debug)]
+pub enum Decision {
+    /// It happened, and the provider knows it by this id.
+    Happened { provider_ref: String },
+    DidNotHappen,
+}
+
+impl Doubt {
+    fn of(record: Record) -> Option<Self> {
+        let (kind, since) = match &record {
+            Record::Qr(qr) if qr.state == QrState::Requested => (DoubtKind::OutcomeUnknown, qr.header.create_time),
+            Record::Qr(qr) if qr.pending_change.is_some() => {
+                (DoubtKind::ChangeUnknown, qr.pending_change.as_ref().map_or(qr.header.update_time, |pending| pending.since))
+            }
+            Record::Payment(payment) if payment.reported => (DoubtKind::ReportedOnly, payment.header.create_time),
+            _ => (DoubtKind::Contradiction, record.header().contradictions.first()?.time),
+        };
+        Some(Self { kind, since, record })
+    }
+}
+
+impl Engine {
+    /// An account's records in doubt, newest first. A request that may still be under way (its first lease) is none.
+    pub async fn list_doubts(&self, account: &AccountName, before: Option<&Id>, limit: usize) -> Result<(Vec<Doubt>, Option<Id>), Error> {
+        self.provider(account)?;
+        let partition = crate::store::partition_of(&*self.store, account.as_str());
+        let list = ListKey { account: account.to_string(), key: DOUBTS.to_owned() };
+        let page = self.store.list(partition, &list, before, limit.min(PAGE_MAX)).await.map_err(Error::of_read)?;
+        let next = (page.len() == limit.min(PAGE_MAX)).then(|| page.last().map(|stored| stored.id.clone())).flatten();
+        let now = self.clock.now();
+        let mut doubts = Vec::with_capacity(page.len());
+        for stored in &page {
+            let doubt = Doubt::of(decode(stored).map_err(Error::of_read)?);
+            let under_way = |doubt: &Doubt| doubt.kind == DoubtKind::OutcomeUnknown && since(doubt.since, now) < self.settings.patience.lease;
+            doubts.extend(doubt.filter(|doubt| !under_way(doubt)));
+        }
+        Ok((doubts, next))
+    }
+
+    /// A record that may be in doubt.
+    pub async fn get_record(&self, id: &Id) -> Result<Record, Error> {
+        match self.store.get(id).await.map_err(Error::of_read)? {
+            Some(stored) => decode(&stored).map_err(Error::of_read),
+            None => Err(Error::no_such("resource", id)),
+        }
+    }
+
+    /// Decides a doubt as an operator says. What the provider can still show is asked for, not taken on trust.
+    pub async fn resolve_doubt(self: &Arc<Self>, asked: Asked, record: Record, decision: Decision, note: String) -> Result<Answer<Record>, Error> {
+        let scope = asked.scope(record.header().account.as_str());
+        let claim = ClaimStep::Take { scope: scope.clone(), fingerprint: asked.fingerprint.to_bytes(), record: record.id().clone() };
+        if let Some(answer) = self.resolved_before(&asked, &claim).await? {
+            return Ok(answer);
+        }
+        if !is_doubtful(&record) {
+            return Err(Error::StateForbids { message: format!("`{}` is not in doubt", record.id()) });
+        }
+        let fact = self.decided_fact(&record, &decision).await?;
+        let told = Told { cause: Cause::Operator, evidence: Evidence::Operator, occur_time: self.clock.now(), traceparent: asked.traceparent.clone(), fence: None };
+        let now = self.clock.now();
+        let (mut after, event) = match record.learn(&fact, Evidence::Operator, now) {
+            Ok(crate::domain::fact::Learned::Moved(after, event)) => (after, event),
+            Ok(_) => return Err(Error::StateForbids { message: "this decision changes nothing".to_owned() }),
+            Err(contradiction) => return Err(Error::StateForbids { message: contradiction.message }),
+        };
+        match &mut after {
+            Record::Qr(qr) => qr.header.operator_note = Some(note),
+            Record::Payment(payment) => payment.header.operator_note = Some(note),
+        }
+        let step = self.step(Some(record.clone()), after.clone(), event, &told);
+        let settled = self.settle(scope, record.id().clone(), super::idempotency::ClaimOutcome::Done, record.id().clone());
+        match self.write(vec![step], vec![claim, settled], &told).await {
+            Ok(Commit::Done(_)) => Ok(Answer { resource: after, replayed: false }),
+            Ok(Commit::Conflict(Conflict::Claimed { claim, record })) => self.replay(&asked, claim, record).await,
+            Ok(Commit::Conflict(Conflict::Referenced { holder, .. })) => {
+                Err(Error::StateForbids { message: format!("`{holder}` stands for what the provider has by this id") })
+            }
+            Ok(Commit::Conflict(_)) => Err(Error::StateForbids { message: "it changed meanwhile: look at it again".to_owned() }),
+            Err(cause) => Err(Error::of_write(cause)),
+        }
+    }
+
+    async fn resolved_before(&self, asked: &Asked, claim: &ClaimStep) -> Result<Option<Answer<Record>>, Error> {
+        match self.claimed_by_whom(claim).await? {
+            Some((claim, record)) => self.replay(asked, claim, record).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn decided_fact(&self, record: &Record, decision: &Decision) -> Result<Fact, Error> {
+        match (record, decision) {
+            (Record::Qr(qr), Decision::Happened { provider_ref }) if qr.state == QrState::Requested => {
+                let provider = self.provider(&qr.header.account)?;
+                let Some(adapter) = &provider.qr else { return Err(Error::Lacks { operation: "CreateQr", why: "this provider has no QR codes".to_owned() }) };
+                match adapter.fetch(provider_ref).await {
+                    Ok(snapshot) if snapshot.our_ref.is_some() && snapshot.our_ref != qr.header.our_ref => Err(invalid("happened.provider_ref", "is another request's code at the provider")),
+                    Ok(snapshot) => Ok(Fact::Qr(QrFact::Seen(snapshot))),
+                    Err(AskError::Absent) => Err(invalid("happened.provider_ref", "is not known to the provider")),
+                    Err(AskError::Unanswered(_)) => Err(Error::ProviderUnavailable { retry_after: super::PROVIDER_RETRY_AFTER }),
+                }
+            }
+            (Record::Qr(qr), Decision::DidNotHappen) if qr.state == QrState::Requested => Ok(Fact::Qr(QrFact::Absent)),
+            (Record::Qr(qr), Decision::DidNotHappen) if qr.pending_change.is_some() => Ok(Fact::Qr(QrFact::CloseNotMade)),
+            (Record::Qr(qr), Decision::Happened { .. }) if qr.pending_change.is_some() => {
+                let (provider, provider_ref) = (self.provider(&qr.header.account)?, qr.header.provider_ref.clone().unwrap_or_default());
+                let Some(adapter) = &provider.qr else { return Err(Error::Lacks { operation: "CloseQr", why: "this provider has no QR codes".to_owned() }) };
+                match adapter.fetch(&provider_ref).await {
+                    Ok(snapshot) => Ok(Fact::Qr(QrFact::Seen(snapshot))),
+                    Err(_) => Err(Error::ProviderUnavailable { retry_after: super::PROVIDER_RETRY_AFTER }),
+                }
+            }
+            (Record::Qr(_), _) => Ok(Fact::Qr(QrFact::ContradictionsResolved)),
+            (Record::Payment(_), _) => Ok(Fact::Payment(PaymentFact::ContradictionsResolved)),
+        }
+    }
+}
+
+fn invalid(field: &str, description: &str) -> Error {
+    Error::Invalid(vec![Violation { field: field.to_owned(), description: description.to_owned() }])
+}

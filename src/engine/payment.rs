@@ -1,0 +1,52 @@
+//! Payments: read, and asked for anew.
+
+use std::sync::Arc;
+
+use super::Engine;
+use super::error::Error;
+use super::learn::{Outcome, as_payment, decode};
+use crate::domain::account::Operation;
+use crate::domain::event::{Fact, Record};
+use crate::domain::fact::Cause;
+use crate::domain::id::Id;
+use crate::domain::payment::{Payment, PaymentFact};
+use crate::providers::AskError;
+
+impl Engine {
+    pub async fn get_payment(&self, id: &Id) -> Result<Payment, Error> {
+        match self.store.get(id).await.map_err(Error::of_read)? {
+            Some(stored) => as_payment(decode(&stored).map_err(Error::of_read)?),
+            None => Err(Error::no_such("payment", id)),
+        }
+    }
+
+    /// Asks the provider how the payment stands now, and learns it. Changes nothing there.
+    pub async fn refresh_payment(self: &Arc<Self>, payment: Payment, traceparent: Option<String>) -> Result<Payment, Error> {
+        let provider = self.provider(&payment.header.account)?;
+        if let Some(why) = provider.capabilities.missing(Operation::FetchPayment) {
+            return Err(Error::Lacks { operation: Operation::FetchPayment.as_str(), why: why.to_owned() });
+        }
+        let (Some(payments), Some(provider_ref)) = (&provider.payments, &payment.header.provider_ref) else {
+            return Err(Error::Lacks { operation: Operation::FetchPayment.as_str(), why: "this provider can't be asked about payments".to_owned() });
+        };
+        match payments.fetch(provider_ref).await {
+            Ok(snapshot) => {
+                let mut told = self.told_by_enquiry(None);
+                told.cause = Cause::Rpc;
+                told.traceparent = traceparent;
+                told.occur_time = snapshot.pay_time;
+                let fact = Fact::Payment(PaymentFact::Seen(snapshot));
+                let outcome = self.learn(Record::Payment(payment), &fact, &told).await.map_err(Error::of_read)?;
+                as_payment(Outcome::record(outcome))
+            }
+            Err(AskError::Absent) => {
+                tracing::error!(resource.id = %payment.header.id, "the provider no longer has the payment `{}`", payment.header.id);
+                Err(Error::ProviderUnavailable { retry_after: super::PROVIDER_RETRY_AFTER })
+            }
+            Err(AskError::Unanswered(cause)) => {
+                tracing::warn!(resource.id = %payment.header.id, "the provider gave no answer: {cause}");
+                Err(Error::ProviderUnavailable { retry_after: super::PROVIDER_RETRY_AFTER })
+            }
+        }
+    }
+}

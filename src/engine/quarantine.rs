@@ -1,0 +1,224 @@
+//! Callbacks that were verified and could not be applied: kept, bounded, shown, and tried again by themselves.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tracing::{info, warn};
+
+use super::Engine;
+use super::error::Error;
+use super::learn::{Told, encode};
+use super::webhook::{Matched, NotReceived, Received};
+use crate::clock::{after, since};
+use crate::domain::account::{AccountName, ProviderId};
+use crate::domain::fact::{Cause, Evidence};
+use crate::domain::id::{Id, Kind};
+use crate::providers::{AskError, Callback, Observation, Provider, Verified};
+use crate::store::{Batch, Change, Commit, Conflict, Fence, Guard, LeaseStep, ListKey, Look, StoreError, Stored};
+
+/// The list of an account's kept callbacks.
+pub(super) const QUARANTINE: &str = "quarantine";
+/// The first and the longest pause between two tries to apply a kept callback.
+const RETRY_FIRST: Duration = Duration::from_secs(2);
+const RETRY_MAX: Duration = Duration::from_secs(300);
+/// After this long a kept callback only waits for a person.
+const RETRY_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Why a callback is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reason {
+    /// We can't read it.
+    NotUnderstood,
+    /// It carries a reference of ours that no record has.
+    Unmatched,
+    /// It does not say which code the payment came through.
+    UnlinkedPayment,
+}
+
+/// A kept callback.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Quarantined {
+    pub id: Id,
+    pub account: AccountName,
+    pub provider: ProviderId,
+    pub reason: Reason,
+    /// The provider's name of the event; empty where it could not be read.
+    pub event: String,
+    pub message: String,
+    pub receive_time: Timestamp,
+    pub attempts: u32,
+    /// The provider's ids that it names.
+    pub provider_refs: Vec<String>,
+    /// The body as it came. Holds personal data: never shown, never logged.
+    body: String,
+}
+
+impl Engine {
+    /// Keeps a callback. The same one a second time is one entry.
+    pub(super) async fn quarantine(&self, provider: &Provider, callback: &Verified, reason: Reason, event: String, message: String) -> Result<Received, NotReceived> {
+        let account = provider.account.clone();
+        let now = self.clock.now();
+        let partition = crate::store::partition_of(&*self.store, account.as_str());
+        // Named after its content: a repeat finds it.
+        let digest = Sha256::digest(callback.body());
+        let random = u128::from_be_bytes(digest[..16].try_into().expect("a SHA-256 digest has 32 bytes"));
+        let id = Id::new(Kind::Quarantined, partition, 0, random);
+        let entry = Quarantined {
+            id: id.clone(),
+            account: account.clone(),
+            provider: provider.id,
+            reason,
+            event,
+            message,
+            receive_time: now,
+            attempts: 0,
+            provider_refs: provider_refs(provider, callback),
+            body: String::from_utf8_lossy(callback.body()).into_owned(),
+        };
+        let list = ListKey { account: account.to_string(), key: QUARANTINE.to_owned() };
+        let look = Look::At(after(now, if reason == Reason::UnlinkedPayment { Duration::ZERO } else { RETRY_FIRST }));
+        let change = Change {
+            id,
+            from: None,
+            body: Some(encode(&entry)?),
+            event: None,
+            references: Vec::new(),
+            join: vec![list.clone()],
+            leave: Vec::new(),
+            look,
+            lease: LeaseStep::Keep,
+        };
+        let guards = vec![Guard::ShorterThan { list, entries: self.settings.quarantine_max }];
+        let batch = Batch { partition, write: self.randomness.bits(), claims: Vec::new(), changes: vec![change], guards };
+        match self.commit_surely(batch).await? {
+            Commit::Done(_) => {
+                warn!(account = %account, "a callback is kept in quarantine: {}", entry.message);
+                self.woken.notify_waiters();
+                Ok(Received::Quarantined)
+            }
+            Commit::Conflict(Conflict::Moved { .. }) => Ok(Received::Quarantined),
+            Commit::Conflict(_) => Err(NotReceived::QuarantineFull),
+        }
+    }
+
+    /// One try to apply a kept callback whose lease `fence` holds.
+    pub(super) async fn replay_kept(&self, stored: &Stored, fence: Option<Fence>) -> Result<bool, StoreError> {
+        let mut entry = decode(stored)?;
+        let applied = match self.providers.get(&entry.account) {
+            Some(provider) => self.apply_kept(provider, &entry).await?,
+            None => false,
+        };
+        let now = self.clock.now();
+        entry.attempts += 1;
+        let age = since(entry.receive_time, now);
+        let look = if age >= RETRY_FOR { Look::Rest } else { Look::At(after(now, self.randomness.jittered(age.clamp(RETRY_FIRST, RETRY_MAX)))) };
+        let list = ListKey { account: entry.account.to_string(), key: QUARANTINE.to_owned() };
+        let change = Change {
+            id: stored.id.clone(),
+            from: Some(stored.revision),
+            body: if applied { None } else { Some(encode(&entry)?) },
+            event: None,
+            references: Vec::new(),
+            join: Vec::new(),
+            leave: if applied { vec![list] } else { Vec::new() },
+            look: if applied { Look::Rest } else { look },
+            lease: fence.map_or(LeaseStep::Keep, LeaseStep::Release),
+        };
+        let batch = Batch { partition: stored.id.partition(), write: self.randomness.bits(), claims: Vec::new(), changes: vec![change], guards: Vec::new() };
+        self.commit_surely(batch).await?;
+        if applied {
+            info!(account = %entry.account, "a kept callback was applied");
+        }
+        Ok(applied)
+    }
+
+    /// Whether the callback needs keeping no longer: learned, or other business.
+    async fn apply_kept(&self, provider: &Provider, entry: &Quarantined) -> Result<bool, StoreError> {
+        let callback = Verified::kept_since_verified(Bytes::from(entry.body.clone()));
+        let (occur_time, observations) = match provider.webhooks.read(&callback) {
+            Ok(Callback::Facts { occur_time, observations, .. }) => (occur_time, observations),
+            Ok(Callback::Foreign { .. }) => return Ok(true),
+            Err(_) => return Ok(false),
+        };
+        let told = Told { cause: Cause::Reconciliation, evidence: Evidence::Signature, occur_time, traceparent: None, fence: None };
+        for observation in &observations {
+            let settled = match self.observe(provider, observation, &told).await? {
+                Matched::Learned | Matched::Foreign => true,
+                Matched::Unmatched => false,
+                Matched::Unlinked => self.ask_for_code(provider, observation, entry).await?,
+            };
+            if !settled {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Asks the provider which code a payment came through. True: learned, or certainly none of ours.
+    async fn ask_for_code(&self, provider: &Provider, observation: &Observation, entry: &Quarantined) -> Result<bool, StoreError> {
+        let (Observation::Payment { snapshot, .. }, Some(adapter), Some(payments)) = (observation, &provider.qr, &provider.payments) else {
+            return Ok(false);
+        };
+        let code = match adapter.of_payment(&snapshot.provider_ref).await {
+            Ok(Some(code)) => code,
+            // Lists lag: none found is believed only after a while.
+            Ok(None) | Err(AskError::Absent) => return Ok(since(entry.receive_time, self.clock.now()) >= self.settings.patience.absence_after),
+            Err(AskError::Unanswered(cause)) => {
+                self.metrics.provider_unanswered.with_label_values(&[provider.account.as_str()]).inc();
+                warn!(account = %provider.account, "the provider did not say which code a payment came through: {cause}");
+                return Ok(false);
+            }
+        };
+        let Some(record) = self.find_qr(provider, Some(&code.provider_ref), code.our_ref.as_deref()).await? else {
+            return Ok(code.our_ref.is_none());
+        };
+        let crate::domain::event::Record::Qr(qr) = record else { return Ok(false) };
+        match payments.fetch(&snapshot.provider_ref).await {
+            Ok(fresh) => {
+                let told = Told { cause: Cause::Reconciliation, evidence: Evidence::Enquiry, occur_time: fresh.pay_time, traceparent: None, fence: None };
+                self.observe_payment(qr, &fresh, &told).await?;
+                Ok(true)
+            }
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// An account's kept callbacks, newest id first.
+    pub async fn list_quarantine(&self, account: &AccountName, before: Option<&Id>, limit: usize) -> Result<Vec<Quarantined>, Error> {
+        self.provider(account)?;
+        let partition = crate::store::partition_of(&*self.store, account.as_str());
+        let list = ListKey { account: account.to_string(), key: QUARANTINE.to_owned() };
+        let entries = self.store.list(partition, &list, before, limit).await.map_err(Error::of_read)?;
+        entries.iter().map(|stored| decode(stored).map_err(Error::of_read)).collect()
+    }
+
+    /// Tries a kept callback now. True: it was applied and is kept no longer.
+    pub async fn replay_quarantined(&self, id: &Id) -> Result<bool, Error> {
+        let stored = self.store.get(id).await.map_err(Error::of_read)?.ok_or_else(|| Error::no_such("kept callback", id))?;
+        self.replay_kept(&stored, None).await.map_err(Error::of_read)
+    }
+
+    /// A kept callback, for those who must know whose it is.
+    pub async fn get_quarantined(&self, id: &Id) -> Result<Quarantined, Error> {
+        let stored = self.store.get(id).await.map_err(Error::of_read)?.ok_or_else(|| Error::no_such("kept callback", id))?;
+        decode(&stored).map_err(Error::of_read)
+    }
+}
+
+fn decode(stored: &Stored) -> Result<Quarantined, StoreError> {
+    serde_json::from_slice(&stored.body).map_err(|cause| StoreError::Broken(format!("the kept callback `{}` can't be read: {cause}", stored.id)))
+}
+
+fn provider_refs(provider: &Provider, callback: &Verified) -> Vec<String> {
+    let Ok(Callback::Facts { observations, .. }) = provider.webhooks.read(callback) else { return Vec::new() };
+    observations
+        .into_iter()
+        .map(|observation| match observation {
+            Observation::Qr(snapshot) => snapshot.provider_ref,
+            Observation::Payment { snapshot, .. } => snapshot.provider_ref,
+        })
+        .collect()
+}

@@ -1,0 +1,152 @@
+//! What is in doubt, open or overdue: ask the provider, learn. One step of one record, whose lease is held.
+
+use std::time::Duration;
+
+use tracing::warn;
+
+use super::Engine;
+use super::learn::{Told, decode};
+use super::schedule::absence_is_proof;
+use crate::clock::since;
+use crate::domain::event::{Fact, Record};
+use crate::domain::fact::{Cause, Evidence};
+use crate::domain::id::Kind;
+use crate::domain::payment::{Payment, PaymentFact};
+use crate::domain::qr::{Qr, QrFact, QrState, Usage};
+use crate::providers::{AskError, Provider, QrCodes};
+use crate::store::{Fence, Leased, StoreError};
+
+/// How far back a multiple-use code's payments are read again: longer than any pause between two looks.
+const PAYMENTS_WINDOW: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How a step ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stepped {
+    Learned,
+    /// The provider did not answer; the record stays due.
+    Unanswered,
+    /// Nobody here can ask about it.
+    NobodyToAsk,
+}
+
+impl Engine {
+    /// One look at a record whose lease `leased` holds. Gives the lease back.
+    pub(super) async fn look_at(&self, leased: &Leased) -> Result<Stepped, StoreError> {
+        if leased.record.id.kind() == Kind::Quarantined {
+            self.replay_kept(&leased.record, Some(leased.fence)).await?;
+            return Ok(Stepped::Learned);
+        }
+        let record = decode(&leased.record)?;
+        let told = self.told_by_enquiry(Some(leased.fence));
+        let Some(provider) = self.providers.get(&record.header().account) else {
+            // An account that is no longer configured: its records wait.
+            self.give_back(&record, &told).await?;
+            return Ok(Stepped::NobodyToAsk);
+        };
+        let provider = provider.clone();
+        let stepped = match record.clone() {
+            Record::Qr(qr) => self.look_at_qr(&provider, qr, &told).await?,
+            Record::Payment(payment) => self.look_at_payment(&provider, payment, &told).await?,
+        };
+        if stepped != Stepped::Learned {
+            self.give_back(&record, &told).await?;
+        }
+        Ok(stepped)
+    }
+
+    async fn look_at_qr(&self, provider: &Provider, qr: Qr, told: &Told) -> Result<Stepped, StoreError> {
+        let Some(adapter) = provider.qr.clone() else { return Ok(Stepped::NobodyToAsk) };
+        match (&qr.state, &qr.header.provider_ref) {
+            (QrState::Requested, _) => self.look_up_qr(provider, &*adapter, qr, told).await,
+            (QrState::Active | QrState::Closed { .. }, Some(provider_ref)) => {
+                let provider_ref = provider_ref.clone();
+                self.look_at_standing_qr(provider, &*adapter, qr, &provider_ref, told).await
+            }
+            (QrState::Active | QrState::Closed { .. } | QrState::Failed(_), _) => Ok(Stepped::NobodyToAsk),
+        }
+    }
+
+    /// The answer to the creation was lost: search by our reference.
+    async fn look_up_qr(&self, provider: &Provider, adapter: &dyn QrCodes, qr: Qr, told: &Told) -> Result<Stepped, StoreError> {
+        let asked = qr.header.create_time;
+        let our_ref = qr.header.our_ref.clone().unwrap_or_default();
+        let fact = match adapter.look_up(&our_ref, asked).await {
+            Ok(Some(snapshot)) => QrFact::Seen(snapshot),
+            Ok(None) | Err(AskError::Absent) => {
+                if !absence_is_proof(asked, self.clock.now(), &self.settings.patience, provider.call_timeout) {
+                    self.give_back(&Record::Qr(qr), told).await?;
+                    return Ok(Stepped::Learned);
+                }
+                QrFact::Absent
+            }
+            Err(AskError::Unanswered(cause)) => return Ok(self.unanswered(provider, &cause.to_string())),
+        };
+        self.learn(Record::Qr(qr), &Fact::Qr(fact), told).await?;
+        Ok(Stepped::Learned)
+    }
+
+    /// A code that the provider has: its payments first, so that money is told before the close.
+    async fn look_at_standing_qr(&self, provider: &Provider, adapter: &dyn QrCodes, qr: Qr, provider_ref: &str, told: &Told) -> Result<Stepped, StoreError> {
+        let window = match qr.order.usage {
+            Usage::SingleUse => qr.header.create_time,
+            Usage::MultipleUse => qr.header.create_time.max(before(self.clock.now(), PAYMENTS_WINDOW)),
+        };
+        let payments = match adapter.payments(provider_ref, window).await {
+            Ok(payments) => payments,
+            Err(AskError::Absent) => Vec::new(),
+            Err(AskError::Unanswered(cause)) => return Ok(self.unanswered(provider, &cause.to_string())),
+        };
+        let snapshot = match adapter.fetch(provider_ref).await {
+            Ok(snapshot) => snapshot,
+            Err(AskError::Absent) => {
+                let cause = format!("the provider no longer has the code of `{}`", qr.header.id);
+                return Ok(self.unanswered(provider, &cause));
+            }
+            Err(AskError::Unanswered(cause)) => return Ok(self.unanswered(provider, &cause.to_string())),
+        };
+        for payment in &payments {
+            let told = Told { occur_time: payment.pay_time, fence: None, ..told.clone() };
+            self.observe_payment(qr.clone(), payment, &told).await?;
+        }
+        // The payments may have moved it.
+        let current = if payments.is_empty() { Record::Qr(qr) } else { self.read_again(&qr.header.id).await? };
+        let still_active = matches!(snapshot.status, crate::domain::qr::QrStatus::Active);
+        if let Record::Qr(Qr { pending_change: Some(pending), .. }) = &current {
+            if still_active && absence_is_proof(pending.since, self.clock.now(), &self.settings.patience, provider.call_timeout) {
+                self.learn(current, &Fact::Qr(QrFact::CloseNotMade), told).await?;
+                return Ok(Stepped::Learned);
+            }
+        }
+        self.learn(current, &Fact::Qr(QrFact::Seen(snapshot)), told).await?;
+        Ok(Stepped::Learned)
+    }
+
+    async fn look_at_payment(&self, provider: &Provider, payment: Payment, told: &Told) -> Result<Stepped, StoreError> {
+        let (Some(payments), Some(provider_ref)) = (&provider.payments, payment.header.provider_ref.clone()) else {
+            return Ok(Stepped::NobodyToAsk);
+        };
+        match payments.fetch(&provider_ref).await {
+            Ok(snapshot) => {
+                self.learn(Record::Payment(payment), &Fact::Payment(PaymentFact::Seen(snapshot)), told).await?;
+                Ok(Stepped::Learned)
+            }
+            Err(AskError::Absent) => Ok(self.unanswered(provider, "the provider no longer has the payment")),
+            Err(AskError::Unanswered(cause)) => Ok(self.unanswered(provider, &cause.to_string())),
+        }
+    }
+
+    fn unanswered(&self, provider: &Provider, cause: &str) -> Stepped {
+        self.metrics.provider_unanswered.with_label_values(&[provider.account.as_str()]).inc();
+        warn!(account = %provider.account, "the provider gave no answer, the record is looked at again later: {cause}");
+        Stepped::Unanswered
+    }
+
+    pub(super) fn told_by_enquiry(&self, fence: Option<Fence>) -> Told {
+        Told { cause: Cause::Reconciliation, evidence: Evidence::Enquiry, occur_time: self.clock.now(), traceparent: None, fence }
+    }
+}
+
+fn before(time: jiff::Timestamp, by: Duration) -> jiff::Timestamp {
+    let age = since(jiff::Timestamp::UNIX_EPOCH, time).saturating_sub(by);
+    crate::clock::after(jiff::Timestamp::UNIX_EPOCH, age)
+}

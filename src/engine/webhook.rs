@@ -1,0 +1,203 @@
+//! A callback that was verified: read into observations, matched with records, and learned in one commit. The door
+//! answers 200 only after it.
+
+use tracing::{info, warn};
+
+use super::Engine;
+use super::learn::{Outcome, PAYMENT_AT_PROVIDER, QR_AT_PROVIDER, QR_OURS, Step, Told};
+use super::quarantine::Reason;
+use crate::domain::account::AccountName;
+use crate::domain::event::{Fact, Record};
+use crate::domain::fact::{Cause, Evidence};
+use crate::domain::header::Header;
+use crate::domain::id::Kind;
+use crate::domain::payment::{Payment, PaymentFact, PaymentSnapshot};
+use crate::domain::qr::{Qr, QrFact};
+use crate::providers::{BadSignature, Callback, Observation, PaymentOrigin, Provider, Verified};
+use crate::store::{Commit, Conflict, LeaseStep, StoreError};
+
+/// How often a first report is tried again after another writer recorded the payment first.
+const RACES_MAX: usize = 4;
+
+/// What became of a callback. Each answers 200: it is kept, or needs no keeping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// Learned, or known already.
+    Learned,
+    /// Kept until a person or a later fact makes sense of it.
+    Quarantined,
+    /// Other business of the same account: not kept.
+    Foreign,
+}
+
+/// Why a callback was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum NotReceived {
+    #[error("there is no such account")]
+    NoSuchAccount,
+    #[error(transparent)]
+    BadSignature(#[from] BadSignature),
+    /// As many as may be kept are kept: the provider has to come again.
+    #[error("too many callbacks wait for a person")]
+    QuarantineFull,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Whether an observation found its record.
+pub(super) enum Matched {
+    Learned,
+    Foreign,
+    /// Ours by its reference, but no record has it (yet).
+    Unmatched,
+    /// Only the provider can say which code this payment came through.
+    Unlinked,
+}
+
+impl Engine {
+    /// The account's provider checks that it sent exactly these bytes.
+    pub fn verify_callback(&self, account: &AccountName, headers: &http::HeaderMap, body: bytes::Bytes) -> Result<Verified, NotReceived> {
+        let provider = self.providers.get(account).ok_or(NotReceived::NoSuchAccount)?;
+        Ok(provider.webhooks.verify(headers, body)?)
+    }
+
+    /// Learns what a verified callback tells. Once this has answered, nothing of it can be lost.
+    pub async fn receive_callback(&self, account: &AccountName, callback: &Verified, traceparent: Option<String>) -> Result<Received, NotReceived> {
+        let provider = self.providers.get(account).ok_or(NotReceived::NoSuchAccount)?;
+        let (event, occur_time, observations) = match provider.webhooks.read(callback) {
+            Ok(Callback::Facts { event, occur_time, observations }) => (event, occur_time, observations),
+            Ok(Callback::Foreign { event }) => {
+                self.metrics.webhooks.with_label_values(&[account.as_str(), "foreign"]).inc();
+                info!(account = %account, event, "a callback about other business of the account is not kept");
+                return Ok(Received::Foreign);
+            }
+            Err(cause) => {
+                warn!(account = %account, "a callback is not understood and kept: {cause}");
+                return self.quarantine(provider, callback, Reason::NotUnderstood, String::new(), cause.to_string()).await;
+            }
+        };
+        let told = Told { cause: Cause::Webhook, evidence: Evidence::Signature, occur_time, traceparent, fence: None };
+        let mut received = Received::Foreign;
+        for observation in &observations {
+            let kept = match self.observe(provider, observation, &told).await? {
+                Matched::Learned => Received::Learned,
+                Matched::Foreign => continue,
+                Matched::Unmatched => self.quarantine(provider, callback, Reason::Unmatched, event.clone(), "no record has its reference".to_owned()).await?,
+                Matched::Unlinked => {
+                    let message = "the callback does not say which code the payment came through".to_owned();
+                    self.quarantine(provider, callback, Reason::UnlinkedPayment, event.clone(), message).await?
+                }
+            };
+            received = kept;
+        }
+        let result = match received {
+            Received::Learned => "learned",
+            Received::Quarantined => "quarantined",
+            Received::Foreign => "foreign",
+        };
+        self.metrics.webhooks.with_label_values(&[account.as_str(), result]).inc();
+        Ok(received)
+    }
+
+    /// Finds the record that an observation is about, and learns it.
+    pub(super) async fn observe(&self, provider: &Provider, observation: &Observation, told: &Told) -> Result<Matched, StoreError> {
+        match observation {
+            Observation::Qr(snapshot) => {
+                let Some(record) = self.find_qr(provider, Some(&snapshot.provider_ref), snapshot.our_ref.as_deref()).await? else {
+                    // Every code of ours carries our reference: one without is somebody else's.
+                    return Ok(if snapshot.our_ref.is_some() { Matched::Unmatched } else { Matched::Foreign });
+                };
+                self.learn(record, &Fact::Qr(QrFact::Seen(snapshot.clone())), told).await?;
+                Ok(Matched::Learned)
+            }
+            Observation::Payment { snapshot, origin } => {
+                if let Some(known) = self.find(provider.account.as_str(), PAYMENT_AT_PROVIDER, &snapshot.provider_ref).await? {
+                    self.learn(known, &Fact::Payment(PaymentFact::Seen(snapshot.clone())), told).await?;
+                    return Ok(Matched::Learned);
+                }
+                match origin {
+                    PaymentOrigin::Elsewhere => Ok(Matched::Foreign),
+                    PaymentOrigin::Untold => Ok(Matched::Unlinked),
+                    PaymentOrigin::Qr { provider_ref, our_ref } => {
+                        match self.find_qr(provider, provider_ref.as_deref(), our_ref.as_deref()).await? {
+                            Some(Record::Qr(qr)) => {
+                                self.observe_payment(qr, snapshot, told).await?;
+                                Ok(Matched::Learned)
+                            }
+                            Some(Record::Payment(_)) | None if our_ref.is_some() => Ok(Matched::Unmatched),
+                            Some(Record::Payment(_)) | None => Ok(Matched::Foreign),
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Records a payment to `qr`, or learns more about it.
+    pub(super) async fn observe_payment(&self, qr: Qr, snapshot: &PaymentSnapshot, told: &Told) -> Result<Record, StoreError> {
+        let account = qr.header.account.clone();
+        for _ in 0..RACES_MAX {
+            if let Some(known) = self.find(account.as_str(), PAYMENT_AT_PROVIDER, &snapshot.provider_ref).await? {
+                let told = Told { fence: None, ..told.clone() };
+                return Ok(self.learn(known, &Fact::Payment(PaymentFact::Seen(snapshot.clone())), &told).await.map(Outcome::record)?);
+            }
+            let first = self.first_report(&qr, snapshot);
+            let payment = first.after.clone();
+            let mut steps = vec![first];
+            match self.parent_step(&steps[0], told).await? {
+                Some(parent) => steps.push(parent),
+                // Not collected yet: the code's own state may have moved all the same.
+                None => self.wake_now(&qr.header.id).await?,
+            }
+            let told = Told { fence: None, ..told.clone() };
+            match self.write(steps, Vec::new(), &told).await? {
+                Commit::Done(_) => return Ok(payment),
+                // Somebody else recorded it, or moved the code: look again.
+                Commit::Conflict(Conflict::Referenced { .. } | Conflict::Moved { .. }) => {}
+                Commit::Conflict(_) => return Err(StoreError::Broken("a first report can't be written".to_owned())),
+            }
+        }
+        Err(StoreError::Unavailable(format!("other writers came first {RACES_MAX} times")))
+    }
+
+    fn first_report(&self, qr: &Qr, snapshot: &PaymentSnapshot) -> Step {
+        let now = self.clock.now();
+        let header = Header {
+            id: self.randomness.id(Kind::Payment, qr.header.id.partition(), now),
+            account: qr.header.account.clone(),
+            provider: qr.header.provider,
+            provider_ref: Some(snapshot.provider_ref.clone()),
+            our_ref: None,
+            revision: 1,
+            reference: qr.header.reference.clone(),
+            labels: qr.header.labels.clone(),
+            create_time: now,
+            update_time: now,
+            contradictions: Vec::new(),
+            claim: None,
+            operator_note: None,
+        };
+        let (payment, event) = Payment::first_reported(header, Some(qr.header.id.clone()), qr.order.amount, snapshot);
+        Step { before: None, after: Record::Payment(payment), event, lease: LeaseStep::Keep, look: None }
+    }
+
+    pub(super) async fn find_qr(&self, provider: &Provider, provider_ref: Option<&str>, our_ref: Option<&str>) -> Result<Option<Record>, StoreError> {
+        let account = provider.account.as_str();
+        if let Some(provider_ref) = provider_ref {
+            if let Some(record) = self.find(account, QR_AT_PROVIDER, provider_ref).await? {
+                return Ok(Some(record));
+            }
+        }
+        match our_ref {
+            Some(our_ref) => self.find(account, QR_OURS, our_ref).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Makes a record due now.
+    pub(super) async fn wake_now(&self, id: &crate::domain::id::Id) -> Result<(), StoreError> {
+        self.store.wake(id, self.clock.now()).await?;
+        self.woken.notify_waiters();
+        Ok(())
+    }
+}

@@ -1,0 +1,65 @@
+//! Logs, and the name of every metric.
+
+use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+
+/// All metrics of the process. Their names stand here and in the README.
+pub struct Metrics {
+    registry: Registry,
+    /// Callbacks by account and what became of them.
+    pub webhooks: IntCounterVec,
+    /// Callbacks that were refused, by account and why. Each may be a lost fact: alert on it.
+    pub webhooks_refused: IntCounterVec,
+    /// Facts that did not fit their record, by account and fact. Alert on it.
+    pub contradictions: IntCounterVec,
+    /// Live subscriptions.
+    pub subscribers: IntGauge,
+    /// Steps of the reconciler by kind of record and how they ended.
+    pub reconciler_steps: IntCounterVec,
+    /// Questions that a provider did not answer, by account.
+    pub provider_unanswered: IntCounterVec,
+    /// Calls by service, method and gRPC code.
+    pub calls: IntCounterVec,
+    /// Whether the store answers: 1 or 0.
+    pub store_up: IntGauge,
+    /// Callbacks kept because they could not be applied, by account.
+    pub quarantined: IntGaugeVec,
+}
+
+impl Metrics {
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            let counters = IntCounterVec::new(Opts::new(name, help), labels).expect("the name and labels of a metric are constants that are valid");
+            registry.register(Box::new(counters.clone())).expect("each metric is registered once");
+            counters
+        };
+        let webhooks = counters("upistream_webhooks_total", "Callbacks by account and what became of them.", &["account", "result"]);
+        let webhooks_refused = counters("upistream_webhooks_refused_total", "Callbacks refused, by account and reason.", &["account", "reason"]);
+        let contradictions = counters("upistream_contradictions_total", "Facts that did not fit their record.", &["account", "fact"]);
+        let reconciler_steps = counters("upistream_reconciler_steps_total", "Steps of the reconciler by kind of record and result.", &["kind", "result"]);
+        let provider_unanswered = counters("upistream_provider_unanswered_total", "Questions that a provider did not answer.", &["account"]);
+        let calls = counters("upistream_rpc_calls_total", "Calls by service, method and gRPC code.", &["service", "method", "code"]);
+        let gauge = |name: &str, help: &str| {
+            let gauge = IntGauge::new(name, help).expect("the name of a metric is a constant that is valid");
+            registry.register(Box::new(gauge.clone())).expect("each metric is registered once");
+            gauge
+        };
+        let subscribers = gauge("upistream_subscribers", "Live subscriptions.");
+        let store_up = gauge("upistream_store_up", "Whether the store answers: 1 or 0.");
+        let quarantined = IntGaugeVec::new(Opts::new("upistream_quarantined", "Callbacks kept because they could not be applied."), &["account"])
+            .expect("the name and labels of a metric are constants that are valid");
+        registry.register(Box::new(quarantined.clone())).expect("each metric is registered once");
+        Self { registry, webhooks, webhooks_refused, contradictions, subscribers, reconciler_steps, provider_unanswered, calls, store_up, quarantined }
+    }
+
+    /// The metrics in Prometheus' text format.
+    pub fn text(&self) -> String {
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
