@@ -11,6 +11,7 @@ mod problem;
 mod reference;
 mod secrets;
 mod settings;
+mod takes;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

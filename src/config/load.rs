@@ -9,8 +9,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::account::PROVIDERS;
 use super::check::{self, Violation};
-use super::keys::{self, Found, KEYS, Key, PREFIX, Takes};
+use super::keys::{self, Found, KEYS, Key, PREFIX};
 use super::problem::{ConfigError, Origin, Problem};
+use super::takes::Takes;
 use super::{Config, reference, secrets};
 use crate::domain::account::AccountName;
 
@@ -145,6 +146,37 @@ impl Given {
         let mut origins: BTreeMap<String, Origin> = self.sections.iter().map(|(path, origin)| (path.join("."), origin.clone())).collect();
         origins.extend(self.leaves.iter().map(|(path, leaf)| (path.join("."), leaf.origin.clone())));
 
+        let mut tree = self.judge_leaves(environment);
+        if let Some(file) = file {
+            self.need_an_account(file);
+        }
+        for name in self.account_names() {
+            self.complete_account(&name, &mut tree, &origins);
+        }
+
+        // What is judged as a whole is judged without the values that were refused: defaults stand in for them.
+        let config = match Config::deserialize(tree) {
+            Ok(config) => config,
+            Err(error) => {
+                let origin = Origin::Default;
+                let next = "correct it".to_owned();
+                self.problems.push(Problem { origin, key: None, what: error.message().to_owned(), next });
+                return Err(ConfigError::new(self.problems));
+            }
+        };
+        for Violation { keys, what, next } in check::violations(&config) {
+            if keys.iter().any(|key| self.refused(key)) {
+                continue;
+            }
+            let given = keys.iter().filter_map(|key| origins.get(key)).find(|&origin| *origin != Origin::Default);
+            let origin = given.cloned().unwrap_or(Origin::Default);
+            self.problems.push(Problem { origin, key: keys.first().cloned(), what, next });
+        }
+        if self.problems.is_empty() { Ok(Loaded { config, origins }) } else { Err(ConfigError::new(self.problems)) }
+    }
+
+    /// The tree of all values that may stand as they are.
+    fn judge_leaves(&mut self, environment: &BTreeMap<String, String>) -> toml::Table {
         let mut tree = toml::Table::new();
         for path in self.sections.keys() {
             section(&mut tree, path);
@@ -164,76 +196,53 @@ impl Given {
                 }
             }
         }
-        self.complete_accounts(file, &mut tree, &origins);
-
-        // What is judged as a whole is judged without the values that were refused: defaults stand in for them.
-        let config = match Config::deserialize(tree) {
-            Ok(config) => config,
-            Err(error) => {
-                let origin = Origin::Default;
-                let next = "correct it".to_owned();
-                self.problems.push(Problem { origin, key: None, what: error.message().to_owned(), next });
-                return Err(ConfigError::new(self.problems));
-            }
-        };
-        for Violation { keys, what, next } in check::violations(&config) {
-            if keys.iter().any(|key| self.problems.iter().any(|problem| problem.key.as_ref() == Some(key))) {
-                continue;
-            }
-            let given = keys.iter().filter_map(|key| origins.get(key)).find(|&origin| *origin != Origin::Default);
-            let origin = given.cloned().unwrap_or(Origin::Default);
-            self.problems.push(Problem { origin, key: keys.first().cloned(), what, next });
-        }
-        if self.problems.is_empty() { Ok(Loaded { config, origins }) } else { Err(ConfigError::new(self.problems)) }
+        tree
     }
 
-    /// Names what each account lacks, and takes the incomplete ones out of the tree.
-    fn complete_accounts(&mut self, file: Option<&Path>, tree: &mut toml::Table, origins: &BTreeMap<String, Origin>) {
-        let names = self.account_names();
+    fn need_an_account(&mut self, file: &Path) {
+        let sandbox = self.sections.keys().any(|path| path[0] == "sandbox");
         // A misspelt [accounts] or [sandbox] was named already.
         let misspelt = self.problems.iter().any(|problem| problem.key.as_ref().is_some_and(|key| !key.contains('.')));
-        if names.is_empty() && !origins.contains_key("sandbox") && !misspelt {
+        if self.account_names().is_empty() && !sandbox && !misspelt {
             self.problems.push(Problem {
-                origin: file.map_or(Origin::Default, |path| Origin::File { path: path.to_owned(), line: None }),
+                origin: Origin::File { path: file.to_owned(), line: None },
                 key: None,
                 what: "no account is configured".to_owned(),
                 next: "add an [accounts.NAME] with its provider, or a [sandbox] to try the service without one".to_owned(),
             });
         }
-        for name in names {
-            let before = self.problems.len();
-            let at = format!("accounts.{name}");
-            let path = ["accounts".to_owned(), name.clone()];
-            let origin = self.sections.get(path.as_slice()).cloned().unwrap_or(Origin::Default);
-            if let Err(error) = AccountName::try_from(name.clone()) {
-                self.complain(origin.clone(), &at, format!("`{name}` can't name an account: {error}"), "rename it".to_owned());
+    }
+
+    /// Names what an account lacks, and takes it out of the tree if that is something.
+    fn complete_account(&mut self, name: &str, tree: &mut toml::Table, origins: &BTreeMap<String, Origin>) {
+        let at = format!("accounts.{name}");
+        let origin = origins.get(&at).cloned().unwrap_or(Origin::Default);
+        let mut whole = true;
+        if let Err(error) = name.parse::<AccountName>() {
+            whole = false;
+            self.complain(origin.clone(), &at, format!("`{name}` can't name an account: {error}"), "rename it".to_owned());
+        }
+        if PROVIDERS.iter().filter(|provider| origins.contains_key(&format!("{at}.{provider}"))).count() != 1 {
+            whole = false;
+            let known: Vec<String> = PROVIDERS.iter().map(|provider| format!("[{at}.{provider}]")).collect();
+            let what = format!("account `{name}` needs exactly one provider");
+            self.complain(origin, &at, what, format!("give it one of {}", known.join(", ")));
+        }
+        for key in KEYS.iter().filter(|key| key.needed) {
+            let dotted = key.path.replace('*', name);
+            let section = dotted.rsplit_once('.').and_then(|(section, _)| origins.get(section));
+            whole &= !self.refused(&dotted);
+            if let Some(section) = section
+                && !origins.contains_key(&dotted)
+                && !self.refused(&dotted)
+            {
+                whole = false;
+                let next = format!("set it; {}", describes(&key.takes));
+                self.complain(section.clone(), &dotted, format!("`{dotted}` is needed and missing"), next);
             }
-            let providers = PROVIDERS
-                .iter()
-                .filter(|&&provider| self.sections.contains_key([path.as_slice(), &[provider.to_owned()]].concat().as_slice()));
-            if providers.count() != 1 {
-                let known: Vec<String> = PROVIDERS.iter().map(|provider| format!("[{at}.{provider}]")).collect();
-                let what = format!("account `{name}` needs exactly one provider");
-                self.complain(origin.clone(), &at, what, format!("give it one of {}", known.join(", ")));
-            }
-            for key in KEYS.iter().filter(|key| key.needed) {
-                let segments: Vec<String> = key.path.replace('*', &name).split('.').map(str::to_owned).collect();
-                let dotted = segments.join(".");
-                let Some(section) = self.sections.get(&segments[..segments.len() - 1]) else {
-                    continue;
-                };
-                if !origins.contains_key(&dotted) && !self.refused(&dotted) {
-                    let origin = section.clone();
-                    let next = format!("set it; {}", describes(&key.takes));
-                    self.complain(origin, &dotted, format!("`{dotted}` is needed and missing"), next);
-                }
-            }
-            let refused = self.problems.iter().filter_map(|problem| problem.key.as_deref());
-            let needed = |key: &str| KEYS.iter().any(|known| known.needed && known.path.replace('*', &name) == key);
-            let broken = self.problems.len() > before || refused.into_iter().any(needed);
-            if broken && let Some(toml::Value::Table(accounts)) = tree.get_mut("accounts") {
-                accounts.remove(&name);
-            }
+        }
+        if !whole && let Some(toml::Value::Table(accounts)) = tree.get_mut("accounts") {
+            accounts.remove(name);
         }
     }
 
