@@ -1,1 +1,139 @@
+//! The service's settings: their types, where they come from, and what is wrong with them. One TOML file, each key of which
+//! an environment variable can override; without a file, a trial set-up on loopback. Neither asks the system for randomness
+//! nor starts anything.
 
+mod account;
+mod check;
+mod cidr;
+mod keys;
+mod load;
+mod problem;
+mod reference;
+mod secrets;
+mod settings;
+mod takes;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::account::AccountName;
+
+pub use account::{AccountConfig, ProviderConfig, RazorpayConfig, SANDBOX_ACCOUNT};
+pub use cidr::{Cidr, NotACidr};
+pub use load::Loaded;
+pub use problem::{ConfigError, Origin, Problem};
+pub use reference::{default_toml, reference_table};
+pub use secrets::{REDACTED, Secrets};
+pub use settings::{
+    AdminConfig, Backend, DrainConfig, EmbeddedConfig, EventsConfig, GrpcConfig, IdempotencyConfig, LogConfig, LogFormat, ReconcilerConfig,
+    SandboxSettings, StoreConfig, WebhooksConfig,
+};
+
+/// Everything that can be set. What `load` gives keeps all limits; one put together by hand is not judged.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub grpc: GrpcConfig,
+    pub webhooks: WebhooksConfig,
+    pub admin: AdminConfig,
+    pub store: StoreConfig,
+    pub idempotency: IdempotencyConfig,
+    pub events: EventsConfig,
+    pub reconciler: ReconcilerConfig,
+    pub drain: DrainConfig,
+    pub log: LogConfig,
+    pub accounts: BTreeMap<AccountName, AccountConfig>,
+    /// `Some` where an in-process sandbox is to be started.
+    pub sandbox: Option<SandboxSettings>,
+}
+
+/// The secrets that the service and its own sandbox share, made anew at each start.
+#[derive(Debug, Clone)]
+pub struct SandboxSecrets {
+    pub key: SecretString,
+    pub webhook: SecretString,
+    /// A part of a URL: letters and digits.
+    pub webhook_url: SecretString,
+}
+
+/// With this prefix Razorpay marks keys that move no money.
+const SANDBOX_KEY_ID: &str = "rzp_test_sandbox";
+
+impl Config {
+    /// What runs where nobody configured anything.
+    pub fn trial(secrets: SandboxSecrets) -> Self {
+        Self { sandbox: Some(SandboxSettings::default()), ..Self::default() }.with_sandbox_account(secrets)
+    }
+
+    /// Adds the account behind which the sandbox stands, if there is to be one. Its `base_url` is the address of the
+    /// settings until `sandbox_is_at` says which port was free.
+    pub fn with_sandbox_account(mut self, secrets: SandboxSecrets) -> Self {
+        let SandboxSecrets { key, webhook, webhook_url } = secrets;
+        if let Some(SandboxSettings { listen, .. }) = self.sandbox {
+            let razorpay = RazorpayConfig::new(SANDBOX_KEY_ID, Secrets::one(key), Secrets::one(webhook));
+            let provider = ProviderConfig::Razorpay(razorpay);
+            let account = AccountConfig { webhook_url_secrets: Secrets::one(webhook_url), provider };
+            self.accounts.insert(SANDBOX_ACCOUNT.parse().expect("it is a small letter, then small letters and dashes"), account);
+            self.sandbox_is_at(listen);
+        }
+        self
+    }
+
+    /// Points the sandbox's account at the address that the sandbox really has.
+    pub fn sandbox_is_at(&mut self, address: SocketAddr) {
+        if let Some(AccountConfig { provider, .. }) = self.accounts.get_mut(SANDBOX_ACCOUNT) {
+            let ProviderConfig::Razorpay(razorpay) = provider;
+            razorpay.base_url = format!("http://{address}");
+        }
+    }
+
+    /// The listeners that other machines can reach though they are meant to be inside, each as `key = address`. The one for
+    /// webhooks is meant to be public.
+    pub fn exposure(&self) -> Vec<String> {
+        let inside = [("grpc.listen", self.grpc.listen), ("admin.listen", self.admin.listen)];
+        let exposed = inside.iter().filter(|(_, address)| !address.ip().to_canonical().is_loopback());
+        exposed.map(|(key, address)| format!("{key} = {address}")).collect()
+    }
+
+    /// Each setting and its value as TOML, secrets redacted.
+    pub fn describe(&self) -> Vec<(String, String)> {
+        let table = toml::Table::try_from(self).expect("settings are texts, numbers and lists of texts");
+        let mut settings = Vec::new();
+        flatten("", &table, &mut settings);
+        settings
+    }
+}
+
+fn flatten(parent: &str, table: &toml::Table, settings: &mut Vec<(String, String)>) {
+    for (name, value) in table {
+        let key = if parent.is_empty() { name.clone() } else { format!("{parent}.{name}") };
+        match value {
+            toml::Value::Table(table) => flatten(&key, table, settings),
+            value => settings.push((key, value.to_string())),
+        }
+    }
+}
+
+/// TOML has no null: "nothing" is written as an empty text.
+mod empty_is_none {
+    use serde::de::DeserializeOwned;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<T: Serialize, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => value.serialize(serializer),
+            None => serializer.serialize_str(""),
+        }
+    }
+
+    pub fn deserialize<'de, T: From<String> + DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ok((!text.is_empty()).then(|| T::from(text)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

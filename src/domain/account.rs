@@ -57,6 +57,13 @@ impl fmt::Display for AccountName {
     }
 }
 
+/// A map by account can be asked with the plain text that a path or a request brings.
+impl std::borrow::Borrow<str> for AccountName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 /// A company whose API moves the money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

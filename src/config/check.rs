@@ -1,0 +1,146 @@
+//! What must hold between settings, each of which is fine by itself. Judges what was loaded, before the
+//! sandbox's own account is added.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::Config;
+use super::account::{AccountConfig, ProviderConfig, RazorpayConfig, SANDBOX_ACCOUNT};
+use crate::domain::account::AccountName;
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Violation {
+    /// The settings that don't go together. If one of them was refused already, its stand-in is not worth judging.
+    pub keys: Vec<String>,
+    pub what: String,
+    pub next: String,
+}
+
+pub(super) fn violations(config: &Config) -> Vec<Violation> {
+    let mut found = Found(Vec::new());
+    let Config { grpc, webhooks, admin, store: _, idempotency: _, events, reconciler, drain: _, log: _, accounts, sandbox } = config;
+
+    found.unless_ordered(
+        ("grpc.deadline_margin_ms", grpc.deadline_margin()),
+        ("grpc.deadline_default_ms", grpc.deadline_default()),
+        Order::Shorter,
+    );
+    found.unless_ordered(
+        ("events.heartbeat_min_ms", events.heartbeat_min()),
+        ("events.heartbeat_default_ms", events.heartbeat_default()),
+        Order::NotLonger,
+    );
+    found.unless_ordered(
+        ("events.heartbeat_default_ms", events.heartbeat_default()),
+        ("events.heartbeat_max_ms", events.heartbeat_max()),
+        Order::NotLonger,
+    );
+    // A subscription that ends before its first heartbeat never gets a bookmark.
+    found.unless_ordered(
+        ("events.heartbeat_max_ms", events.heartbeat_max()),
+        ("events.subscription_age_max_s", events.subscription_age_max()),
+        Order::Shorter,
+    );
+    found.unless_ordered(
+        ("reconciler.first_look_s", reconciler.first_look()),
+        ("reconciler.look_max_s", reconciler.look_max()),
+        Order::NotLonger,
+    );
+    if grpc.streams_per_caller_max > grpc.streams_max {
+        found.add(
+            ["grpc.streams_per_caller_max", "grpc.streams_max"],
+            format!("one caller may have {} streams, but all together only {}", grpc.streams_per_caller_max, grpc.streams_max),
+            "lower the one or raise the other",
+        );
+    }
+    if sandbox.is_some() && accounts.contains_key(SANDBOX_ACCOUNT) {
+        found.add(
+            [&format!("accounts.{SANDBOX_ACCOUNT}"), "sandbox"],
+            format!("`{SANDBOX_ACCOUNT}` is the name of the sandbox's own account"),
+            "rename the account, or take out [sandbox]",
+        );
+    }
+    let mut listeners = vec![("grpc.listen", grpc.listen), ("webhooks.listen", webhooks.listen), ("admin.listen", admin.listen)];
+    listeners.extend(sandbox.as_ref().map(|sandbox| ("sandbox.listen", sandbox.listen)));
+    found.shared_listeners(&listeners);
+    for (name, account) in accounts {
+        match &account.provider {
+            ProviderConfig::Razorpay(razorpay) => found.razorpay(config, name, razorpay),
+        }
+    }
+    found.accounts_twice(accounts);
+    found.0
+}
+
+enum Order {
+    Shorter,
+    NotLonger,
+}
+
+struct Found(Vec<Violation>);
+
+impl Found {
+    fn add<const N: usize>(&mut self, keys: [&str; N], what: String, next: &str) {
+        self.0.push(Violation { keys: keys.map(str::to_owned).into(), what, next: next.to_owned() });
+    }
+
+    fn unless_ordered(&mut self, (low, low_value): (&str, Duration), (high, high_value): (&str, Duration), order: Order) {
+        let (holds, must) = match order {
+            Order::Shorter => (low_value < high_value, "shorter than"),
+            Order::NotLonger => (low_value <= high_value, "no longer than"),
+        };
+        if !holds {
+            let what = format!("`{low}` ({low_value:?}) must be {must} `{high}` ({high_value:?})");
+            self.add([low, high], what, "lower the one or raise the other");
+        }
+    }
+
+    fn shared_listeners(&mut self, listeners: &[(&str, SocketAddr)]) {
+        for (at, (one, a)) in listeners.iter().enumerate() {
+            for (other, b) in &listeners[at + 1..] {
+                // Port 0 is a free one each time.
+                let everywhere = a.ip().is_unspecified() || b.ip().is_unspecified();
+                if a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || everywhere) {
+                    self.add([one, other], format!("`{one}` and `{other}` are both on port {}", a.port()), "give each its own port");
+                }
+            }
+        }
+    }
+
+    fn razorpay(&mut self, config: &Config, name: &AccountName, razorpay: &RazorpayConfig) {
+        let key = |key: &str| format!("accounts.{name}.razorpay.{key}");
+        // Else another worker could take a record over while its call is still on its way.
+        self.unless_ordered((&key("timeout_ms"), razorpay.timeout()), ("reconciler.lease_ms", config.reconciler.lease()), Order::Shorter);
+        self.unless_ordered(
+            (&key("close_by_min_s"), razorpay.close_by_min()),
+            (&key("close_by_max_s"), razorpay.close_by_max()),
+            Order::NotLonger,
+        );
+        // A request at the floor must have something left when the margin is taken off,
+        self.unless_ordered(
+            ("grpc.deadline_margin_ms", config.grpc.deadline_margin()),
+            (&key("deadline_floor_ms"), razorpay.deadline_floor()),
+            Order::Shorter,
+        );
+        // and one without a deadline of its own must not be refused.
+        self.unless_ordered(
+            (&key("deadline_floor_ms"), razorpay.deadline_floor()),
+            ("grpc.deadline_default_ms", config.grpc.deadline_default()),
+            Order::Shorter,
+        );
+    }
+
+    /// Two names for one merchant account would record each of its payments twice.
+    fn accounts_twice(&mut self, accounts: &BTreeMap<AccountName, AccountConfig>) {
+        let mut seen: BTreeMap<(&str, &str), &AccountName> = BTreeMap::new();
+        for (name, AccountConfig { provider, .. }) in accounts {
+            let ProviderConfig::Razorpay(razorpay) = provider;
+            if let Some(other) = seen.insert((&razorpay.base_url, &razorpay.key_id), name) {
+                let keys = [name, other].map(|name| format!("accounts.{name}.razorpay.key_id"));
+                let what = format!("accounts `{other}` and `{name}` have the same key id, so they are one account");
+                self.add([&keys[0], &keys[1]], what, "keep one of the two");
+            }
+        }
+    }
+}
