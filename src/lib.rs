@@ -12,6 +12,8 @@ pub mod providers;
 
 pub mod engine;
 
+pub mod grpc;
+
 pub mod clock;
 pub mod config;
 pub mod telemetry;

@@ -1,0 +1,4 @@
+//! One door in: the gRPC API.
+
+pub mod frame;
+pub mod pb;
