@@ -13,6 +13,7 @@ pub mod providers;
 pub mod engine;
 
 pub mod grpc;
+pub mod http;
 
 pub mod clock;
 pub mod config;
