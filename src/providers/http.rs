@@ -396,4 +396,54 @@ mod tests {
         let again = tokio::time::timeout(Duration::from_millis(200), listener.accept()).await;
         assert!(again.is_err(), "the request was sent again");
     }
+
+    /// What was logged, of all crates and at all levels.
+    #[derive(Clone, Default)]
+    struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("no test panics with it").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_trace_names_the_account_and_the_operation_and_nothing_that_was_said() {
+        use tracing_subscriber::fmt::format::FmtSpan;
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_span_events(FmtSpan::CLOSE)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        let logged = tracing::subscriber::set_default(subscriber);
+        let (listener, address) = listener().await;
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("somebody calls");
+            read_request(&mut stream).await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\n\"answer\"").await.expect("the client listens");
+        });
+        let url = format!("http://{address}/v1/things?vpa=secret").parse().expect("a plain URL");
+        let party = Party { account: "shop".parse().expect("a plain name"), provider: ProviderId::Razorpay };
+        let headers = HeaderMap::from_iter([(http::header::AUTHORIZATION, HeaderValue::from_static("Basic credentials"))]);
+        let call = Call::post("CreateQr", url, headers, Duration::from_secs(10)).json(&[1]).expect("numbers are JSON");
+        client().send(&party, call).await.expect("it is answered");
+        server.await.expect("the server does not panic");
+        drop(logged);
+
+        let log = String::from_utf8(log.0.lock().expect("no test panics with it").clone()).expect("logs are text");
+        for told in ["provider.call", "account=\"shop\"", "provider=\"razorpay\"", "operation=\"CreateQr\"", "status=200", "duration_ms="] {
+            assert!(log.contains(told), "no {told} in {log}");
+        }
+        for untold in ["secret", "things", "credentials", "[1]", "answer"] {
+            assert!(!log.contains(untold), "{untold} in {log}");
+        }
+    }
 }
