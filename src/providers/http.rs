@@ -18,8 +18,8 @@ use crate::domain::account::{AccountName, ProviderId};
 
 /// The largest answer that is read. A page of a hundred entities takes a quarter of it.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
-/// How long a connection may take, with TLS. It is shorter than every call's timeout, so that a host that can't be
-/// reached shows as such, and not as doubt.
+/// How long a connection may take, with TLS. A call that may take longer ends as not sent where the host can't be
+/// reached; one whose own time is up first ends in doubt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long an unused connection is kept. Shorter than the minute that servers usually wait, since a request that goes
 /// out while the server hangs up is in doubt.
