@@ -15,6 +15,8 @@ pub mod engine;
 pub mod grpc;
 pub mod http;
 
+pub mod app;
+
 pub mod clock;
 pub mod config;
 pub mod telemetry;

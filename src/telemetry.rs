@@ -79,3 +79,21 @@ impl Default for Metrics {
         Self::new()
     }
 }
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogShape {
+    Text,
+    Json,
+}
+
+/// Logs go to standard error from here on, filtered by `level`. A second call changes nothing.
+pub fn init_logs(level: &str, shape: LogShape) {
+    let filter = tracing_subscriber::EnvFilter::try_new(level).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // An error here only says that logs were set up before, as tests do.
+    let _ = match shape {
+        LogShape::Text => builder.try_init(),
+        LogShape::Json => builder.json().try_init(),
+    };
+}

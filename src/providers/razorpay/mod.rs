@@ -85,7 +85,7 @@ pub fn provider(account: AccountName, settings: RazorpaySettings, http: HttpClie
     Provider {
         id: ProviderId::Razorpay,
         account,
-        capabilities: capabilities(),
+        capabilities: capabilities((close_by_min, close_by_max)),
         call_timeout: timeout,
         deadline_floor,
         late_window: LATE_WINDOW,
@@ -95,20 +95,22 @@ pub fn provider(account: AccountName, settings: RazorpaySettings, http: HttpClie
     }
 }
 
-fn capabilities() -> Capabilities {
+/// `lives`: the shortest and the longest life that a single-use code can be given.
+fn capabilities(lives: (Duration, Duration)) -> Capabilities {
     let operation = |operation| OperationCapability { operation, doubt: DoubtCure::Lookup, missing: None };
-    let usage = |usage, open_amount| QrUsageCapability {
+    let usage = |usage, open_amount, expiry| QrUsageCapability {
         usage,
         missing: None,
         amount_min: Money::from_paise(qr::AMOUNT_MIN_PAISE),
         amount_max: None,
         open_amount,
+        expiry,
         payments_observable: true,
         callback_evidence: Evidence::Signature,
     };
     Capabilities {
         operations: [Operation::CreateQr, Operation::CloseQr, Operation::FetchPayment].map(operation).into(),
-        qr: vec![usage(Usage::SingleUse, false), usage(Usage::MultipleUse, true)],
+        qr: vec![usage(Usage::SingleUse, false, Some(lives)), usage(Usage::MultipleUse, true, None)],
     }
 }
 
