@@ -45,6 +45,8 @@ pub enum ControlError {
     BadAmount,
     #[error("`{id}` is {state}")]
     WrongState { id: String, state: String },
+    #[error("the account holds all the payments it can")]
+    Full,
     #[error("{0} faults wait already")]
     TooManyFaults(&'static str),
     #[error("`{0}` is no http URL")]
@@ -80,6 +82,7 @@ impl Sandbox {
             let asked = scanned.and_then(|(_, amount)| amount).or(qr.payment_amount);
             let amount = amount_of(&id, &pay, asked, qr.payment_amount)?;
             let vpa = pay.vpa.unwrap_or_else(|| VPA_DEFAULT.to_owned());
+            check_room(desk)?;
             Ok(desk.pay(
                 Bill {
                     amount,
@@ -121,6 +124,7 @@ impl Sandbox {
                 (outcome, _) => outcome,
             };
             let vpa = pay.vpa.unwrap_or_else(|| VPA_DEFAULT.to_owned());
+            check_room(desk)?;
             Ok(desk.pay(
                 Bill {
                     amount,
@@ -359,6 +363,14 @@ fn amount_of(
             expected,
         }),
         _ => Ok(amount),
+    }
+}
+
+fn check_room(desk: &Desk<'_>) -> Result<(), ControlError> {
+    if desk.books.payments.is_full() {
+        Err(ControlError::Full)
+    } else {
+        Ok(())
     }
 }
 

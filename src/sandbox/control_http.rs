@@ -105,7 +105,9 @@ pub async fn answer(inner: &Arc<Inner>, parts: &Parts, path: &str, body: &[u8]) 
         Err(Refusal::Control(error)) => {
             let status = match &error {
                 ControlError::UnknownAccount(_) | ControlError::NotFound(_) => 404,
-                ControlError::WrongState { .. } | ControlError::TooManyFaults(_) => 409,
+                ControlError::WrongState { .. }
+                | ControlError::Full
+                | ControlError::TooManyFaults(_) => 409,
                 ControlError::AmountNeeded(_)
                 | ControlError::WrongAmount { .. }
                 | ControlError::BadAmount

@@ -21,6 +21,7 @@ pub fn client(timeout: Duration) -> reqwest::Result<reqwest::Client> {
         .redirect(reqwest::redirect::Policy::none());
     builder
         .tls_certs_only([])
+        .http1_title_case_headers()
         .user_agent("Razorpay-Webhook/v1")
         .build()
 }

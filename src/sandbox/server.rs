@@ -142,6 +142,9 @@ async fn provider(
             // A task of its own: the client who leaves doesn't stop it.
             let acted = inner.tasks.spawn(async move {
                 wait(&late, later).await;
+                if late.stop.is_cancelled() {
+                    return error_response(ApiError::trouble());
+                }
                 errand.logged(&late, errand.run(&late))
             });
             acted.await.unwrap_or_else(|_| cut(&peer))
@@ -216,7 +219,7 @@ impl Errand {
     fn log(&self, inner: &Inner, answered: Answered) {
         let body = match self.body.len() {
             0 => Value::Null,
-            ..=LOGGED_BODY_MAX_BYTES => {
+            1..=LOGGED_BODY_MAX_BYTES => {
                 serde_json::from_slice(&self.body).unwrap_or_else(|_| "not JSON".into())
             }
             length => format!("{length} bytes").into(),

@@ -315,7 +315,66 @@ pub fn sign(secret: &str, body: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::sign;
+    use super::*;
+
+    /// Seconds after the first delivery of each redelivery of an event that is never taken.
+    fn redeliveries(event: &'static str, answer: DeliveryStatus) -> Vec<i64> {
+        let secret = "secret".into();
+        let manner = Manner {
+            account: "shop",
+            secret: &secret,
+            now_ms: 0,
+            spread_ms: 0,
+            strict_order: false,
+        };
+        let mut queue = Queue::default();
+        queue.push(
+            vec![News {
+                event,
+                body: "{}".to_owned(),
+            }],
+            &manner,
+            &mut Dice::new(1),
+        );
+        let mut seconds = Vec::new();
+        while let Some(due_ms) = queue.next_due_ms() {
+            seconds.push(due_ms / 1_000);
+            let sendings = queue.take_due(due_ms);
+            assert_eq!(sendings.len(), 1);
+            queue.attempted(sendings[0].ticket, answer, due_ms, 1_000);
+        }
+        seconds.remove(0);
+        seconds
+    }
+
+    #[test]
+    fn redeliveries_double_their_gaps_for_a_day() {
+        let later = [
+            6, 19, 40, 82, 165, 326, 650, 1_293, 2_577, 5_140, 10_267, 20_508, 40_989, 81_953,
+        ];
+        let at_once: Vec<_> = [0].into_iter().chain(later).collect();
+        assert_eq!(
+            redeliveries("payment.captured", DeliveryStatus::Answered(500)),
+            at_once
+        );
+        assert_eq!(
+            redeliveries("order.paid", DeliveryStatus::Unreachable),
+            at_once
+        );
+        assert_eq!(
+            redeliveries("payment.captured", DeliveryStatus::Answered(400)),
+            later
+        );
+        assert_eq!(
+            redeliveries("payment.captured", DeliveryStatus::TimedOut),
+            later
+        );
+        assert_eq!(
+            redeliveries("qr_code.credited", DeliveryStatus::Answered(500)),
+            later
+        );
+        assert!(redeliveries("qr_code.credited", DeliveryStatus::Answered(204)).is_empty());
+    }
 
     #[test]
     fn the_signature_is_that_of_the_specification() {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::desk::{Desk, room_on};
-use super::error::ApiError;
+use super::error::{ApiError, CONTACT};
 use super::input::{Fields, Notes, Page, check_id};
 use super::{Call, Collection, notes_as_printed, to_json};
 use crate::sandbox::shelf::Labelled;
@@ -156,12 +156,7 @@ fn check_contact(contact: &str) -> Result<(), ApiError> {
         }
         _ => return Ok(()),
     };
-    Err(ApiError::with_reason(
-        "contact",
-        text,
-        "NA",
-        "invalid_contact_number",
-    ))
+    Err(ApiError::with_triple("contact", text, &CONTACT))
 }
 
 fn is_email(email: &str) -> bool {

@@ -13,12 +13,17 @@ pub struct ApiError {
     code: &'static str,
     description: String,
     /// None prints the old body, without triple and metadata.
-    triple: Option<[&'static str; 3]>,
+    triple: Option<&'static Triple>,
     field: Option<String>,
 }
 
-const VALIDATION: [&str; 3] = ["business", "payment_initiation", "input_validation_failed"];
-const NOT_APPLICABLE: [&str; 3] = ["NA", "NA", "NA"];
+pub type Triple = [&'static str; 3];
+const VALIDATION: Triple = ["business", "payment_initiation", "input_validation_failed"];
+const EXTRA_FIELD: Triple = ["business", "payment_initiation", "extra_field_sent"];
+const GATEWAY: Triple = ["gateway", "NA", "gateway_technical_error"];
+const COOL_DOWN: Triple = ["business", "NA", "NA"];
+pub const CONTACT: Triple = ["business", "NA", "invalid_contact_number"];
+const NOT_APPLICABLE: Triple = ["NA", "NA", "NA"];
 
 impl ApiError {
     /// A field's value, an unknown id, a rule of the business.
@@ -27,7 +32,7 @@ impl ApiError {
             400,
             "BAD_REQUEST_ERROR",
             description.into(),
-            Some(VALIDATION),
+            Some(&VALIDATION),
         )
     }
 
@@ -49,12 +54,7 @@ impl ApiError {
     pub fn not_required(names: &[String]) -> Self {
         let names = names.join(", ");
         let description = format!("{names} is/are not required and should not be sent");
-        Self::new(
-            400,
-            "BAD_REQUEST_ERROR",
-            description,
-            Some(["business", "payment_initiation", "extra_field_sent"]),
-        )
+        Self::new(400, "BAD_REQUEST_ERROR", description, Some(&EXTRA_FIELD))
     }
 
     pub fn no_such_url(status: u16) -> Self {
@@ -67,7 +67,7 @@ impl ApiError {
             status,
             "BAD_REQUEST_ERROR",
             description.to_owned(),
-            Some(NOT_APPLICABLE),
+            Some(&NOT_APPLICABLE),
         )
     }
 
@@ -75,14 +75,9 @@ impl ApiError {
         Self::new(status, "BAD_REQUEST_ERROR", description.to_owned(), None)
     }
 
-    pub fn with_reason(
-        field: &str,
-        description: &str,
-        step: &'static str,
-        reason: &'static str,
-    ) -> Self {
+    pub fn with_triple(field: &str, description: &str, triple: &'static Triple) -> Self {
         Self {
-            triple: Some(["business", step, reason]),
+            triple: Some(triple),
             ..Self::on(field, description)
         }
     }
@@ -92,7 +87,7 @@ impl ApiError {
             500,
             "SERVER_ERROR",
             TROUBLE.to_owned(),
-            Some(NOT_APPLICABLE),
+            Some(&NOT_APPLICABLE),
         )
     }
 
@@ -103,7 +98,7 @@ impl ApiError {
                 ..Self::not_applicable(429, "Too many requests")
             },
             None => {
-                let triple = Some(["business", "NA", "NA"]);
+                let triple = Some(&COOL_DOWN);
                 let description = "Request failed. Please try after sometime.".to_owned();
                 Self::new(429, "BAD_REQUEST_ERROR", description, triple)
             }
@@ -113,12 +108,9 @@ impl ApiError {
     /// What a status that a test asked for is answered with. `gateway` is the status of gateway errors.
     pub fn of_status(status: u16, gateway: u16) -> Self {
         match status {
-            _ if status == gateway => Self::new(
-                status,
-                "GATEWAY_ERROR",
-                TROUBLE.to_owned(),
-                Some(["gateway", "NA", "gateway_technical_error"]),
-            ),
+            _ if status == gateway => {
+                Self::new(status, "GATEWAY_ERROR", TROUBLE.to_owned(), Some(&GATEWAY))
+            }
             429 => Self::throttled(None),
             401 => Self::not_applicable(status, "Authentication failed"),
             404 => Self::no_such_url(status),
@@ -177,7 +169,7 @@ impl ApiError {
         status: u16,
         code: &'static str,
         description: String,
-        triple: Option<[&'static str; 3]>,
+        triple: Option<&'static Triple>,
     ) -> Self {
         Self {
             status,

@@ -152,9 +152,16 @@ impl Call {
     /// Reads the body: JSON or nothing, and no emoji, which the real service can't store.
     pub fn parse(
         headers: &HeaderMap,
-        query: Vec<(String, String)>,
+        mut query: Vec<(String, String)>,
         body: &[u8],
     ) -> Result<Self, ApiError> {
+        // An official client writes `expand[expand]`; any index into the list will do.
+        for (name, _) in query
+            .iter_mut()
+            .filter(|(name, _)| name.starts_with("expand["))
+        {
+            *name = "expand[]".to_owned();
+        }
         let form = headers
             .get(http::header::CONTENT_TYPE)
             .and_then(|kind| kind.to_str().ok());
