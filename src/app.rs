@@ -156,7 +156,22 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     info!(%grpc, %webhooks, %admin, "serving");
     let drain_delay = if drain { config.drain.delay() } else { Duration::ZERO };
     let drain_limit = config.drain.limit();
-    Ok(Running { grpc, webhooks, admin, sandbox: simulated, accounts, engine, store, health, closing, stopping, listeners, background, drain_delay, drain_limit })
+    Ok(Running {
+        grpc,
+        webhooks,
+        admin,
+        sandbox: simulated,
+        accounts,
+        engine,
+        store,
+        health,
+        closing,
+        stopping,
+        listeners,
+        background,
+        drain_delay,
+        drain_limit,
+    })
 }
 
 impl Running {
@@ -276,8 +291,13 @@ fn settings(config: &Config) -> Settings {
 
 fn api_settings(config: &Config) -> ApiSettings {
     let events = &config.events;
-    let sandbox_accounts: BTreeSet<AccountName> =
-        config.sandbox.iter().flat_map(|_| config.accounts.keys()).filter(|name| name.as_str() == crate::config::SANDBOX_ACCOUNT).cloned().collect();
+    let sandbox_accounts: BTreeSet<AccountName> = config
+        .sandbox
+        .iter()
+        .flat_map(|_| config.accounts.keys())
+        .filter(|name| name.as_str() == crate::config::SANDBOX_ACCOUNT)
+        .cloned()
+        .collect();
     ApiSettings {
         deadlines: Deadlines { default: config.grpc.deadline_default(), margin: config.grpc.deadline_margin() },
         heartbeats: Heartbeats { min: events.heartbeat_min(), default: events.heartbeat_default(), max: events.heartbeat_max() },
@@ -290,7 +310,11 @@ fn api_settings(config: &Config) -> ApiSettings {
 fn webhook_settings(config: &Config) -> WebhookSettings {
     let trusted = config.webhooks.trusted_proxies.clone();
     WebhookSettings {
-        url_secrets: config.accounts.iter().map(|(name, account)| (name.clone(), account.webhook_url_secrets.iter().cloned().collect())).collect(),
+        url_secrets: config
+            .accounts
+            .iter()
+            .map(|(name, account)| (name.clone(), account.webhook_url_secrets.iter().cloned().collect()))
+            .collect(),
         body_bytes_max: config.webhooks.body_bytes_max,
         concurrency_max: config.webhooks.concurrency_max,
         read_timeout: config.webhooks.read_timeout(),

@@ -31,7 +31,9 @@ pub(super) struct Health {
 
 impl Health {
     /// Serving from the start: the store was open before.
-    pub async fn new(services: &'static [&'static str]) -> (Self, HealthServer<impl tonic_health::pb::health_server::Health>, watch::Receiver<bool>) {
+    pub async fn new(
+        services: &'static [&'static str],
+    ) -> (Self, HealthServer<impl tonic_health::pb::health_server::Health>, watch::Receiver<bool>) {
         let (reporter, service) = tonic_health::server::health_reporter();
         let (ready, readiness) = watch::channel(true);
         let health = Self { reporter, services, ready: Arc::new(ready), draining: CancellationToken::new() };

@@ -18,7 +18,11 @@ const MERCHANT: &str = "acc_SandboxTrial01";
 const EVENT_SPREAD_MS: u64 = 50;
 
 /// Starts the sandbox and points its account at it; the configuration as it is then.
-pub(super) async fn start_where_wanted(config: Config, webhooks: SocketAddr, randomness: &Randomness) -> Result<(Config, Option<Sandbox>), StartError> {
+pub(super) async fn start_where_wanted(
+    config: Config,
+    webhooks: SocketAddr,
+    randomness: &Randomness,
+) -> Result<(Config, Option<Sandbox>), StartError> {
     let Some(settings) = config.sandbox.clone() else { return Ok((config, None)) };
     let secret = || SecretString::from(URL_SAFE_NO_PAD.encode([randomness.bits().to_be_bytes(), randomness.bits().to_be_bytes()].concat()));
     let secrets = SandboxSecrets { key: secret(), webhook: secret(), webhook_url: secret() };
@@ -39,7 +43,13 @@ pub(super) async fn start_where_wanted(config: Config, webhooks: SocketAddr, ran
         webhook_url: Some(webhook_url),
     };
     let seed = u64::try_from(randomness.bits() >> 64).unwrap_or(1);
-    let simulated = SandboxConfig { accounts: vec![account], seed, event_spread_ms: EVENT_SPREAD_MS, state_file: settings.state_file, ..SandboxConfig::default() };
+    let simulated = SandboxConfig {
+        accounts: vec![account],
+        seed,
+        event_spread_ms: EVENT_SPREAD_MS,
+        state_file: settings.state_file,
+        ..SandboxConfig::default()
+    };
     let running = sandbox::start(listener, simulated).await?;
     config.sandbox_is_at(running.address());
     Ok((config, Some(running)))

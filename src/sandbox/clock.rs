@@ -18,19 +18,13 @@ pub struct Clock {
 
 impl Clock {
     pub fn new(offset_ms: i64) -> Self {
-        Self {
-            offset_ms: AtomicI64::new(offset_ms.clamp(0, OFFSET_MAX_MS)),
-        }
+        Self { offset_ms: AtomicI64::new(offset_ms.clamp(0, OFFSET_MAX_MS)) }
     }
 
     /// Milliseconds since 1970.
     pub fn now_ms(&self) -> i64 {
-        let system = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        i64::try_from(system.as_millis())
-            .unwrap_or(OFFSET_MAX_MS)
-            .saturating_add(self.offset_ms())
+        let system = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(system.as_millis()).unwrap_or(OFFSET_MAX_MS).saturating_add(self.offset_ms())
     }
 
     pub fn offset_ms(&self) -> i64 {
@@ -41,8 +35,6 @@ impl Clock {
         let by_ms = i64::try_from(by.as_millis()).unwrap_or(OFFSET_MAX_MS);
         let forward = |offset: i64| Some(offset.saturating_add(by_ms).min(OFFSET_MAX_MS));
         // The closure always answers `Some`, so this can't fail.
-        let _ = self
-            .offset_ms
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, forward);
+        let _ = self.offset_ms.fetch_update(Ordering::SeqCst, Ordering::SeqCst, forward);
     }
 }

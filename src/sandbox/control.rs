@@ -55,85 +55,39 @@ pub enum ControlError {
 
 impl Sandbox {
     /// A payer scans a code: its id or the text inside it. Answers the payment's id.
-    pub async fn pay_qr(
-        &self,
-        account: &str,
-        code: &str,
-        pay: PayOptions,
-    ) -> Result<String, ControlError> {
+    pub async fn pay_qr(&self, account: &str, code: &str, pay: PayOptions) -> Result<String, ControlError> {
         self.at_desk(account, |desk| {
             let scanned = link::read(code);
-            let id = scanned
-                .as_ref()
-                .map_or(code, |(id, _)| id.as_str())
-                .to_owned();
+            let id = scanned.as_ref().map_or(code, |(id, _)| id.as_str()).to_owned();
             desk.expire_qr(&id, true);
-            let qr = desk
-                .books
-                .qrs
-                .get(&id)
-                .ok_or_else(|| ControlError::NotFound(id.clone()))?;
+            let qr = desk.books.qrs.get(&id).ok_or_else(|| ControlError::NotFound(id.clone()))?;
             if qr.is_closed() && desk.switches.closed_code_cannot_be_paid {
-                return Err(ControlError::WrongState {
-                    id,
-                    state: "closed".to_owned(),
-                });
+                return Err(ControlError::WrongState { id, state: "closed".to_owned() });
             }
             let asked = scanned.and_then(|(_, amount)| amount).or(qr.payment_amount);
             let amount = amount_of(&id, &pay, asked, qr.payment_amount)?;
             let vpa = pay.vpa.unwrap_or_else(|| VPA_DEFAULT.to_owned());
             check_room(desk)?;
-            Ok(desk.pay(
-                Bill {
-                    amount,
-                    vpa,
-                    qr_id: Some(id),
-                    order_id: None,
-                },
-                pay.outcome,
-            ))
+            Ok(desk.pay(Bill { amount, vpa, qr_id: Some(id), order_id: None }, pay.outcome))
         })
     }
 
     /// A payer pays an order, as a checkout would. Answers the payment's id.
-    pub async fn pay_order(
-        &self,
-        account: &str,
-        id: &str,
-        pay: PayOptions,
-    ) -> Result<String, ControlError> {
+    pub async fn pay_order(&self, account: &str, id: &str, pay: PayOptions) -> Result<String, ControlError> {
         self.at_desk(account, |desk| {
-            let order = desk
-                .books
-                .orders
-                .get(id)
-                .ok_or_else(|| ControlError::NotFound(id.to_owned()))?;
+            let order = desk.books.orders.get(id).ok_or_else(|| ControlError::NotFound(id.to_owned()))?;
             if order.is_paid() {
-                return Err(ControlError::WrongState {
-                    id: id.to_owned(),
-                    state: "paid".to_owned(),
-                });
+                return Err(ControlError::WrongState { id: id.to_owned(), state: "paid".to_owned() });
             }
             let due = order.amount - order.paid;
             let amount = amount_of(id, &pay, Some(due), Some(due).filter(|_| !order.partial))?;
-            let outcome = match (
-                pay.outcome,
-                order.auto_capture.unwrap_or(desk.switches.auto_capture),
-            ) {
+            let outcome = match (pay.outcome, order.auto_capture.unwrap_or(desk.switches.auto_capture)) {
                 (Outcome::Captured, false) => Outcome::Authorized,
                 (outcome, _) => outcome,
             };
             let vpa = pay.vpa.unwrap_or_else(|| VPA_DEFAULT.to_owned());
             check_room(desk)?;
-            Ok(desk.pay(
-                Bill {
-                    amount,
-                    vpa,
-                    qr_id: None,
-                    order_id: Some(id.to_owned()),
-                },
-                outcome,
-            ))
+            Ok(desk.pay(Bill { amount, vpa, qr_id: None, order_id: Some(id.to_owned()) }, outcome))
         })
     }
 
@@ -141,21 +95,12 @@ impl Sandbox {
     /// `captured` where the account captures by itself.
     pub async fn authorize_late(&self, account: &str, id: &str) -> Result<(), ControlError> {
         self.at_desk(account, |desk| {
-            let payment = desk
-                .books
-                .payments
-                .get(id)
-                .ok_or_else(|| ControlError::NotFound(id.to_owned()))?;
+            let payment = desk.books.payments.get(id).ok_or_else(|| ControlError::NotFound(id.to_owned()))?;
             if !desk.may_authorize_late(payment) {
                 return Err(wrong_state(id, payment.status));
             }
-            let order = payment
-                .order_id
-                .as_ref()
-                .and_then(|order| desk.books.orders.get(order));
-            let captures = order
-                .and_then(|order| order.auto_capture)
-                .unwrap_or(desk.switches.auto_capture);
+            let order = payment.order_id.as_ref().and_then(|order| desk.books.orders.get(order));
+            let captures = order.and_then(|order| order.auto_capture).unwrap_or(desk.switches.auto_capture);
             let mut news = Vec::new();
             desk.authorize(id, &mut news);
             if captures {
@@ -169,11 +114,7 @@ impl Sandbox {
     /// The merchant captures in the provider's dashboard.
     pub async fn capture(&self, account: &str, id: &str) -> Result<(), ControlError> {
         self.at_desk(account, |desk| {
-            let payment = desk
-                .books
-                .payments
-                .get(id)
-                .ok_or_else(|| ControlError::NotFound(id.to_owned()))?;
+            let payment = desk.books.payments.get(id).ok_or_else(|| ControlError::NotFound(id.to_owned()))?;
             if payment.status != Status::Authorized {
                 return Err(wrong_state(id, payment.status));
             }
@@ -187,11 +128,7 @@ impl Sandbox {
     /// The bank says no to a payment that waits for it.
     pub async fn fail_payment(&self, account: &str, id: &str) -> Result<(), ControlError> {
         self.at_desk(account, |desk| {
-            let payment = desk
-                .books
-                .payments
-                .get(id)
-                .ok_or_else(|| ControlError::NotFound(id.to_owned()))?;
+            let payment = desk.books.payments.get(id).ok_or_else(|| ControlError::NotFound(id.to_owned()))?;
             if payment.status != Status::Created {
                 return Err(wrong_state(id, payment.status));
             }
@@ -204,15 +141,9 @@ impl Sandbox {
 
     pub fn set_webhook_url(&self, account: &str, url: &str) -> Result<(), ControlError> {
         self.check_account(account)?;
-        let parsed = reqwest::Url::parse(url)
-            .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https"));
+        let parsed = reqwest::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         parsed.ok_or_else(|| ControlError::BadUrl(url.to_owned()))?;
-        self.inner.change(|state, _| {
-            state
-                .webhook_urls
-                .insert(account.to_owned(), url.to_owned())
-        });
+        self.inner.change(|state, _| state.webhook_urls.insert(account.to_owned(), url.to_owned()));
         Ok(())
     }
 
@@ -229,20 +160,12 @@ impl Sandbox {
 
     pub fn fault(&self, fault: Fault) -> Result<(), ControlError> {
         let added = self.inner.change(|state, _| state.faults.add(fault));
-        if added {
-            Ok(())
-        } else {
-            Err(ControlError::TooManyFaults("call"))
-        }
+        if added { Ok(()) } else { Err(ControlError::TooManyFaults("call")) }
     }
 
     pub fn webhook_fault(&self, fault: WebhookFault) -> Result<(), ControlError> {
         let added = self.inner.change(|state, _| state.queue.faults.add(fault));
-        if added {
-            Ok(())
-        } else {
-            Err(ControlError::TooManyFaults("webhook"))
-        }
+        if added { Ok(()) } else { Err(ControlError::TooManyFaults("webhook")) }
     }
 
     /// Forgets the faults that still wait. Held webhooks stay held.
@@ -254,8 +177,7 @@ impl Sandbox {
     }
 
     pub fn release_webhooks(&self) {
-        self.inner
-            .change(|state, now_ms| state.queue.release(now_ms));
+        self.inner.change(|state, now_ms| state.queue.release(now_ms));
     }
 
     /// Lists and searches don't show what is younger than this on the sandbox's clock.
@@ -275,110 +197,64 @@ impl Sandbox {
 
     /// What the simulated provider was asked, oldest first.
     pub fn seen(&self) -> Vec<SeenRequest> {
-        self.inner
-            .read(|state, _| state.seen.iter().cloned().collect())
+        self.inner.read(|state, _| state.seen.iter().cloned().collect())
     }
 
     /// Every attempt to deliver a webhook, oldest first.
     pub fn deliveries(&self) -> Vec<Delivery> {
-        self.inner
-            .read(|state, _| state.queue.deliveries().cloned().collect())
+        self.inner.read(|state, _| state.queue.deliveries().cloned().collect())
     }
 
     /// The account's codes as the provider prints them, newest first.
     pub fn qr_codes(&self, account: &str) -> Result<Vec<Value>, ControlError> {
-        self.look_at_desk(account, |desk| {
-            desk.books
-                .qrs
-                .newest_first()
-                .map(|qr| to_value(desk.view_qr(qr, QrForm::Answer)))
-                .collect()
-        })
+        self.look_at_desk(account, |desk| desk.books.qrs.newest_first().map(|qr| to_value(desk.view_qr(qr, QrForm::Answer))).collect())
     }
 
     /// The account's payments as the provider prints them, newest first.
     pub fn payments(&self, account: &str) -> Result<Vec<Value>, ControlError> {
         self.look_at_desk(account, |desk| {
             let payments = desk.books.payments.newest_first();
-            payments
-                .map(|payment| to_value(payment::view(payment, PaymentForm::Answer)))
-                .collect()
+            payments.map(|payment| to_value(payment::view(payment, PaymentForm::Answer))).collect()
         })
     }
 
-    fn at_desk<R>(
-        &self,
-        account: &str,
-        act: impl FnOnce(&mut Desk<'_>) -> Result<R, ControlError>,
-    ) -> Result<R, ControlError> {
+    fn at_desk<R>(&self, account: &str, act: impl FnOnce(&mut Desk<'_>) -> Result<R, ControlError>) -> Result<R, ControlError> {
         let inner = &self.inner;
-        let account = inner
-            .account(account)
-            .ok_or_else(|| ControlError::UnknownAccount(account.to_owned()))?;
+        let account = inner.account(account).ok_or_else(|| ControlError::UnknownAccount(account.to_owned()))?;
         let spread_ms = inner.config.event_spread_ms;
-        inner.change(|state, now_ms| {
-            act(&mut state.desk(account, now_ms, spread_ms, &inner.base_url))
-        })
+        inner.change(|state, now_ms| act(&mut state.desk(account, now_ms, spread_ms, &inner.base_url)))
     }
 
-    fn look_at_desk<R>(
-        &self,
-        account: &str,
-        look: impl FnOnce(&Desk<'_>) -> R,
-    ) -> Result<R, ControlError> {
+    fn look_at_desk<R>(&self, account: &str, look: impl FnOnce(&Desk<'_>) -> R) -> Result<R, ControlError> {
         let inner = &self.inner;
-        let account = inner
-            .account(account)
-            .ok_or_else(|| ControlError::UnknownAccount(account.to_owned()))?;
+        let account = inner.account(account).ok_or_else(|| ControlError::UnknownAccount(account.to_owned()))?;
         Ok(inner.read(|state, now_ms| look(&state.desk(account, now_ms, 0, &inner.base_url))))
     }
 
     fn check_account(&self, name: &str) -> Result<(), ControlError> {
         let known = self.inner.account(name).is_some();
-        if known {
-            Ok(())
-        } else {
-            Err(ControlError::UnknownAccount(name.to_owned()))
-        }
+        if known { Ok(()) } else { Err(ControlError::UnknownAccount(name.to_owned())) }
     }
 }
 
 /// What is paid: `asked` unless the payer says otherwise, and `fixed` where nothing else is taken.
-fn amount_of(
-    id: &str,
-    pay: &PayOptions,
-    asked: Option<i64>,
-    fixed: Option<i64>,
-) -> Result<i64, ControlError> {
-    let amount = pay
-        .amount
-        .or(asked)
-        .ok_or_else(|| ControlError::AmountNeeded(id.to_owned()))?;
+fn amount_of(id: &str, pay: &PayOptions, asked: Option<i64>, fixed: Option<i64>) -> Result<i64, ControlError> {
+    let amount = pay.amount.or(asked).ok_or_else(|| ControlError::AmountNeeded(id.to_owned()))?;
     if !(1..=AMOUNT_MAX).contains(&amount) {
         return Err(ControlError::BadAmount);
     }
     match fixed {
-        Some(expected) if amount != expected && !pay.any_amount => Err(ControlError::WrongAmount {
-            id: id.to_owned(),
-            expected,
-        }),
+        Some(expected) if amount != expected && !pay.any_amount => Err(ControlError::WrongAmount { id: id.to_owned(), expected }),
         _ => Ok(amount),
     }
 }
 
 fn check_room(desk: &Desk<'_>) -> Result<(), ControlError> {
-    if desk.books.payments.is_full() {
-        Err(ControlError::Full)
-    } else {
-        Ok(())
-    }
+    if desk.books.payments.is_full() { Err(ControlError::Full) } else { Ok(()) }
 }
 
 fn wrong_state(id: &str, status: Status) -> ControlError {
-    ControlError::WrongState {
-        id: id.to_owned(),
-        state: format!("{status:?}").to_lowercase(),
-    }
+    ControlError::WrongState { id: id.to_owned(), state: format!("{status:?}").to_lowercase() }
 }
 
 fn to_value(view: impl Serialize) -> Value {

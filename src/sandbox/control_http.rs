@@ -89,14 +89,9 @@ impl From<ControlError> for Refusal {
 /// `path` is what comes after `/control/`.
 pub async fn answer(inner: &Arc<Inner>, parts: &Parts, path: &str, body: &[u8]) -> Response {
     if parts.headers.contains_key(header::ORIGIN) {
-        return respond(
-            403,
-            json!({ "error": "the control interface is not for browsers" }).to_string(),
-        );
+        return respond(403, json!({ "error": "the control interface is not for browsers" }).to_string());
     }
-    let sandbox = Sandbox {
-        inner: inner.clone(),
-    };
+    let sandbox = Sandbox { inner: inner.clone() };
     let segments: Vec<_> = path.trim_matches('/').split('/').collect();
     let (status, value) = match act(&sandbox, parts.method.as_str(), &segments, body).await {
         Ok(value) => (200, value),
@@ -105,13 +100,8 @@ pub async fn answer(inner: &Arc<Inner>, parts: &Parts, path: &str, body: &[u8]) 
         Err(Refusal::Control(error)) => {
             let status = match &error {
                 ControlError::UnknownAccount(_) | ControlError::NotFound(_) => 404,
-                ControlError::WrongState { .. }
-                | ControlError::Full
-                | ControlError::TooManyFaults(_) => 409,
-                ControlError::AmountNeeded(_)
-                | ControlError::WrongAmount { .. }
-                | ControlError::BadAmount
-                | ControlError::BadUrl(_) => 400,
+                ControlError::WrongState { .. } | ControlError::Full | ControlError::TooManyFaults(_) => 409,
+                ControlError::AmountNeeded(_) | ControlError::WrongAmount { .. } | ControlError::BadAmount | ControlError::BadUrl(_) => 400,
             };
             (status, json!({ "error": error.to_string() }))
         }
@@ -119,31 +109,20 @@ pub async fn answer(inner: &Arc<Inner>, parts: &Parts, path: &str, body: &[u8]) 
     respond(status, value.to_string())
 }
 
-async fn act(
-    sandbox: &Sandbox,
-    method: &str,
-    path: &[&str],
-    body: &[u8],
-) -> Result<Value, Refusal> {
+async fn act(sandbox: &Sandbox, method: &str, path: &[&str], body: &[u8]) -> Result<Value, Refusal> {
     let done = Ok(json!({}));
     match (method, path) {
         ("POST", ["razorpay", account, "pay"]) => pay(sandbox, account, read(body)?).await,
         ("POST", ["razorpay", account, "authorize_late"]) => {
-            sandbox
-                .authorize_late(account, &read::<PaymentId>(body)?.payment_id)
-                .await?;
+            sandbox.authorize_late(account, &read::<PaymentId>(body)?.payment_id).await?;
             done
         }
         ("POST", ["razorpay", account, "capture"]) => {
-            sandbox
-                .capture(account, &read::<PaymentId>(body)?.payment_id)
-                .await?;
+            sandbox.capture(account, &read::<PaymentId>(body)?.payment_id).await?;
             done
         }
         ("POST", ["razorpay", account, "fail"]) => {
-            sandbox
-                .fail_payment(account, &read::<PaymentId>(body)?.payment_id)
-                .await?;
+            sandbox.fail_payment(account, &read::<PaymentId>(body)?.payment_id).await?;
             done
         }
         ("GET", ["razorpay", account, "qr_codes"]) => Ok(items(sandbox.qr_codes(account)?)),
@@ -190,27 +169,13 @@ async fn act(
 }
 
 async fn pay(sandbox: &Sandbox, account: &str, pay: Pay) -> Result<Value, Refusal> {
-    let Pay {
-        qr,
-        order,
-        amount,
-        vpa,
-        outcome,
-        any_amount,
-    } = pay;
-    let options = PayOptions {
-        amount,
-        vpa,
-        outcome,
-        any_amount,
-    };
+    let Pay { qr, order, amount, vpa, outcome, any_amount } = pay;
+    let options = PayOptions { amount, vpa, outcome, any_amount };
     let payment_id = match (qr, order) {
         (Some(qr), None) => sandbox.pay_qr(account, &qr, options).await?,
         (None, Some(order)) => sandbox.pay_order(account, &order, options).await?,
         _ => {
-            return Err(Refusal::Unreadable(
-                "say what is paid: `qr` or `order`".to_owned(),
-            ));
+            return Err(Refusal::Unreadable("say what is paid: `qr` or `order`".to_owned()));
         }
     };
     Ok(json!({ "payment_id": payment_id }))
@@ -227,10 +192,7 @@ pub fn picture(inner: &Inner, name: &str) -> Response {
     });
     match text.and_then(|text| qrcode::QrCode::new(text).ok()) {
         Some(code) => {
-            let svg = code
-                .render::<qrcode::render::svg::Color<'_>>()
-                .min_dimensions(256, 256)
-                .build();
+            let svg = code.render::<qrcode::render::svg::Color<'_>>().min_dimensions(256, 256).build();
             ([(header::CONTENT_TYPE, "image/svg+xml")], svg).into_response()
         }
         None => StatusCode::NOT_FOUND.into_response(),

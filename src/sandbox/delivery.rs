@@ -15,26 +15,17 @@ const SLEEP_MAX: Duration = Duration::from_secs(60);
 pub fn client(timeout: Duration) -> reqwest::Result<reqwest::Client> {
     // Only one provider may be installed; the service may have done it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let builder = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(timeout)
-        .redirect(reqwest::redirect::Policy::none());
-    builder
-        .tls_certs_only([])
-        .http1_title_case_headers()
-        .user_agent("Razorpay-Webhook/v1")
-        .build()
+    let builder = reqwest::Client::builder().no_proxy().timeout(timeout).redirect(reqwest::redirect::Policy::none());
+    builder.tls_certs_only([]).http1_title_case_headers().user_agent("Razorpay-Webhook/v1").build()
 }
 
 pub async fn run(inner: Arc<Inner>) {
     loop {
-        let (sendings, due_ms, now_ms) =
-            inner.read(|state, now_ms| (state.queue.take_due(now_ms), state.next_due_ms(), now_ms));
+        let (sendings, due_ms, now_ms) = inner.read(|state, now_ms| (state.queue.take_due(now_ms), state.next_due_ms(), now_ms));
         for sending in sendings {
             inner.tasks.spawn(deliver(inner.clone(), sending));
         }
-        let until_due =
-            |due_ms: i64| Duration::from_millis(u64::try_from(due_ms - now_ms).unwrap_or(0));
+        let until_due = |due_ms: i64| Duration::from_millis(u64::try_from(due_ms - now_ms).unwrap_or(0));
         let sleep = due_ms.map_or(SLEEP_MAX, until_due).min(SLEEP_MAX);
         tokio::select! {
             () = inner.stop.cancelled() => return,
@@ -60,9 +51,7 @@ async fn post(inner: &Inner, sending: Sending) -> DeliveryStatus {
     let Some(url) = url else {
         return DeliveryStatus::Dropped;
     };
-    let secret = inner
-        .account(&sending.account)
-        .map(|account| account.webhook_secret.expose_secret());
+    let secret = inner.account(&sending.account).map(|account| account.webhook_secret.expose_secret());
     let mut request = inner.client.post(url);
     // A webhook without a secret is sent unsigned.
     if secret.is_some_and(|secret| !secret.is_empty()) {

@@ -16,10 +16,7 @@ pub struct Dice {
 
 impl Dice {
     pub fn new(seed: u64) -> Self {
-        Self {
-            state: seed,
-            rrns: seed % RRNS_A_DAY,
-        }
+        Self { state: seed, rrns: seed % RRNS_A_DAY }
     }
 
     /// SplitMix64: small, and its whole state is one number that can be stored.
@@ -37,9 +34,7 @@ impl Dice {
     }
 
     pub fn letters(&mut self, length: usize) -> String {
-        (0..length)
-            .map(|_| char::from(ALPHANUMERIC[self.below(62) as usize]))
-            .collect()
+        (0..length).map(|_| char::from(ALPHANUMERIC[self.below(62) as usize])).collect()
     }
 
     pub fn hex(&mut self) -> String {
@@ -50,18 +45,8 @@ impl Dice {
     /// repeat within a day, because 61,803,399 has no factor in common with 10^8.
     pub fn rrn(&mut self, now_ms: i64) -> String {
         self.rrns = (self.rrns + 61_803_399) % RRNS_A_DAY;
-        let ist = jiff::tz::TimeZone::fixed(
-            jiff::tz::offset(5).saturating_add(jiff::SignedDuration::from_mins(30)),
-        );
-        let day = jiff::Timestamp::from_millisecond(now_ms)
-            .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
-            .to_zoned(ist)
-            .date();
-        format!(
-            "{}{:03}{:08}",
-            day.year() % 10,
-            day.day_of_year(),
-            self.rrns
-        )
+        let ist = jiff::tz::TimeZone::fixed(jiff::tz::offset(5).saturating_add(jiff::SignedDuration::from_mins(30)));
+        let day = jiff::Timestamp::from_millisecond(now_ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_zoned(ist).date();
+        format!("{}{:03}{:08}", day.year() % 10, day.day_of_year(), self.rrns)
     }
 }

@@ -78,23 +78,13 @@ pub enum WebhookFaultKind {
 
 impl Fault {
     pub fn on(operation: &str, kind: FaultKind) -> Self {
-        Self {
-            account: None,
-            operation: operation.to_owned(),
-            kind,
-            times: 1,
-        }
+        Self { account: None, operation: operation.to_owned(), kind, times: 1 }
     }
 }
 
 impl WebhookFault {
     pub fn on(event: &str, kind: WebhookFaultKind) -> Self {
-        Self {
-            account: None,
-            event: event.to_owned(),
-            kind,
-            times: 1,
-        }
+        Self { account: None, event: event.to_owned(), kind, times: 1 }
     }
 }
 
@@ -114,13 +104,10 @@ impl Faults {
 
     pub fn take(&mut self, account: Option<&str>, operation: &str) -> Option<FaultKind> {
         self.0.retain(|fault| fault.times > 0);
-        let hit = self.0.iter_mut().find(|fault| {
-            matches(&fault.operation, operation)
-                && fault
-                    .account
-                    .as_deref()
-                    .is_none_or(|name| Some(name) == account)
-        })?;
+        let hit = self
+            .0
+            .iter_mut()
+            .find(|fault| matches(&fault.operation, operation) && fault.account.as_deref().is_none_or(|name| Some(name) == account))?;
         hit.times -= 1;
         Some(hit.kind.clone())
     }
@@ -142,26 +129,17 @@ impl WebhookFaults {
 
     /// What befalls one event. `Reverse` is not one event's affair: see `take_reverse`.
     pub fn take(&mut self, account: &str, event: &str) -> Option<WebhookFaultKind> {
-        self.take_where(account, |fault| {
-            fault.kind != WebhookFaultKind::Reverse && matches(&fault.event, event)
-        })
+        self.take_where(account, |fault| fault.kind != WebhookFaultKind::Reverse && matches(&fault.event, event))
     }
 
     /// Whether the events of one happening go out last first.
     pub fn take_reverse(&mut self, account: &str) -> bool {
-        self.take_where(account, |fault| fault.kind == WebhookFaultKind::Reverse)
-            .is_some()
+        self.take_where(account, |fault| fault.kind == WebhookFaultKind::Reverse).is_some()
     }
 
-    fn take_where(
-        &mut self,
-        account: &str,
-        hits: impl Fn(&WebhookFault) -> bool,
-    ) -> Option<WebhookFaultKind> {
+    fn take_where(&mut self, account: &str, hits: impl Fn(&WebhookFault) -> bool) -> Option<WebhookFaultKind> {
         self.0.retain(|fault| fault.times > 0);
-        let hit = self.0.iter_mut().find(|fault| {
-            hits(fault) && fault.account.as_deref().is_none_or(|name| name == account)
-        })?;
+        let hit = self.0.iter_mut().find(|fault| hits(fault) && fault.account.as_deref().is_none_or(|name| name == account))?;
         hit.times -= 1;
         Some(hit.kind.clone())
     }

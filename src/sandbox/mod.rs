@@ -87,9 +87,7 @@ impl Default for SandboxConfig {
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error(
-        "the sandbox serves loopback alone, not `{0}`: anybody who reaches it can make payments up"
-    )]
+    #[error("the sandbox serves loopback alone, not `{0}`: anybody who reaches it can make payments up")]
     NotLoopback(SocketAddr),
     #[error("the sandbox has no address: {0}")]
     Listener(#[source] io::Error),
@@ -137,9 +135,7 @@ pub async fn start(listener: TcpListener, config: SandboxConfig) -> Result<Sandb
         tasks: TaskTracker::new(),
         config,
     };
-    let sandbox = Sandbox {
-        inner: Arc::new(inner),
-    };
+    let sandbox = Sandbox { inner: Arc::new(inner) };
     let tasks = &sandbox.inner.tasks;
     tasks.spawn(server::serve(listener, sandbox.inner.clone()));
     tasks.spawn(delivery::run(sandbox.inner.clone()));
@@ -148,20 +144,10 @@ pub async fn start(listener: TcpListener, config: SandboxConfig) -> Result<Sandb
 }
 
 /// What the command line offers: a sandbox on `address`, until `until` is done.
-pub async fn run(
-    address: SocketAddr,
-    config: SandboxConfig,
-    until: impl Future<Output = ()>,
-) -> Result<(), StartError> {
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(StartError::Listener)?;
+pub async fn run(address: SocketAddr, config: SandboxConfig, until: impl Future<Output = ()>) -> Result<(), StartError> {
+    let listener = TcpListener::bind(address).await.map_err(StartError::Listener)?;
     let sandbox = start(listener, config).await?;
-    tracing::info!(
-        url = sandbox.razorpay_url(),
-        "the sandbox serves Razorpay at {}",
-        sandbox.razorpay_url()
-    );
+    tracing::info!(url = sandbox.razorpay_url(), "the sandbox serves Razorpay at {}", sandbox.razorpay_url());
     until.await;
     sandbox.stop().await;
     Ok(())
@@ -190,9 +176,7 @@ impl Sandbox {
 
 impl fmt::Debug for Sandbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sandbox")
-            .field("address", &self.inner.address)
-            .finish_non_exhaustive()
+        f.debug_struct("Sandbox").field("address", &self.inner.address).finish_non_exhaustive()
     }
 }
 
@@ -216,27 +200,19 @@ impl Inner {
         let now_ms = self.clock.now_ms();
         let mut moved = changes;
         for account in &self.config.accounts {
-            moved |= state
-                .desk(account, now_ms, self.config.event_spread_ms, &self.base_url)
-                .keep_appointments();
+            moved |= state.desk(account, now_ms, self.config.event_spread_ms, &self.base_url).keep_appointments();
         }
         let result = act(state, now_ms);
         state.offset_ms = self.clock.offset_ms();
         if let Some(file) = self.config.state_file.as_deref().filter(|_| moved)
             && let Err(error) = state.save(file)
         {
-            tracing::error!(
-                "the sandbox can't write its state to `{}`: {error}",
-                file.display()
-            );
+            tracing::error!("the sandbox can't write its state to `{}`: {error}", file.display());
         }
         result
     }
 
     fn account(&self, name: &str) -> Option<&SandboxAccount> {
-        self.config
-            .accounts
-            .iter()
-            .find(|account| account.name == name)
+        self.config.accounts.iter().find(|account| account.name == name)
     }
 }

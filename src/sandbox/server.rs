@@ -34,19 +34,13 @@ pub async fn serve(listener: TcpListener, inner: Arc<Inner>) {
     let app = app.into_make_service_with_connect_info::<Peer>();
     let server = axum::serve(LineListener(listener), app);
     let stopped = inner.clone();
-    let served = server
-        .with_graceful_shutdown(async move { stopped.stop.cancelled().await })
-        .await;
+    let served = server.with_graceful_shutdown(async move { stopped.stop.cancelled().await }).await;
     if let Err(error) = served {
         tracing::error!("the sandbox stopped serving: {error}");
     }
 }
 
-async fn door(
-    Handle(inner): Handle<Arc<Inner>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    request: Request,
-) -> Response {
+async fn door(Handle(inner): Handle<Arc<Inner>>, ConnectInfo(peer): ConnectInfo<Peer>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let read = tokio::time::timeout(BODY_LIMIT, axum::body::to_bytes(body, BODY_MAX_BYTES));
     let Ok(Ok(body)) = read.await else {
@@ -59,11 +53,7 @@ async fn door(
     if let Some(picture) = path.strip_prefix("/i/") {
         return control_http::picture(&inner, picture);
     }
-    match path
-        .strip_prefix("/razorpay")
-        .unwrap_or(&path)
-        .strip_prefix("/v1")
-    {
+    match path.strip_prefix("/razorpay").unwrap_or(&path).strip_prefix("/v1") {
         Some(path) => provider(inner, peer, parts, path, body).await,
         None => json(404, NO_SUCH_URL.into()),
     }
@@ -77,34 +67,17 @@ struct Errand {
     body: Bytes,
 }
 
-async fn provider(
-    inner: Arc<Inner>,
-    peer: Peer,
-    parts: Parts,
-    path: &str,
-    body: Bytes,
-) -> Response {
+async fn provider(inner: Arc<Inner>, peer: Peer, parts: Parts, path: &str, body: Bytes) -> Response {
     let operation = Operation::of(&parts.method, path);
     let (errand, fault, refused) = inner.read(|state, _| {
         let account = authenticate(&parts.headers, &inner.config.accounts, &state.switches);
         let account = account.map(|account| account.name.clone());
-        let errand = Errand {
-            account,
-            operation,
-            parts,
-            body,
-        };
-        let fault = state
-            .faults
-            .take(errand.account.as_deref().ok(), errand.name());
+        let errand = Errand { account, operation, parts, body };
+        let fault = state.faults.take(errand.account.as_deref().ok(), errand.name());
         let gateway = state.switches.gateway_error_status;
         let refused = match (&fault, state.switches.throttle) {
-            (Some(FaultKind::StatusBefore { status }), _) => {
-                Some(ApiError::of_status(*status, gateway))
-            }
-            (Some(FaultKind::TooManyRequests { retry_after }), _) => {
-                Some(ApiError::throttled(*retry_after))
-            }
+            (Some(FaultKind::StatusBefore { status }), _) => Some(ApiError::of_status(*status, gateway)),
+            (Some(FaultKind::TooManyRequests { retry_after }), _) => Some(ApiError::throttled(*retry_after)),
             (_, Throttle::WithRetryAfter) => Some(ApiError::throttled(Some(2))),
             (_, Throttle::WithoutRetryAfter) => Some(ApiError::throttled(None)),
             (_, Throttle::Off) => None,
@@ -156,14 +129,9 @@ async fn provider(
         }
         Some(FaultKind::Garbage) => {
             act(&errand);
-            errand.logged(
-                &inner,
-                json(200, "<html><body>Bad gateway</body></html>".to_owned()),
-            )
+            errand.logged(&inner, json(200, "<html><body>Bad gateway</body></html>".to_owned()))
         }
-        Some(FaultKind::StatusBefore { .. } | FaultKind::TooManyRequests { .. }) | None => {
-            errand.logged(&inner, act(&errand))
-        }
+        Some(FaultKind::StatusBefore { .. } | FaultKind::TooManyRequests { .. }) | None => errand.logged(&inner, act(&errand)),
     }
 }
 
@@ -182,33 +150,13 @@ impl Errand {
     fn act(&self, inner: &Inner) -> Result<String, ApiError> {
         let account = self.account.as_ref().map_err(Clone::clone)?;
         let account = inner.account(account).ok_or_else(ApiError::trouble)?;
-        let unknown = || {
-            inner.read(|state, _| {
-                ApiError::no_such_url(if state.switches.unknown_url_404 {
-                    404
-                } else {
-                    400
-                })
-            })
-        };
+        let unknown = || inner.read(|state, _| ApiError::no_such_url(if state.switches.unknown_url_404 { 404 } else { 400 }));
         let operation = self.operation.as_ref().ok_or_else(unknown)?;
-        let query = Query::try_from_uri(&self.parts.uri)
-            .map_err(|_| ApiError::invalid("The query is not valid."))?
-            .0;
+        let query = Query::try_from_uri(&self.parts.uri).map_err(|_| ApiError::invalid("The query is not valid."))?.0;
         let call = Call::parse(&self.parts.headers, query, &self.body)?;
         let spread_ms = inner.config.event_spread_ms;
-        let work = |state: &mut State, now_ms| {
-            act(
-                operation,
-                &mut state.desk(account, now_ms, spread_ms, &inner.base_url),
-                &call,
-            )
-        };
-        if self.parts.method == http::Method::GET {
-            inner.read(work)
-        } else {
-            inner.change(work)
-        }
+        let work = |state: &mut State, now_ms| act(operation, &mut state.desk(account, now_ms, spread_ms, &inner.base_url), &call);
+        if self.parts.method == http::Method::GET { inner.read(work) } else { inner.change(work) }
     }
 
     fn logged(&self, inner: &Inner, response: Response) -> Response {
@@ -219,16 +167,10 @@ impl Errand {
     fn log(&self, inner: &Inner, answered: Answered) {
         let body = match self.body.len() {
             0 => Value::Null,
-            1..=LOGGED_BODY_MAX_BYTES => {
-                serde_json::from_slice(&self.body).unwrap_or_else(|_| "not JSON".into())
-            }
+            1..=LOGGED_BODY_MAX_BYTES => serde_json::from_slice(&self.body).unwrap_or_else(|_| "not JSON".into()),
             length => format!("{length} bytes").into(),
         };
-        let path = self
-            .parts
-            .uri
-            .path_and_query()
-            .map_or_else(String::new, ToString::to_string);
+        let path = self.parts.uri.path_and_query().map_or_else(String::new, ToString::to_string);
         inner.read(|state, at| {
             state.see(SeenRequest {
                 at,
@@ -251,9 +193,7 @@ pub fn json(status: u16, body: String) -> Response {
 fn error_response(error: ApiError) -> Response {
     let mut response = json(error.status, error.body());
     if let Some(seconds) = error.retry_after {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, seconds.into());
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     response
 }

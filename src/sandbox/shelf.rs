@@ -14,10 +14,7 @@ pub trait Labelled {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(from = "Vec<T>", into = "Vec<T>")]
-#[serde(bound(
-    serialize = "T: Labelled + Clone + Serialize",
-    deserialize = "T: Labelled + Deserialize<'de>"
-))]
+#[serde(bound(serialize = "T: Labelled + Clone + Serialize", deserialize = "T: Labelled + Deserialize<'de>"))]
 pub struct Shelf<T> {
     items: Vec<T>,
     places: HashMap<String, usize>,
@@ -48,10 +45,7 @@ impl<T: Labelled> Shelf<T> {
 
 impl<T> Default for Shelf<T> {
     fn default() -> Self {
-        Self {
-            items: Vec::new(),
-            places: HashMap::new(),
-        }
+        Self { items: Vec::new(), places: HashMap::new() }
     }
 }
 

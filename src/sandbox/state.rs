@@ -81,18 +81,9 @@ impl Default for State {
 impl State {
     /// The stored state, or a fresh one.
     pub fn open(config: &SandboxConfig) -> Result<Self, StartError> {
-        let mut state = match config
-            .state_file
-            .as_deref()
-            .map(read)
-            .transpose()?
-            .flatten()
-        {
+        let mut state = match config.state_file.as_deref().map(read).transpose()?.flatten() {
             Some(state) => state,
-            None => Self {
-                dice: Dice::new(config.seed),
-                ..Self::default()
-            },
+            None => Self { dice: Dice::new(config.seed), ..Self::default() },
         };
         for account in &config.accounts {
             if let Some(url) = &account.webhook_url {
@@ -116,13 +107,7 @@ impl State {
         self.seen.push_back(request);
     }
 
-    pub fn desk<'a>(
-        &'a mut self,
-        account: &'a SandboxAccount,
-        now_ms: i64,
-        spread_ms: u64,
-        base_url: &'a str,
-    ) -> Desk<'a> {
+    pub fn desk<'a>(&'a mut self, account: &'a SandboxAccount, now_ms: i64, spread_ms: u64, base_url: &'a str) -> Desk<'a> {
         let has_webhook = self.webhook_urls.contains_key(&account.name);
         Desk {
             account,
@@ -140,14 +125,8 @@ impl State {
 
     /// When something happens by itself next.
     pub fn next_due_ms(&self) -> Option<i64> {
-        let agendas = self
-            .razorpay
-            .values()
-            .filter_map(|books| books.agenda.first());
-        agendas
-            .map(|appointment| appointment.at_ms)
-            .chain(self.queue.next_due_ms())
-            .min()
+        let agendas = self.razorpay.values().filter_map(|books| books.agenda.first());
+        agendas.map(|appointment| appointment.at_ms).chain(self.queue.next_due_ms()).min()
     }
 }
 
@@ -157,21 +136,14 @@ fn read(file: &Path) -> Result<Option<State>, StartError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(state_file(file, error)),
     };
-    let state: State =
-        serde_json::from_slice(&bytes).map_err(|error| state_file(file, error.into()))?;
+    let state: State = serde_json::from_slice(&bytes).map_err(|error| state_file(file, error.into()))?;
     if state.format != FORMAT {
-        let error = io::Error::other(format!(
-            "its format is {}, this release reads {FORMAT}",
-            state.format
-        ));
+        let error = io::Error::other(format!("its format is {}, this release reads {FORMAT}", state.format));
         return Err(state_file(file, error));
     }
     Ok(Some(state))
 }
 
 fn state_file(file: &Path, source: io::Error) -> StartError {
-    StartError::StateFile {
-        file: file.to_owned(),
-        source,
-    }
+    StartError::StateFile { file: file.to_owned(), source }
 }

@@ -22,8 +22,8 @@ const IN_FLIGHT_MAX: usize = 64;
 
 /// Milliseconds from the first delivery to each redelivery, as measured: the gaps double, without jitter.
 const RETRIES_MS: [i64; 15] = [
-    230, 6_100, 19_000, 40_000, 82_000, 165_000, 326_000, 650_000, 1_293_000, 2_577_000, 5_140_000,
-    10_267_000, 20_508_000, 40_989_000, 81_953_000,
+    230, 6_100, 19_000, 40_000, 82_000, 165_000, 326_000, 650_000, 1_293_000, 2_577_000, 5_140_000, 10_267_000, 20_508_000, 40_989_000,
+    81_953_000,
 ];
 /// The only events whose first retry comes at once, and that only after a 5xx or a broken connection.
 const RETRIED_AT_ONCE: [&str; 3] = ["payment.authorized", "payment.captured", "order.paid"];
@@ -125,11 +125,7 @@ impl Queue {
         }
         let mut previous = None;
         for News { event, body } in news {
-            let spread_ms = if reversed || manner.strict_order {
-                0
-            } else {
-                dice.below(manner.spread_ms + 1)
-            };
+            let spread_ms = if reversed || manner.strict_order { 0 } else { dice.below(manner.spread_ms + 1) };
             let after = match manner.strict_order {
                 true => self.last_unsent(manner.account),
                 false => previous.filter(|_| reversed),
@@ -144,9 +140,7 @@ impl Queue {
                 first_ms: None,
                 attempts: 0,
                 retry: 0,
-                due_ms: manner
-                    .now_ms
-                    .saturating_add(i64::try_from(spread_ms).unwrap_or(DAY_MS)),
+                due_ms: manner.now_ms.saturating_add(i64::try_from(spread_ms).unwrap_or(DAY_MS)),
                 held: false,
                 forged: false,
                 after,
@@ -165,9 +159,7 @@ impl Queue {
                 self.insert(pending.clone());
             }
             Some(WebhookFaultKind::Delay { ms }) => {
-                pending.due_ms = pending
-                    .due_ms
-                    .saturating_add(i64::try_from(ms).unwrap_or(DAY_MS));
+                pending.due_ms = pending.due_ms.saturating_add(i64::try_from(ms).unwrap_or(DAY_MS));
             }
             Some(WebhookFaultKind::Forge) => {
                 pending.forged = true;
@@ -191,14 +183,8 @@ impl Queue {
 
     /// The newest event of the account that waits for its first attempt.
     fn last_unsent(&self, account: &str) -> Option<u64> {
-        let mut unsent = self
-            .pending
-            .iter()
-            .rev()
-            .filter(|(_, pending)| pending.attempts == 0 && !pending.held);
-        unsent
-            .find(|(_, pending)| pending.account == account)
-            .map(|(ticket, _)| *ticket)
+        let mut unsent = self.pending.iter().rev().filter(|(_, pending)| pending.attempts == 0 && !pending.held);
+        unsent.find(|(_, pending)| pending.account == account).map(|(ticket, _)| *ticket)
     }
 
     pub fn release(&mut self, now_ms: i64) {
@@ -211,10 +197,7 @@ impl Queue {
     /// What is to be sent now; each is in flight until `attempted`.
     pub fn take_due(&mut self, now_ms: i64) -> Vec<Sending> {
         let room = IN_FLIGHT_MAX.saturating_sub(self.in_flight.len());
-        let mut due: Vec<_> = self
-            .waiting()
-            .filter(|(_, pending)| pending.due_ms <= now_ms)
-            .collect();
+        let mut due: Vec<_> = self.waiting().filter(|(_, pending)| pending.due_ms <= now_ms).collect();
         due.sort_by_key(|(ticket, pending)| (pending.due_ms, **ticket));
         let sendings: Vec<_> = due
             .into_iter()
@@ -227,8 +210,7 @@ impl Queue {
                 signature: pending.signature.clone(),
             })
             .collect();
-        self.in_flight
-            .extend(sendings.iter().map(|sending| sending.ticket));
+        self.in_flight.extend(sendings.iter().map(|sending| sending.ticket));
         sendings
     }
 
@@ -251,10 +233,7 @@ impl Queue {
         if status.is_success() || status == DeliveryStatus::Dropped || pending.forged {
             return;
         }
-        let broken = matches!(
-            status,
-            DeliveryStatus::Unreachable | DeliveryStatus::Answered(500..=599)
-        );
+        let broken = matches!(status, DeliveryStatus::Unreachable | DeliveryStatus::Answered(500..=599));
         if pending.attempts == 1 && !(broken && RETRIED_AT_ONCE.contains(&pending.event.as_str())) {
             pending.retry = 1;
         }
@@ -276,10 +255,7 @@ impl Queue {
 
     fn waiting(&self) -> impl Iterator<Item = (&u64, &Pending)> {
         self.pending.iter().filter(|(ticket, pending)| {
-            let blocked = pending
-                .after
-                .and_then(|after| self.pending.get(&after))
-                .is_some_and(|p| p.attempts == 0);
+            let blocked = pending.after.and_then(|after| self.pending.get(&after)).is_some_and(|p| p.attempts == 0);
             !pending.held && !blocked && !self.in_flight.contains(ticket)
         })
     }
@@ -303,14 +279,9 @@ impl Queue {
 
 /// Lower-case hex HMAC-SHA256 of the exact bytes.
 pub fn sign(secret: &str, body: &[u8]) -> String {
-    let mut mac =
-        Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
     mac.update(body);
-    mac.finalize()
-        .into_bytes()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -320,22 +291,9 @@ mod tests {
     /// Seconds after the first delivery of each redelivery of an event that is never taken.
     fn redeliveries(event: &'static str, answer: DeliveryStatus) -> Vec<i64> {
         let secret = "secret".into();
-        let manner = Manner {
-            account: "shop",
-            secret: &secret,
-            now_ms: 0,
-            spread_ms: 0,
-            strict_order: false,
-        };
+        let manner = Manner { account: "shop", secret: &secret, now_ms: 0, spread_ms: 0, strict_order: false };
         let mut queue = Queue::default();
-        queue.push(
-            vec![News {
-                event,
-                body: "{}".to_owned(),
-            }],
-            &manner,
-            &mut Dice::new(1),
-        );
+        queue.push(vec![News { event, body: "{}".to_owned() }], &manner, &mut Dice::new(1));
         let mut seconds = Vec::new();
         while let Some(due_ms) = queue.next_due_ms() {
             seconds.push(due_ms / 1_000);
@@ -349,42 +307,19 @@ mod tests {
 
     #[test]
     fn redeliveries_double_their_gaps_for_a_day() {
-        let later = [
-            6, 19, 40, 82, 165, 326, 650, 1_293, 2_577, 5_140, 10_267, 20_508, 40_989, 81_953,
-        ];
+        let later = [6, 19, 40, 82, 165, 326, 650, 1_293, 2_577, 5_140, 10_267, 20_508, 40_989, 81_953];
         let at_once: Vec<_> = [0].into_iter().chain(later).collect();
-        assert_eq!(
-            redeliveries("payment.captured", DeliveryStatus::Answered(500)),
-            at_once
-        );
-        assert_eq!(
-            redeliveries("order.paid", DeliveryStatus::Unreachable),
-            at_once
-        );
-        assert_eq!(
-            redeliveries("payment.captured", DeliveryStatus::Answered(400)),
-            later
-        );
-        assert_eq!(
-            redeliveries("payment.captured", DeliveryStatus::TimedOut),
-            later
-        );
-        assert_eq!(
-            redeliveries("qr_code.credited", DeliveryStatus::Answered(500)),
-            later
-        );
+        assert_eq!(redeliveries("payment.captured", DeliveryStatus::Answered(500)), at_once);
+        assert_eq!(redeliveries("order.paid", DeliveryStatus::Unreachable), at_once);
+        assert_eq!(redeliveries("payment.captured", DeliveryStatus::Answered(400)), later);
+        assert_eq!(redeliveries("payment.captured", DeliveryStatus::TimedOut), later);
+        assert_eq!(redeliveries("qr_code.credited", DeliveryStatus::Answered(500)), later);
         assert!(redeliveries("qr_code.credited", DeliveryStatus::Answered(204)).is_empty());
     }
 
     #[test]
     fn the_signature_is_that_of_the_specification() {
-        let signature = sign(
-            "whsec_example_1",
-            br#"{"entity":"event","u":"https:\/\/a.in"}"#,
-        );
-        assert_eq!(
-            signature,
-            "35d58aee1051a104fb3ec3bcbc5b7a4fee8cb5e0cce8a0c5b0fe253b18d93661"
-        );
+        let signature = sign("whsec_example_1", br#"{"entity":"event","u":"https:\/\/a.in"}"#);
+        assert_eq!(signature, "35d58aee1051a104fb3ec3bcbc5b7a4fee8cb5e0cce8a0c5b0fe253b18d93661");
     }
 }

@@ -55,27 +55,14 @@ impl Desk<'_> {
     pub fn create_customer(&mut self, call: &Call) -> Result<String, ApiError> {
         call.expect_no_query()?;
         room_on(&self.books.customers)?;
-        let fields = Fields::of(
-            &call.body,
-            &[
-                "name",
-                "contact",
-                "email",
-                "fail_existing",
-                "gstin",
-                "notes",
-            ],
-        )?;
+        let fields = Fields::of(&call.body, &["name", "contact", "email", "fail_existing", "gstin", "notes"])?;
         let name = fields.text("name", 50)?;
         name.as_deref().map_or(Ok(()), check_name)?;
         let contact = fields.text("contact", 15)?;
         contact.as_deref().map_or(Ok(()), check_contact)?;
         let email = fields.text("email", 64)?;
         if email.as_deref().is_some_and(|email| !is_email(email)) {
-            return Err(ApiError::on(
-                "email",
-                "The email must be a valid email address.",
-            ));
+            return Err(ApiError::on("email", "The email must be a valid email address."));
         }
         let gstin = fields.text("gstin", 15)?;
         if gstin.as_deref().is_some_and(|gstin| gstin.len() != 15) {
@@ -88,22 +75,11 @@ impl Desk<'_> {
         let known = self.books.customers.newest_first().find(same);
         if let Some(known) = known {
             return match fail_existing {
-                true => Err(ApiError::not_applicable(
-                    400,
-                    "Customer already exists for the merchant",
-                )),
+                true => Err(ApiError::not_applicable(400, "Customer already exists for the merchant")),
                 false => Ok(to_json(&view(known))),
             };
         }
-        let customer = Customer {
-            id: self.new_id("cust"),
-            created_ms: self.now_ms,
-            name,
-            email,
-            contact,
-            gstin,
-            notes,
-        };
+        let customer = Customer { id: self.new_id("cust"), created_ms: self.now_ms, name, email, contact, gstin, notes };
         let answer = to_json(&view(&customer));
         self.books.customers.put(customer);
         Ok(answer)
@@ -112,26 +88,16 @@ impl Desk<'_> {
     pub fn fetch_customer(&mut self, id: &str, call: &Call) -> Result<String, ApiError> {
         call.expect_bare(&[])?;
         check_id("cust", id)?;
-        let customer = self
-            .books
-            .customers
-            .get(id)
-            .ok_or_else(ApiError::no_such_id)?;
+        let customer = self.books.customers.get(id).ok_or_else(ApiError::no_such_id)?;
         Ok(to_json(&view(customer)))
     }
 
     pub fn list_customers(&mut self, call: &Call) -> Result<String, ApiError> {
         let page = Page::of(&call.query, &[], self.switches.clamp_count)?;
         call.expect_no_body()?;
-        let customers = self
-            .books
-            .customers
-            .newest_first()
-            .filter(|customer| self.is_listed(customer.created_ms));
+        let customers = self.books.customers.newest_first().filter(|customer| self.is_listed(customer.created_ms));
         let found = page.collect(customers, |customer| customer.created_ms / 1_000);
-        Ok(to_json(&Collection::of(
-            found.into_iter().map(view).collect(),
-        )))
+        Ok(to_json(&Collection::of(found.into_iter().map(view).collect())))
     }
 }
 
@@ -145,22 +111,15 @@ fn check_name(name: &str) -> Result<(), ApiError> {
 
 fn check_contact(contact: &str) -> Result<(), ApiError> {
     let text = match contact {
-        _ if !contact
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || byte == b'+') =>
-        {
+        _ if !contact.bytes().all(|byte| byte.is_ascii_digit() || byte == b'+') => {
             "Contact number contains invalid characters, only digits and + symbol are allowed."
         }
-        _ if contact.bytes().filter(u8::is_ascii_digit).count() < 8 => {
-            "Contact number should be at least 8 digits, including country code"
-        }
+        _ if contact.bytes().filter(u8::is_ascii_digit).count() < 8 => "Contact number should be at least 8 digits, including country code",
         _ => return Ok(()),
     };
     Err(ApiError::with_triple("contact", text, &CONTACT))
 }
 
 fn is_email(email: &str) -> bool {
-    email
-        .split_once('@')
-        .is_some_and(|(local, domain)| !local.is_empty() && domain.contains('.'))
+    email.split_once('@').is_some_and(|(local, domain)| !local.is_empty() && domain.contains('.'))
 }

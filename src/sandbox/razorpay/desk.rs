@@ -97,13 +97,7 @@ impl Desk<'_> {
     pub fn keep_appointments(&mut self) -> bool {
         let now_ms = self.now_ms;
         let mut any = false;
-        while let Some(first) = self
-            .books
-            .agenda
-            .first()
-            .filter(|first| first.at_ms <= now_ms)
-            .cloned()
-        {
+        while let Some(first) = self.books.agenda.first().filter(|first| first.at_ms <= now_ms).cloned() {
             self.books.agenda.remove(&first);
             self.now_ms = first.at_ms;
             match &first.what {
@@ -120,9 +114,5 @@ impl Desk<'_> {
 
 /// Refuses to put more on a shelf than it holds.
 pub fn room_on<T: Labelled>(shelf: &Shelf<T>) -> Result<(), ApiError> {
-    if shelf.is_full() {
-        Err(ApiError::trouble())
-    } else {
-        Ok(())
-    }
+    if shelf.is_full() { Err(ApiError::trouble()) } else { Ok(()) }
 }

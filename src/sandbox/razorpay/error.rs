@@ -3,8 +3,7 @@
 use serde::Serialize;
 
 pub const NO_SUCH_URL: &str = "The requested URL was not found on the server.";
-pub const TROUBLE: &str =
-    "We are facing some trouble completing your request at the moment. Please try again shortly.";
+pub const TROUBLE: &str = "We are facing some trouble completing your request at the moment. Please try again shortly.";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
@@ -28,19 +27,11 @@ const NOT_APPLICABLE: Triple = ["NA", "NA", "NA"];
 impl ApiError {
     /// A field's value, an unknown id, a rule of the business.
     pub fn invalid(description: impl Into<String>) -> Self {
-        Self::new(
-            400,
-            "BAD_REQUEST_ERROR",
-            description.into(),
-            Some(&VALIDATION),
-        )
+        Self::new(400, "BAD_REQUEST_ERROR", description.into(), Some(&VALIDATION))
     }
 
     pub fn on(field: &str, description: impl Into<String>) -> Self {
-        Self {
-            field: Some(field.to_owned()),
-            ..Self::invalid(description)
-        }
+        Self { field: Some(field.to_owned()), ..Self::invalid(description) }
     }
 
     pub fn not_a_valid_id(id: &str) -> Self {
@@ -63,12 +54,7 @@ impl ApiError {
 
     /// Errors that no field is to blame for.
     pub fn not_applicable(status: u16, description: &str) -> Self {
-        Self::new(
-            status,
-            "BAD_REQUEST_ERROR",
-            description.to_owned(),
-            Some(&NOT_APPLICABLE),
-        )
+        Self::new(status, "BAD_REQUEST_ERROR", description.to_owned(), Some(&NOT_APPLICABLE))
     }
 
     pub fn old_style(status: u16, description: &str) -> Self {
@@ -76,27 +62,16 @@ impl ApiError {
     }
 
     pub fn with_triple(field: &str, description: &str, triple: &'static Triple) -> Self {
-        Self {
-            triple: Some(triple),
-            ..Self::on(field, description)
-        }
+        Self { triple: Some(triple), ..Self::on(field, description) }
     }
 
     pub fn trouble() -> Self {
-        Self::new(
-            500,
-            "SERVER_ERROR",
-            TROUBLE.to_owned(),
-            Some(&NOT_APPLICABLE),
-        )
+        Self::new(500, "SERVER_ERROR", TROUBLE.to_owned(), Some(&NOT_APPLICABLE))
     }
 
     pub fn throttled(retry_after: Option<u64>) -> Self {
         match retry_after {
-            Some(_) => Self {
-                retry_after,
-                ..Self::not_applicable(429, "Too many requests")
-            },
+            Some(_) => Self { retry_after, ..Self::not_applicable(429, "Too many requests") },
             None => {
                 let triple = Some(&COOL_DOWN);
                 let description = "Request failed. Please try after sometime.".to_owned();
@@ -108,20 +83,12 @@ impl ApiError {
     /// What a status that a test asked for is answered with. `gateway` is the status of gateway errors.
     pub fn of_status(status: u16, gateway: u16) -> Self {
         match status {
-            _ if status == gateway => {
-                Self::new(status, "GATEWAY_ERROR", TROUBLE.to_owned(), Some(&GATEWAY))
-            }
+            _ if status == gateway => Self::new(status, "GATEWAY_ERROR", TROUBLE.to_owned(), Some(&GATEWAY)),
             429 => Self::throttled(None),
             401 => Self::not_applicable(status, "Authentication failed"),
             404 => Self::no_such_url(status),
-            500.. => Self {
-                status,
-                ..Self::trouble()
-            },
-            _ => Self {
-                status,
-                ..Self::invalid("Request failed because another payment operation is in progress.")
-            },
+            500.. => Self { status, ..Self::trouble() },
+            _ => Self { status, ..Self::invalid("Request failed because another payment operation is in progress.") },
         }
     }
 
@@ -149,35 +116,12 @@ impl ApiError {
         struct Empty {}
 
         let [source, step, reason] = self.triple.map_or([None; 3], |triple| triple.map(Some));
-        let (code, description, field) =
-            (self.code, self.description.as_str(), self.field.as_deref());
+        let (code, description, field) = (self.code, self.description.as_str(), self.field.as_deref());
         let metadata = self.triple.map(|_| Empty {});
-        super::to_json(&Body {
-            error: Inner {
-                code,
-                description,
-                source,
-                step,
-                reason,
-                metadata,
-                field,
-            },
-        })
+        super::to_json(&Body { error: Inner { code, description, source, step, reason, metadata, field } })
     }
 
-    fn new(
-        status: u16,
-        code: &'static str,
-        description: String,
-        triple: Option<&'static Triple>,
-    ) -> Self {
-        Self {
-            status,
-            retry_after: None,
-            code,
-            description,
-            triple,
-            field: None,
-        }
+    fn new(status: u16, code: &'static str, description: String, triple: Option<&'static Triple>) -> Self {
+        Self { status, retry_after: None, code, description, triple, field: None }
     }
 }

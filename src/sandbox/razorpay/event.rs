@@ -53,10 +53,7 @@ pub fn payment_failed(desk: &Desk<'_>, id: &str) -> Option<News> {
 
 fn payment(event: &'static str, desk: &Desk<'_>, id: &str, form: PaymentForm) -> Option<News> {
     let payment = view(desk.books.payments.get(id)?, form);
-    let payload = Payload {
-        payment: Some(Entity { entity: payment }),
-        ..Payload::default()
-    };
+    let payload = Payload { payment: Some(Entity { entity: payment }), ..Payload::default() };
     Some(news(desk, event, &["payment"], payload))
 }
 
@@ -64,12 +61,8 @@ pub fn order_paid(desk: &Desk<'_>, payment_id: &str) -> Option<News> {
     let payment = desk.books.payments.get(payment_id)?;
     let order = desk.books.orders.get(payment.order_id.as_ref()?)?;
     let payload = Payload {
-        payment: Some(Entity {
-            entity: view(payment, PaymentForm::CapturedEvent),
-        }),
-        order: Some(Entity {
-            entity: order::view(order),
-        }),
+        payment: Some(Entity { entity: view(payment, PaymentForm::CapturedEvent) }),
+        order: Some(Entity { entity: order::view(order) }),
         ..Payload::default()
     };
     Some(news(desk, "order.paid", &["payment", "order"], payload))
@@ -84,63 +77,33 @@ pub fn qr_closed(desk: &Desk<'_>, qr: &Qr) -> News {
 }
 
 fn qr_alone(event: &'static str, desk: &Desk<'_>, qr: &Qr, form: QrForm) -> News {
-    let payload = Payload {
-        qr_code: Some(Entity {
-            entity: desk.view_qr(qr, form),
-        }),
-        ..Payload::default()
-    };
+    let payload = Payload { qr_code: Some(Entity { entity: desk.view_qr(qr, form) }), ..Payload::default() };
     news(desk, event, &["qr_code"], payload)
 }
 
 pub fn qr_credited(desk: &Desk<'_>, payment_id: &str, qr_id: &str) -> Option<News> {
     let payload = Payload {
-        payment: Some(Entity {
-            entity: view(desk.books.payments.get(payment_id)?, PaymentForm::Credited),
-        }),
-        qr_code: Some(Entity {
-            entity: desk.view_qr(desk.books.qrs.get(qr_id)?, QrForm::Event),
-        }),
+        payment: Some(Entity { entity: view(desk.books.payments.get(payment_id)?, PaymentForm::Credited) }),
+        qr_code: Some(Entity { entity: desk.view_qr(desk.books.qrs.get(qr_id)?, QrForm::Event) }),
         ..Payload::default()
     };
-    Some(news(
-        desk,
-        "qr_code.credited",
-        &["payment", "qr_code"],
-        payload,
-    ))
+    Some(news(desk, "qr_code.credited", &["payment", "qr_code"], payload))
 }
 
 pub fn refund(event: &'static str, desk: &Desk<'_>, id: &str) -> Option<News> {
     let refund = desk.books.refunds.get(id)?;
     let payment = desk.books.payments.get(&refund.payment_id)?;
     let payload = Payload {
-        refund: Some(Entity {
-            entity: refund::view(refund),
-        }),
-        payment: Some(Entity {
-            entity: view(payment, PaymentForm::CapturedEvent),
-        }),
+        refund: Some(Entity { entity: refund::view(refund) }),
+        payment: Some(Entity { entity: view(payment, PaymentForm::CapturedEvent) }),
         ..Payload::default()
     };
     Some(news(desk, event, &["refund", "payment"], payload))
 }
 
-fn news(
-    desk: &Desk<'_>,
-    event: &'static str,
-    contains: &'static [&'static str],
-    payload: Payload<'_>,
-) -> News {
+fn news(desk: &Desk<'_>, event: &'static str, contains: &'static [&'static str], payload: Payload<'_>) -> News {
     let account_id = &desk.account.account_id;
-    let envelope = Envelope {
-        entity: "event",
-        account_id,
-        event,
-        contains,
-        payload,
-        created_at: desk.now(),
-    };
+    let envelope = Envelope { entity: "event", account_id, event, contains, payload, created_at: desk.now() };
     let mut body = match event.starts_with("refund.") {
         true => to_json(&alphabetical(&envelope)),
         false => to_json(&envelope),
@@ -166,9 +129,7 @@ fn escape_unicode(body: &str) -> String {
         if c.is_ascii() {
             escaped.push(c);
         } else {
-            c.encode_utf16(&mut [0; 2])
-                .iter()
-                .for_each(|unit| escaped.push_str(&format!("\\u{unit:04x}")));
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| escaped.push_str(&format!("\\u{unit:04x}")));
         }
     }
     escaped

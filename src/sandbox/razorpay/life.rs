@@ -25,20 +25,13 @@ impl Desk<'_> {
     pub fn pay(&mut self, bill: Bill, outcome: Outcome) -> String {
         let payment = self.new_payment(bill);
         let id = payment.id.clone();
-        if let Some(order) = payment
-            .order_id
-            .as_ref()
-            .and_then(|order| self.books.orders.get_mut(order))
-        {
+        if let Some(order) = payment.order_id.as_ref().and_then(|order| self.books.orders.get_mut(order)) {
             order.attempts += 1;
         }
         self.books.payments.put(payment);
         let mut news = Vec::new();
         match outcome {
-            Outcome::Pending => self.appoint(
-                self.now_ms + ANSWER_LIMIT_MS,
-                Due::PaymentTimesOut(id.clone()),
-            ),
+            Outcome::Pending => self.appoint(self.now_ms + ANSWER_LIMIT_MS, Due::PaymentTimesOut(id.clone())),
             Outcome::Failed => self.fail(&id, declined(), &mut news),
             Outcome::Authorized => self.authorize(&id, &mut news),
             Outcome::Captured => {
@@ -51,21 +44,12 @@ impl Desk<'_> {
     }
 
     fn new_payment(&mut self, bill: Bill) -> Payment {
-        let Bill {
-            amount,
-            vpa,
-            qr_id,
-            order_id,
-        } = bill;
+        let Bill { amount, vpa, qr_id, order_id } = bill;
         let id = self.new_id("pay");
         let qr = qr_id.as_ref().and_then(|qr| self.books.qrs.get(qr));
         let customer_id = qr.and_then(|qr| qr.customer_id.clone());
-        let customer = customer_id
-            .as_ref()
-            .and_then(|customer| self.books.customers.get(customer));
-        let order = order_id
-            .as_ref()
-            .and_then(|order| self.books.orders.get(order));
+        let customer = customer_id.as_ref().and_then(|customer| self.books.customers.get(customer));
+        let order = order_id.as_ref().and_then(|order| self.books.orders.get(order));
         Payment {
             id,
             created_ms: self.now_ms,
@@ -75,14 +59,8 @@ impl Desk<'_> {
             captured: false,
             description: qr.map(|_| "QRv2 Payment".to_owned()),
             vpa,
-            email: customer.map_or_else(
-                || order.map(|_| "void@razorpay.com".to_owned()),
-                |who| who.email.clone(),
-            ),
-            contact: customer.map_or_else(
-                || order.map(|_| "+919000000001".to_owned()),
-                |who| who.contact.clone(),
-            ),
+            email: customer.map_or_else(|| order.map(|_| "void@razorpay.com".to_owned()), |who| who.email.clone()),
+            contact: customer.map_or_else(|| order.map(|_| "+919000000001".to_owned()), |who| who.contact.clone()),
             customer_id,
             notes: qr.map(|qr| qr.notes.clone()).unwrap_or_default(),
             fee: None,
@@ -127,18 +105,10 @@ impl Desk<'_> {
         payment.status = Status::Captured;
         payment.captured = true;
         // Two percent and the tax on it for orders; QR payments cost nothing in the samples.
-        let base = if payment.order_id.is_some() {
-            payment.amount * 2 / 100
-        } else {
-            0
-        };
+        let base = if payment.order_id.is_some() { payment.amount * 2 / 100 } else { 0 };
         let tax = base * 18 / 100;
         (payment.fee, payment.tax) = (Some(base + tax), Some(tax));
-        let (amount, order_id, qr_id) = (
-            payment.amount,
-            payment.order_id.clone(),
-            payment.qr_id.clone(),
-        );
+        let (amount, order_id, qr_id) = (payment.amount, payment.order_id.clone(), payment.qr_id.clone());
         let told = event::payment_captured(self, id);
         self.tell_of_payment(id, told, news);
 
@@ -164,11 +134,7 @@ impl Desk<'_> {
         if qr.single_use {
             qr.close(now, Some("paid"));
             if self.switches.closed_event_when_paid {
-                let closed = self
-                    .books
-                    .qrs
-                    .get(&qr_id)
-                    .map(|qr| event::qr_closed(self, qr));
+                let closed = self.books.qrs.get(&qr_id).map(|qr| event::qr_closed(self, qr));
                 news.extend(closed);
             }
         }
@@ -187,17 +153,11 @@ impl Desk<'_> {
 
     /// A late success, within the days that the bank is polled.
     pub fn may_authorize_late(&self, payment: &Payment) -> bool {
-        matches!(payment.status, Status::Created | Status::Failed)
-            && self.now_ms <= payment.created_ms.saturating_add(LATE_LIMIT_MS)
+        matches!(payment.status, Status::Created | Status::Failed) && self.now_ms <= payment.created_ms.saturating_add(LATE_LIMIT_MS)
     }
 
     pub fn time_out_payment(&mut self, id: &str) {
-        if self
-            .books
-            .payments
-            .get(id)
-            .is_some_and(|payment| payment.status == Status::Created)
-        {
+        if self.books.payments.get(id).is_some_and(|payment| payment.status == Status::Created) {
             let mut news = Vec::new();
             self.fail(id, timed_out(), &mut news);
             self.tell(news);
@@ -205,12 +165,7 @@ impl Desk<'_> {
     }
 
     pub fn lapse_payment(&mut self, id: &str) {
-        if self
-            .books
-            .payments
-            .get(id)
-            .is_some_and(|payment| payment.status == Status::Authorized)
-        {
+        if self.books.payments.get(id).is_some_and(|payment| payment.status == Status::Authorized) {
             let mut news = Vec::new();
             self.refund_by_itself(id, &mut news);
             self.tell(news);
@@ -218,20 +173,13 @@ impl Desk<'_> {
     }
 
     pub fn is_order_paid(&self, payment: &Payment) -> bool {
-        let order = payment
-            .order_id
-            .as_ref()
-            .and_then(|order| self.books.orders.get(order));
+        let order = payment.order_id.as_ref().and_then(|order| self.books.orders.get(order));
         order.is_some_and(|order| order.is_paid())
     }
 
     /// Payments of QR codes send these two unless S12 says that `qr_code.credited` is all.
     fn tell_of_payment(&self, id: &str, told: Option<News>, news: &mut Vec<News>) {
-        let of_qr = self
-            .books
-            .payments
-            .get(id)
-            .is_some_and(|payment| payment.qr_id.is_some());
+        let of_qr = self.books.payments.get(id).is_some_and(|payment| payment.qr_id.is_some());
         if !(of_qr && self.switches.only_credited) {
             news.extend(told);
         }
@@ -241,24 +189,12 @@ impl Desk<'_> {
 /// The payer's bank declined.
 pub fn declined() -> Failure {
     let text = "Payment was unsuccessful due to a temporary issue. If amount got deducted, it will be refunded within 5-7 working days.";
-    failure(
-        "BAD_REQUEST_ERROR",
-        text,
-        "gateway",
-        "payment_response",
-        "payment_failed",
-    )
+    failure("BAD_REQUEST_ERROR", text, "gateway", "payment_response", "payment_failed")
 }
 
 fn timed_out() -> Failure {
     let text = "Payment was not completed on time.";
-    failure(
-        "BAD_REQUEST_ERROR",
-        text,
-        "customer",
-        "payment_authentication",
-        "payment_timed_out",
-    )
+    failure("BAD_REQUEST_ERROR", text, "customer", "payment_authentication", "payment_timed_out")
 }
 
 fn failure(code: &str, description: &str, source: &str, step: &str, reason: &str) -> Failure {

@@ -4,11 +4,7 @@ use super::qr::Qr;
 
 /// The text of a code. Its `tr` is `RZP`, the 14 characters of its id, `qrv2`.
 pub fn write(qr: &Qr, merchant: &str) -> String {
-    let mode = if qr.payment_amount.is_some() {
-        "15"
-    } else {
-        "01"
-    };
+    let mode = if qr.payment_amount.is_some() { "15" } else { "01" };
     let mut link = format!(
         "upi://pay?ver=01&mode={mode}&pa={}&pn={}&mc=5411&tr={}&cu=INR",
         vpa(merchant),
@@ -18,14 +14,7 @@ pub fn write(qr: &Qr, merchant: &str) -> String {
     if let Some(amount) = qr.payment_amount {
         link.push_str(&format!("&am={}.{:02}", amount / 100, amount % 100));
     }
-    let note: String = qr
-        .description
-        .as_deref()
-        .unwrap_or_default()
-        .chars()
-        .filter(is_note)
-        .take(50)
-        .collect();
+    let note: String = qr.description.as_deref().unwrap_or_default().chars().filter(is_note).take(50).collect();
     let note = note.trim();
     if !note.is_empty() {
         link.push_str("&tn=");
@@ -40,9 +29,7 @@ pub fn read(text: &str) -> Option<(String, Option<i64>)> {
     let query = text.strip_prefix("upi://pay?")?;
     let value = |wanted: &str| {
         let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        pairs
-            .find(|(name, value)| name.eq_ignore_ascii_case(wanted) && !value.is_empty())
-            .map(|(_, value)| value)
+        pairs.find(|(name, value)| name.eq_ignore_ascii_case(wanted) && !value.is_empty()).map(|(_, value)| value)
     };
     let id = value("tr")?.strip_prefix("RZP")?.strip_suffix("qrv2")?;
     let amount = match value("am") {
@@ -57,19 +44,8 @@ fn reference(qr_id: &str) -> String {
 }
 
 fn vpa(merchant: &str) -> String {
-    let local: String = merchant
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .take(30)
-        .collect();
-    format!(
-        "{}.rzp@examplebank",
-        if local.is_empty() {
-            "merchant".to_owned()
-        } else {
-            local.to_ascii_lowercase()
-        }
-    )
+    let local: String = merchant.chars().filter(char::is_ascii_alphanumeric).take(30).collect();
+    format!("{}.rzp@examplebank", if local.is_empty() { "merchant".to_owned() } else { local.to_ascii_lowercase() })
 }
 
 /// Rupees as a decimal text; no binary fraction comes near them.
@@ -79,11 +55,7 @@ fn paise(rupees: &str) -> Option<i64> {
         return None;
     }
     let part: i64 = format!("{part:0<2}").parse().ok()?;
-    whole
-        .parse::<i64>()
-        .ok()?
-        .checked_mul(100)?
-        .checked_add(part)
+    whole.parse::<i64>().ok()?.checked_mul(100)?.checked_add(part)
 }
 
 fn is_note(c: &char) -> bool {
@@ -94,9 +66,7 @@ fn percent_encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                encoded.push(char::from(byte))
-            }
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
             _ => encoded.push_str(&format!("%{byte:02X}")),
         }
     }
@@ -119,10 +89,7 @@ mod tests {
     #[test]
     fn a_text_leads_back_to_its_code() {
         let text = "upi://pay?pa=a.b@examplebank&tr=RZPPz3dM6vX0tJ4Fbqrv2&am=450.00";
-        assert_eq!(
-            read(text),
-            Some(("qr_Pz3dM6vX0tJ4Fb".to_owned(), Some(45_000)))
-        );
+        assert_eq!(read(text), Some(("qr_Pz3dM6vX0tJ4Fb".to_owned(), Some(45_000))));
         assert_eq!(read("upi://pay?pa=a.b@examplebank"), None);
     }
 }

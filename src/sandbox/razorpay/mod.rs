@@ -120,11 +120,7 @@ impl Operation {
 /// Does it, and says what is answered with 200.
 pub fn act(operation: &Operation, desk: &mut Desk<'_>, call: &Call) -> Result<String, ApiError> {
     if operation.is_of_qr_codes() && !desk.switches.qr_codes {
-        return Err(ApiError::no_such_url(if desk.switches.unknown_url_404 {
-            404
-        } else {
-            400
-        }));
+        return Err(ApiError::no_such_url(if desk.switches.unknown_url_404 { 404 } else { 400 }));
     }
     match operation {
         Operation::QrCreate => desk.create_qr(call),
@@ -150,31 +146,17 @@ pub fn act(operation: &Operation, desk: &mut Desk<'_>, call: &Call) -> Result<St
 
 impl Call {
     /// Reads the body: JSON or nothing, and no emoji, which the real service can't store.
-    pub fn parse(
-        headers: &HeaderMap,
-        mut query: Vec<(String, String)>,
-        body: &[u8],
-    ) -> Result<Self, ApiError> {
+    pub fn parse(headers: &HeaderMap, mut query: Vec<(String, String)>, body: &[u8]) -> Result<Self, ApiError> {
         // An official client writes `expand[expand]`; any index into the list will do.
-        for (name, _) in query
-            .iter_mut()
-            .filter(|(name, _)| name.starts_with("expand["))
-        {
+        for (name, _) in query.iter_mut().filter(|(name, _)| name.starts_with("expand[")) {
             *name = "expand[]".to_owned();
         }
-        let form = headers
-            .get(http::header::CONTENT_TYPE)
-            .and_then(|kind| kind.to_str().ok());
-        if form.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"))
-            && !body.is_empty()
-        {
+        let form = headers.get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        if form.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded")) && !body.is_empty() {
             return Err(ApiError::invalid("The request body must be JSON."));
         }
         if body.iter().all(u8::is_ascii_whitespace) {
-            return Ok(Self {
-                query,
-                body: Map::new(),
-            });
+            return Ok(Self { query, body: Map::new() });
         }
         let unreadable = |_| ApiError::invalid("The request body is not valid JSON.");
         let body = match serde_json::from_slice(body).map_err(unreadable)? {
@@ -183,10 +165,7 @@ impl Call {
             Value::Array(items) if items.is_empty() => Map::new(),
             _ => return Err(ApiError::invalid("The request body must be a JSON object.")),
         };
-        if body
-            .iter()
-            .any(|(name, value)| has_emoji(name) || holds_emoji(value))
-        {
+        if body.iter().any(|(name, value)| has_emoji(name) || holds_emoji(value)) {
             return Err(ApiError::trouble());
         }
         Ok(Self { query, body })
@@ -195,10 +174,7 @@ impl Call {
     /// For calls that take nothing at all.
     fn expect_bare(&self, known: &[&str]) -> Result<(), ApiError> {
         let query = self.query.iter().map(|(name, _)| name);
-        let strangers: Vec<_> = query
-            .filter(|name| !known.contains(&name.as_str()))
-            .cloned()
-            .collect();
+        let strangers: Vec<_> = query.filter(|name| !known.contains(&name.as_str())).cloned().collect();
         if !strangers.is_empty() {
             return Err(ApiError::not_required(&strangers));
         }
@@ -207,20 +183,12 @@ impl Call {
 
     fn expect_no_query(&self) -> Result<(), ApiError> {
         let names: Vec<_> = self.query.iter().map(|(name, _)| name.clone()).collect();
-        if names.is_empty() {
-            Ok(())
-        } else {
-            Err(ApiError::not_required(&names))
-        }
+        if names.is_empty() { Ok(()) } else { Err(ApiError::not_required(&names)) }
     }
 
     fn expect_no_body(&self) -> Result<(), ApiError> {
         let names: Vec<_> = self.body.keys().cloned().collect();
-        if names.is_empty() {
-            Ok(())
-        } else {
-            Err(ApiError::not_required(&names))
-        }
+        if names.is_empty() { Ok(()) } else { Err(ApiError::not_required(&names)) }
     }
 }
 
@@ -228,9 +196,7 @@ fn holds_emoji(value: &Value) -> bool {
     match value {
         Value::String(text) => has_emoji(text),
         Value::Array(items) => items.iter().any(holds_emoji),
-        Value::Object(fields) => fields
-            .iter()
-            .any(|(name, value)| has_emoji(name) || holds_emoji(value)),
+        Value::Object(fields) => fields.iter().any(|(name, value)| has_emoji(name) || holds_emoji(value)),
         _ => false,
     }
 }
@@ -248,11 +214,7 @@ struct Collection<T> {
 
 impl<T: Serialize> Collection<T> {
     fn of(items: Vec<T>) -> Self {
-        Self {
-            entity: "collection",
-            count: items.len(),
-            items,
-        }
+        Self { entity: "collection", count: items.len(), items }
     }
 }
 
@@ -262,9 +224,5 @@ fn to_json(value: &impl Serialize) -> String {
 
 /// Notes are printed as an empty array where there are none.
 fn notes_as_printed<S: serde::Serializer>(notes: &input::Notes, to: S) -> Result<S::Ok, S::Error> {
-    if notes.is_empty() {
-        to.collect_seq(std::iter::empty::<()>())
-    } else {
-        to.collect_map(notes)
-    }
+    if notes.is_empty() { to.collect_seq(std::iter::empty::<()>()) } else { to.collect_map(notes) }
 }

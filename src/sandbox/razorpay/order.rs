@@ -102,23 +102,15 @@ impl Desk<'_> {
         match fields.get("currency") {
             None => return Err(ApiError::on("currency", "The currency field is required.")),
             Some(value) if !value.is_string() => {
-                return Err(ApiError::invalid(format!(
-                    "expected string but provided {value}"
-                )));
+                return Err(ApiError::invalid(format!("expected string but provided {value}")));
             }
             Some(currency) if currency == "INR" => (),
             Some(_) => {
-                return Err(ApiError::on(
-                    "currency",
-                    "The selected currency is invalid.",
-                ));
+                return Err(ApiError::on("currency", "The selected currency is invalid."));
             }
         }
         let receipt = fields.text("receipt", RECEIPT_LENGTH_MAX)?;
-        let (notes, partial) = (
-            fields.notes()?,
-            fields.flag("partial_payment")?.unwrap_or(false),
-        );
+        let (notes, partial) = (fields.notes()?, fields.flag("partial_payment")?.unwrap_or(false));
         fields.integer("first_payment_min_amount")?;
         let auto_capture = read_capture(&fields)?;
         if let Some(first) = self.with_receipt(receipt.as_deref()) {
@@ -132,17 +124,7 @@ impl Desk<'_> {
         fields.flag("unique_receipt")?;
         let id = self.new_id("order");
         let created_ms = self.now_ms;
-        let order = Order {
-            id,
-            created_ms,
-            amount,
-            paid: 0,
-            receipt,
-            attempts: 0,
-            notes,
-            partial,
-            auto_capture,
-        };
+        let order = Order { id, created_ms, amount, paid: 0, receipt, attempts: 0, notes, partial, auto_capture };
         let answer = to_json(&view(&order));
         self.books.orders.put(order);
         Ok(answer)
@@ -151,11 +133,7 @@ impl Desk<'_> {
     /// The first order with a receipt. Uniqueness knows no lag.
     fn with_receipt(&self, receipt: Option<&str>) -> Option<&Order> {
         let receipt = receipt?;
-        self.books
-            .orders
-            .newest_first()
-            .filter(|order| order.receipt.as_deref() == Some(receipt))
-            .last()
+        self.books.orders.newest_first().filter(|order| order.receipt.as_deref() == Some(receipt)).last()
     }
 
     pub fn fetch_order(&mut self, id: &str, call: &Call) -> Result<String, ApiError> {
@@ -166,11 +144,7 @@ impl Desk<'_> {
     }
 
     pub fn list_orders(&mut self, call: &Call) -> Result<String, ApiError> {
-        let page = Page::of(
-            &call.query,
-            &["authorized", "receipt", "expand[]"],
-            self.switches.clamp_count,
-        )?;
+        let page = Page::of(&call.query, &["authorized", "receipt", "expand[]"], self.switches.clamp_count)?;
         call.expect_no_body()?;
         let receipt = parameter(&call.query, "receipt");
         let authorized = match parameter(&call.query, "authorized") {
@@ -178,10 +152,7 @@ impl Desk<'_> {
             Some("1" | "true") => Some(true),
             Some("0" | "false") => Some(false),
             Some(_) => {
-                return Err(ApiError::on(
-                    "authorized",
-                    "The selected authorized is invalid.",
-                ));
+                return Err(ApiError::on("authorized", "The selected authorized is invalid."));
             }
         };
         let wanted = |order: &&Order| {
@@ -189,59 +160,36 @@ impl Desk<'_> {
                 && receipt.is_none_or(|receipt| order.receipt.as_deref() == Some(receipt))
                 && authorized.is_none_or(|yes| yes == self.has_authorized(order))
         };
-        let found = page.collect(self.books.orders.newest_first().filter(wanted), |order| {
-            order.created_at()
-        });
-        let views = found
-            .into_iter()
-            .map(|order| self.expand(order, call))
-            .collect();
+        let found = page.collect(self.books.orders.newest_first().filter(wanted), |order| order.created_at());
+        let views = found.into_iter().map(|order| self.expand(order, call)).collect();
         Ok(to_json(&Collection::of(views)))
     }
 
     fn has_authorized(&self, order: &Order) -> bool {
         let mut payments = self.books.payments.newest_first();
         payments.any(|payment| {
-            let arrived = matches!(
-                payment.status,
-                Status::Authorized | Status::Captured | Status::Refunded
-            );
+            let arrived = matches!(payment.status, Status::Authorized | Status::Captured | Status::Refunded);
             arrived && payment.order_id.as_ref() == Some(&order.id)
         })
     }
 
     fn expand<'o>(&'o self, order: &'o Order, call: &Call) -> OrderView<'o> {
-        let wanted = call
-            .query
-            .iter()
-            .any(|(name, value)| name == "expand[]" && value.starts_with("payments"));
+        let wanted = call.query.iter().any(|(name, value)| name == "expand[]" && value.starts_with("payments"));
         let payments = || {
             let payments = self.books.payments.newest_first();
             let ours = payments.filter(|payment| payment.order_id.as_ref() == Some(&order.id));
-            Collection::of(
-                ours.map(|payment| view_payment(payment, PaymentForm::Answer))
-                    .collect(),
-            )
+            Collection::of(ours.map(|payment| view_payment(payment, PaymentForm::Answer)).collect())
         };
-        OrderView {
-            payments: wanted.then(payments),
-            ..view(order)
-        }
+        OrderView { payments: wanted.then(payments), ..view(order) }
     }
 
     pub fn update_order(&mut self, id: &str, call: &Call) -> Result<String, ApiError> {
         call.expect_no_query()?;
         check_id("order", id)?;
         let fields = Fields::of(&call.body, &["notes"])?;
-        fields
-            .get("notes")
-            .ok_or_else(|| ApiError::on("notes", "The notes field is required."))?;
+        fields.get("notes").ok_or_else(|| ApiError::on("notes", "The notes field is required."))?;
         let notes = fields.notes()?;
-        let order = self
-            .books
-            .orders
-            .get_mut(id)
-            .ok_or_else(ApiError::no_such_id)?;
+        let order = self.books.orders.get_mut(id).ok_or_else(ApiError::no_such_id)?;
         order.notes = notes;
         Ok(to_json(&view(order)))
     }
@@ -250,23 +198,15 @@ impl Desk<'_> {
     pub fn list_order_payments(&mut self, id: &str, call: &Call) -> Result<String, ApiError> {
         check_id("order", id)?;
         self.books.orders.get(id).ok_or_else(ApiError::no_such_id)?;
-        self.list_payments_where(call, &["expand[]"], PaymentForm::Answer, |payment| {
-            payment.order_id.as_deref() == Some(id)
-        })
+        self.list_payments_where(call, &["expand[]"], PaymentForm::Answer, |payment| payment.order_id.as_deref() == Some(id))
     }
 }
 
 fn read_amount(fields: &Fields<'_>) -> Result<i64, ApiError> {
     match fields.integer("amount")? {
         None => Err(ApiError::on("amount", "The amount field is required.")),
-        Some(..AMOUNT_MIN) => Err(ApiError::on(
-            "amount",
-            "The amount must be at least INR 1.00",
-        )),
-        Some(amount) if amount > AMOUNT_MAX => Err(ApiError::on(
-            "amount",
-            "Amount exceeds maximum amount allowed.",
-        )),
+        Some(..AMOUNT_MIN) => Err(ApiError::on("amount", "The amount must be at least INR 1.00")),
+        Some(amount) if amount > AMOUNT_MAX => Err(ApiError::on("amount", "Amount exceeds maximum amount allowed.")),
         Some(amount) => Ok(amount),
     }
 }
@@ -277,9 +217,7 @@ fn read_capture(fields: &Fields<'_>) -> Result<Option<bool>, ApiError> {
     let Some(settings) = fields.get("payment") else {
         return Ok(flag);
     };
-    let settings = settings
-        .as_object()
-        .ok_or_else(|| ApiError::on("payment", "The payment must be an array."))?;
+    let settings = settings.as_object().ok_or_else(|| ApiError::on("payment", "The payment must be an array."))?;
     let settings = Fields::of(settings, &["capture", "capture_options"])?;
     match settings.get("capture") {
         Some(capture) if capture == "automatic" => Ok(Some(true)),

@@ -188,11 +188,7 @@ pub fn view(payment: &Payment, form: PaymentForm) -> PaymentView<'_> {
             upi_transaction_id: payment.upi_transaction_id.as_deref().filter(|_| in_answer),
         },
         created_at: payment.created_at(),
-        upi: (form != PaymentForm::Credited).then_some(Upi {
-            payer_account_type: "bank_account",
-            vpa: &payment.vpa,
-            flow: "intent",
-        }),
+        upi: (form != PaymentForm::Credited).then_some(Upi { payer_account_type: "bank_account", vpa: &payment.vpa, flow: "intent" }),
         customer_id: payment.customer_id.as_deref(),
     }
 }
@@ -201,11 +197,7 @@ impl Desk<'_> {
     pub fn fetch_payment(&mut self, id: &str, call: &Call) -> Result<String, ApiError> {
         call.expect_bare(&["expand[]"])?;
         check_id("pay", id)?;
-        let payment = self
-            .books
-            .payments
-            .get(id)
-            .ok_or_else(ApiError::no_such_id)?;
+        let payment = self.books.payments.get(id).ok_or_else(ApiError::no_such_id)?;
         Ok(to_json(&view(payment, PaymentForm::Answer)))
     }
 
@@ -217,9 +209,7 @@ impl Desk<'_> {
         check_id("qr", id)?;
         self.books.qrs.get(id).ok_or_else(ApiError::no_such_id)?;
         // Nothing says that failed attempts are left out, so a reader has to look at the status.
-        self.list_payments_where(call, &[], PaymentForm::OfQr, |payment| {
-            payment.qr_id.as_deref() == Some(id)
-        })
+        self.list_payments_where(call, &[], PaymentForm::OfQr, |payment| payment.qr_id.as_deref() == Some(id))
     }
 
     pub fn list_payments_where(
@@ -232,31 +222,17 @@ impl Desk<'_> {
         let page = Page::of(&call.query, parameters, self.switches.clamp_count)?;
         call.expect_no_body()?;
         let listed = |payment: &&Payment| self.is_listed(payment.created_ms) && wanted(payment);
-        let found = page.collect(
-            self.books.payments.newest_first().filter(listed),
-            |payment| payment.created_at(),
-        );
-        Ok(to_json(&Collection::of(
-            found
-                .into_iter()
-                .map(|payment| view(payment, form))
-                .collect(),
-        )))
+        let found = page.collect(self.books.payments.newest_first().filter(listed), |payment| payment.created_at());
+        Ok(to_json(&Collection::of(found.into_iter().map(|payment| view(payment, form)).collect())))
     }
 
     pub fn update_payment(&mut self, id: &str, call: &Call) -> Result<String, ApiError> {
         call.expect_no_query()?;
         check_id("pay", id)?;
         let fields = Fields::of(&call.body, &["notes"])?;
-        fields
-            .get("notes")
-            .ok_or_else(|| ApiError::on("notes", "The notes field is required."))?;
+        fields.get("notes").ok_or_else(|| ApiError::on("notes", "The notes field is required."))?;
         let notes = fields.notes()?;
-        let payment = self
-            .books
-            .payments
-            .get_mut(id)
-            .ok_or_else(ApiError::no_such_id)?;
+        let payment = self.books.payments.get_mut(id).ok_or_else(ApiError::no_such_id)?;
         payment.notes = notes;
         Ok(to_json(&view(payment, PaymentForm::Answer)))
     }
@@ -267,32 +243,18 @@ impl Desk<'_> {
         let fields = Fields::of(&call.body, &["amount", "currency"])?;
         for name in ["amount", "currency"] {
             let text = "Could not validate payment capture request due to";
-            fields
-                .get(name)
-                .ok_or_else(|| ApiError::on(name, format!("{text}: {name}: cannot be blank.")))?;
+            fields.get(name).ok_or_else(|| ApiError::on(name, format!("{text}: {name}: cannot be blank.")))?;
         }
         let (amount, currency) = (fields.integer("amount")?, fields.text("currency", 3)?);
-        let payment = self
-            .books
-            .payments
-            .get(id)
-            .ok_or_else(ApiError::no_such_id)?;
+        let payment = self.books.payments.get(id).ok_or_else(ApiError::no_such_id)?;
         let refused = match payment.status {
-            Status::Captured | Status::Refunded => {
-                Some("The payment has already been either captured or voided.")
+            Status::Captured | Status::Refunded => Some("The payment has already been either captured or voided."),
+            Status::Created | Status::Failed => Some("Only payments which have been authorized and not yet captured can be captured."),
+            Status::Authorized if currency.as_deref() != Some("INR") => Some("Capture request currency must be same as payment currency."),
+            Status::Authorized if amount != Some(payment.amount) => Some("Capture amount must be equal to the amount authorized"),
+            Status::Authorized if self.is_order_paid(payment) => {
+                Some("Your payment has been declined as the order is already paid. Please initiate the payment with a new order.")
             }
-            Status::Created | Status::Failed => Some(
-                "Only payments which have been authorized and not yet captured can be captured.",
-            ),
-            Status::Authorized if currency.as_deref() != Some("INR") => {
-                Some("Capture request currency must be same as payment currency.")
-            }
-            Status::Authorized if amount != Some(payment.amount) => {
-                Some("Capture amount must be equal to the amount authorized")
-            }
-            Status::Authorized if self.is_order_paid(payment) => Some(
-                "Your payment has been declined as the order is already paid. Please initiate the payment with a new order.",
-            ),
             Status::Authorized => None,
         };
         if let Some(text) = refused {
@@ -301,11 +263,7 @@ impl Desk<'_> {
         let mut news = Vec::new();
         self.capture(id, &mut news);
         self.tell(news);
-        let payment = self
-            .books
-            .payments
-            .get(id)
-            .ok_or_else(ApiError::no_such_id)?;
+        let payment = self.books.payments.get(id).ok_or_else(ApiError::no_such_id)?;
         Ok(to_json(&view(payment, PaymentForm::Answer)))
     }
 }

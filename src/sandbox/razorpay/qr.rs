@@ -100,11 +100,7 @@ impl Desk<'_> {
         let made = matches!(form, QrForm::CreationAnswer | QrForm::CreationEvent);
         let answer = matches!(form, QrForm::Answer | QrForm::CreationAnswer);
         let digits = |at: i64| {
-            if form == QrForm::CreationEvent {
-                at.to_string().into()
-            } else {
-                at.into()
-            }
+            if form == QrForm::CreationEvent { at.to_string().into() } else { at.into() }
         };
         let content = || link::write(qr, &self.account.name);
         QrView {
@@ -112,11 +108,7 @@ impl Desk<'_> {
             entity: "qr_code",
             created_at: qr.created_at(),
             name: qr.name.as_deref(),
-            usage: if qr.single_use {
-                "single_use"
-            } else {
-                "multiple_use"
-            },
+            usage: if qr.single_use { "single_use" } else { "multiple_use" },
             r#type: "upi_qr",
             image_url: format!("{}/i/{}", self.base_url, qr.picture),
             image_content: (answer && self.switches.image_content).then(content),
@@ -151,18 +143,8 @@ impl Desk<'_> {
 
     /// Checks the whole request; draws an id only when all is well.
     fn read_qr(&mut self, body: &Map<String, Value>) -> Result<Qr, ApiError> {
-        const KNOWN: [&str; 10] = [
-            "type",
-            "usage",
-            "name",
-            "fixed_amount",
-            "payment_amount",
-            "description",
-            "customer_id",
-            "close_by",
-            "notes",
-            "tax_invoice",
-        ];
+        const KNOWN: [&str; 10] =
+            ["type", "usage", "name", "fixed_amount", "payment_amount", "description", "customer_id", "close_by", "notes", "tax_invoice"];
         let fields = Fields::of(body, &KNOWN)?;
         match fields.get("type") {
             None => return Err(ApiError::on("type", "The type is required.")),
@@ -176,24 +158,15 @@ impl Desk<'_> {
             None => false,
         };
         let payment_amount = self.read_amount(&fields, single_use)?;
-        let (name, description) = (
-            fields.text("name", TEXT_LENGTH_MAX)?,
-            fields.text("description", TEXT_LENGTH_MAX)?,
-        );
+        let (name, description) = (fields.text("name", TEXT_LENGTH_MAX)?, fields.text("description", TEXT_LENGTH_MAX)?);
         let customer_id = fields.text("customer_id", TEXT_LENGTH_MAX)?;
         if let Some(customer) = &customer_id {
             check_id("cust", customer)?;
-            self.books
-                .customers
-                .get(customer)
-                .ok_or_else(ApiError::no_such_id)?;
+            self.books.customers.get(customer).ok_or_else(ApiError::no_such_id)?;
         }
         let close_by = self.read_close_by(&fields, single_use)?;
         let notes = fields.notes()?;
-        let tax_invoice = fields
-            .get("tax_invoice")
-            .map(read_tax_invoice)
-            .transpose()?;
+        let tax_invoice = fields.get("tax_invoice").map(read_tax_invoice).transpose()?;
         Ok(Qr {
             id: self.new_id("qr"),
             created_ms: self.now_ms,
@@ -217,72 +190,42 @@ impl Desk<'_> {
         let fixed = fields.flag("fixed_amount")?.unwrap_or(false);
         if single_use && !fixed {
             let text = self.switches.single_use_text.as_deref();
-            return Err(ApiError::on(
-                "fixed_amount",
-                text.unwrap_or("The selected fixed amount is invalid."),
-            ));
+            return Err(ApiError::on("fixed_amount", text.unwrap_or("The selected fixed amount is invalid.")));
         }
         match (fixed, fields.integer("payment_amount")?) {
-            (true, None) => Err(ApiError::on(
-                "payment_amount",
-                "The payment amount is required.",
-            )),
-            (true, Some(..1)) => Err(ApiError::on(
-                "payment_amount",
-                "The payment amount must be at least 1.",
-            )),
-            (true, Some(amount)) if amount > AMOUNT_MAX => Err(ApiError::on(
-                "payment_amount",
-                "Amount exceeds maximum amount allowed.",
-            )),
+            (true, None) => Err(ApiError::on("payment_amount", "The payment amount is required.")),
+            (true, Some(..1)) => Err(ApiError::on("payment_amount", "The payment amount must be at least 1.")),
+            (true, Some(amount)) if amount > AMOUNT_MAX => Err(ApiError::on("payment_amount", "Amount exceeds maximum amount allowed.")),
             (true, amount) => Ok(amount),
             (false, None) => Ok(None),
             (false, Some(_)) => Err(ApiError::not_required(&["payment_amount".to_owned()])),
         }
     }
 
-    fn read_close_by(
-        &self,
-        fields: &Fields<'_>,
-        single_use: bool,
-    ) -> Result<Option<i64>, ApiError> {
+    fn read_close_by(&self, fields: &Fields<'_>, single_use: bool) -> Result<Option<i64>, ApiError> {
         let wrong = || ApiError::on("close_by", "close_by must be an integer.");
-        let asked = fields
-            .get("close_by")
-            .map(|value| value.as_i64().ok_or_else(wrong))
-            .transpose()?;
+        let asked = fields.get("close_by").map(|value| value.as_i64().ok_or_else(wrong)).transpose()?;
         if !single_use {
             return match asked {
-                Some(_) if !self.switches.close_by_ignored_on_multiple_use => {
-                    Err(ApiError::not_required(&["close_by".to_owned()]))
-                }
+                Some(_) if !self.switches.close_by_ignored_on_multiple_use => Err(ApiError::not_required(&["close_by".to_owned()])),
                 _ => Ok(None),
             };
         }
         if asked.is_some_and(|at| !(TIME_MIN..=TIME_MAX).contains(&at)) {
-            return Err(ApiError::on(
-                "close_by",
-                format!("close_by must be between {TIME_MIN} and {TIME_MAX}"),
-            ));
+            return Err(ApiError::on("close_by", format!("close_by must be between {TIME_MIN} and {TIME_MAX}")));
         }
         let older = self.switches.older_close_by;
-        let (least, most) = if older {
-            (15 * MINUTE, 45 * DAY)
-        } else {
-            (2 * MINUTE, 2 * HOUR)
-        };
+        let (least, most) = if older { (15 * MINUTE, 45 * DAY) } else { (2 * MINUTE, 2 * HOUR) };
         let latest = self.now() + most;
         match asked {
             Some(at) if at < self.now() + least => {
                 let minutes = least / MINUTE;
-                let text =
-                    format!("close_by should be at least {minutes} minutes after current time");
+                let text = format!("close_by should be at least {minutes} minutes after current time");
                 Err(ApiError::on("close_by", text))
             }
-            Some(at) if older && at > latest.min(i64::from(i32::MAX)) => Err(ApiError::on(
-                "close_by",
-                format!("close_by should not be greater than {latest}"),
-            )),
+            Some(at) if older && at > latest.min(i64::from(i32::MAX)) => {
+                Err(ApiError::on("close_by", format!("close_by should not be greater than {latest}")))
+            }
             // The newer rules answer a time that is too far with the farthest.
             Some(at) => Ok(Some(at.min(latest))),
             None => Ok(Some(latest)),
@@ -298,11 +241,7 @@ impl Desk<'_> {
     }
 
     pub fn list_qrs(&mut self, call: &Call) -> Result<String, ApiError> {
-        let page = Page::of(
-            &call.query,
-            &["customer_id", "payment_id"],
-            self.switches.clamp_count,
-        )?;
+        let page = Page::of(&call.query, &["customer_id", "payment_id"], self.switches.clamp_count)?;
         call.expect_no_body()?;
         let customer = parameter(&call.query, "customer_id");
         customer.map_or(Ok(()), |id| check_id("cust", id))?;
@@ -310,27 +249,16 @@ impl Desk<'_> {
         payment.map_or(Ok(()), |id| check_id("pay", id))?;
         // A payment that came through no code, or that lists don't show yet, finds nothing.
         let through = payment.map(|id| {
-            let payment = self
-                .books
-                .payments
-                .get(id)
-                .filter(|payment| self.is_listed(payment.created_ms));
+            let payment = self.books.payments.get(id).filter(|payment| self.is_listed(payment.created_ms));
             payment.and_then(|payment| payment.qr_id.clone())
         });
         let wanted = |qr: &&Qr| {
             self.is_listed(qr.created_ms)
                 && customer.is_none_or(|id| qr.customer_id.as_deref() == Some(id))
-                && through
-                    .as_ref()
-                    .is_none_or(|found| found.as_ref() == Some(&qr.id))
+                && through.as_ref().is_none_or(|found| found.as_ref() == Some(&qr.id))
         };
-        let found = page.collect(self.books.qrs.newest_first().filter(wanted), |qr| {
-            qr.created_at()
-        });
-        let views = found
-            .into_iter()
-            .map(|qr| self.view_qr(qr, QrForm::Answer))
-            .collect();
+        let found = page.collect(self.books.qrs.newest_first().filter(wanted), |qr| qr.created_at());
+        let views = found.into_iter().map(|qr| self.view_qr(qr, QrForm::Answer)).collect();
         Ok(to_json(&Collection::of(views)))
     }
 
@@ -338,15 +266,9 @@ impl Desk<'_> {
         call.expect_no_query()?;
         check_id("qr", id)?;
         let fields = Fields::of(&call.body, &["notes"])?;
-        fields
-            .get("notes")
-            .ok_or_else(|| ApiError::on("notes", "The notes field is required."))?;
+        fields.get("notes").ok_or_else(|| ApiError::on("notes", "The notes field is required."))?;
         let notes = fields.notes()?;
-        self.books
-            .qrs
-            .get_mut(id)
-            .ok_or_else(ApiError::no_such_id)?
-            .notes = notes;
+        self.books.qrs.get_mut(id).ok_or_else(ApiError::no_such_id)?.notes = notes;
         let qr = self.books.qrs.get(id).ok_or_else(ApiError::no_such_id)?;
         Ok(to_json(&self.view_qr(qr, QrForm::Answer)))
     }
@@ -356,11 +278,7 @@ impl Desk<'_> {
         check_id("qr", id)?;
         self.expire_qr(id, true);
         let now = self.now();
-        let qr = self
-            .books
-            .qrs
-            .get_mut(id)
-            .ok_or_else(ApiError::no_such_id)?;
+        let qr = self.books.qrs.get_mut(id).ok_or_else(ApiError::no_such_id)?;
         if qr.is_closed() {
             if !self.switches.closing_closed_succeeds {
                 return Err(ApiError::invalid("The QR code is already closed."));
@@ -391,24 +309,13 @@ impl Desk<'_> {
 }
 
 fn read_tax_invoice(value: &Value) -> Result<Value, ApiError> {
-    const KNOWN: [&str; 7] = [
-        "number",
-        "date",
-        "customer_name",
-        "business_gstin",
-        "gst_amount",
-        "cess_amount",
-        "supply_type",
-    ];
-    let object = value
-        .as_object()
-        .ok_or_else(|| ApiError::on("tax_invoice", "The tax invoice must be an array."))?;
+    const KNOWN: [&str; 7] = ["number", "date", "customer_name", "business_gstin", "gst_amount", "cess_amount", "supply_type"];
+    let object = value.as_object().ok_or_else(|| ApiError::on("tax_invoice", "The tax invoice must be an array."))?;
     let fields = Fields::of(object, &KNOWN)?;
     match fields.get("supply_type") {
-        Some(kind) if kind != "interstate" && kind != "intrastate" => Err(ApiError::on(
-            "supply_type",
-            "The selected supply type is invalid.",
-        )),
+        Some(kind) if kind != "interstate" && kind != "intrastate" => {
+            Err(ApiError::on("supply_type", "The selected supply type is invalid."))
+        }
         _ => Ok(value.clone()),
     }
 }

@@ -81,12 +81,7 @@ impl Desk<'_> {
         }
         payment.amount_refunded = payment.amount;
         payment.status = Status::Refunded;
-        self.books.refunds.put(Refund {
-            id: id.clone(),
-            created_ms,
-            payment_id: payment_id.to_owned(),
-            amount,
-        });
+        self.books.refunds.put(Refund { id: id.clone(), created_ms, payment_id: payment_id.to_owned(), amount });
         news.extend(event::refund("refund.created", self, &id));
         news.extend(event::refund("refund.processed", self, &id));
     }

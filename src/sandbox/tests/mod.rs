@@ -34,12 +34,7 @@ fn config() -> SandboxConfig {
         webhook_url: None,
     };
     let accounts = vec![account("shop", "A"), account("other", "B")];
-    SandboxConfig {
-        accounts,
-        webhook_time_scale: 1,
-        event_spread_ms: 5,
-        ..SandboxConfig::default()
-    }
+    SandboxConfig { accounts, webhook_time_scale: 1, event_spread_ms: 5, ..SandboxConfig::default() }
 }
 
 async fn start() -> Client {
@@ -50,37 +45,20 @@ async fn start_with(config: SandboxConfig) -> Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let sandbox = super::start(listener, config).await.unwrap();
-    let http = reqwest::Client::builder()
-        .no_proxy()
-        .tls_certs_only([])
-        .timeout(Duration::from_secs(10));
-    Client {
-        sandbox,
-        http: http.build().unwrap(),
-    }
+    let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(Duration::from_secs(10));
+    Client { sandbox, http: http.build().unwrap() }
 }
 
 impl Client {
-    async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<Value>,
-    ) -> Result<(u16, Value), reqwest::Error> {
+    async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Result<(u16, Value), reqwest::Error> {
         let url = format!("{}/v1{path}", self.sandbox.razorpay_url());
-        let mut request = self
-            .http
-            .request(method, url)
-            .basic_auth("rzp_test_shop", Some("secret"));
+        let mut request = self.http.request(method, url).basic_auth("rzp_test_shop", Some("secret"));
         if let Some(body) = body {
             request = request.json(&body);
         }
         let response = request.send().await?;
         let status = response.status().as_u16();
-        Ok((
-            status,
-            serde_json::from_str(&response.text().await?).unwrap_or(Value::Null),
-        ))
+        Ok((status, serde_json::from_str(&response.text().await?).unwrap_or(Value::Null)))
     }
 
     async fn post(&self, path: &str, body: Value) -> (u16, Value) {
@@ -100,31 +78,18 @@ impl Client {
 
     async fn fetch(&self, entity: &Value) -> Value {
         let id = text(entity, "id");
-        let path = if id.starts_with("qr_") {
-            "/payments/qr_codes/"
-        } else {
-            "/payments/"
-        };
+        let path = if id.starts_with("qr_") { "/payments/qr_codes/" } else { "/payments/" };
         self.get(&format!("{path}{id}")).await.1
     }
 
     async fn pay(&self, qr: &Value, outcome: Outcome) -> Value {
-        let pay = PayOptions {
-            outcome,
-            ..PayOptions::default()
-        };
-        let id = self
-            .sandbox
-            .pay_qr("shop", text(qr, "id"), pay)
-            .await
-            .unwrap();
+        let pay = PayOptions { outcome, ..PayOptions::default() };
+        let id = self.sandbox.pay_qr("shop", text(qr, "id"), pay).await.unwrap();
         self.get(&format!("/payments/{id}")).await.1
     }
 
     async fn control(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
-        let request = self
-            .http
-            .request(method, format!("{}{path}", self.sandbox.control_url()));
+        let request = self.http.request(method, format!("{}{path}", self.sandbox.control_url()));
         let response = request.json(&body).send().await.unwrap();
         (response.status().as_u16(), response.json().await.unwrap())
     }
@@ -138,9 +103,7 @@ fn fixed_qr() -> Value {
 }
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value[name]
-        .as_str()
-        .unwrap_or_else(|| panic!("`{name}` of {value} is a string"))
+    value[name].as_str().unwrap_or_else(|| panic!("`{name}` of {value} is a string"))
 }
 
 fn description(error: &Value) -> &str {
@@ -206,39 +169,17 @@ impl Receiver {
 
     /// The events that came, sorted.
     async fn events(&self, count: usize) -> Vec<String> {
-        let mut events: Vec<_> = self
-            .wait_for(count)
-            .await
-            .iter()
-            .map(Webhook::event)
-            .collect();
+        let mut events: Vec<_> = self.wait_for(count).await.iter().map(Webhook::event).collect();
         events.sort();
         events
     }
 }
 
-async fn receive(
-    Handle(receiver): Handle<Receiver>,
-    headers: HeaderMap,
-    body: String,
-) -> StatusCode {
-    let header = |name: &str| {
-        headers
-            .get(name)
-            .map_or("", |value| value.to_str().unwrap())
-            .to_owned()
-    };
-    let webhook = Webhook {
-        body,
-        signature: header("x-razorpay-signature"),
-        event_id: header("x-razorpay-event-id"),
-    };
+async fn receive(Handle(receiver): Handle<Receiver>, headers: HeaderMap, body: String) -> StatusCode {
+    let header = |name: &str| headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
+    let webhook = Webhook { body, signature: header("x-razorpay-signature"), event_id: header("x-razorpay-event-id") };
     let mut answers = receiver.answers.lock().unwrap();
-    let status = if answers.is_empty() {
-        200
-    } else {
-        answers.remove(0)
-    };
+    let status = if answers.is_empty() { 200 } else { answers.remove(0) };
     receiver.got.lock().unwrap().push(webhook);
     receiver.arrived.notify_one();
     StatusCode::from_u16(status).unwrap()

@@ -51,9 +51,11 @@ impl Leases for SqliteStore {
     async fn wake(&self, id: &Id, now: Timestamp) -> Result<bool, StoreError> {
         let id = id.clone();
         self.write(move |turn| {
-            let mut update =
-                turn.connection.prepare_cached("UPDATE due SET at = min(at, ?2) WHERE record = (SELECT n FROM record WHERE id = ?1)")?;
-            Ok(update.execute(params![id.as_str(), now.as_millisecond()])? > 0)
+            let mut wake = turn.connection.prepare_cached(
+                "INSERT INTO due (record, at) SELECT n, ?2 FROM record WHERE id = ?1
+                 ON CONFLICT (record) DO UPDATE SET at = min(at, excluded.at)",
+            )?;
+            Ok(wake.execute(params![id.as_str(), now.as_millisecond()])? > 0)
         })
         .await
     }
