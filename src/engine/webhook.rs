@@ -119,7 +119,7 @@ impl Engine {
             }
             Observation::Payment { snapshot, origin } => {
                 if let Some(known) = self.find(provider.account.as_str(), PAYMENT_AT_PROVIDER, &snapshot.provider_ref).await? {
-                    self.learn(known, &Fact::Payment(PaymentFact::Seen(snapshot.clone())), told).await?;
+                    self.learn(known, &Fact::Payment(PaymentFact::Seen(Box::new(snapshot.clone()))), told).await?;
                     return Ok(Matched::Learned);
                 }
                 match origin {
@@ -146,7 +146,7 @@ impl Engine {
         for _ in 0..RACES_MAX {
             if let Some(known) = self.find(account.as_str(), PAYMENT_AT_PROVIDER, &snapshot.provider_ref).await? {
                 let told = Told { fence: None, ..told.clone() };
-                return Ok(self.learn(known, &Fact::Payment(PaymentFact::Seen(snapshot.clone())), &told).await.map(Outcome::record)?);
+                return self.learn(known, &Fact::Payment(PaymentFact::Seen(Box::new(snapshot.clone()))), &told).await.map(Outcome::record);
             }
             let first = self.first_report(&qr, snapshot);
             let payment = first.after.clone();
@@ -195,10 +195,10 @@ impl Engine {
         our_ref: Option<&str>,
     ) -> Result<Option<Record>, StoreError> {
         let account = provider.account.as_str();
-        if let Some(provider_ref) = provider_ref {
-            if let Some(record) = self.find(account, QR_AT_PROVIDER, provider_ref).await? {
-                return Ok(Some(record));
-            }
+        if let Some(provider_ref) = provider_ref
+            && let Some(record) = self.find(account, QR_AT_PROVIDER, provider_ref).await?
+        {
+            return Ok(Some(record));
         }
         match our_ref {
             Some(our_ref) => self.find(account, QR_OURS, our_ref).await,
