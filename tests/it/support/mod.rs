@@ -1,0 +1,5 @@
+//! What the tests stand on.
+
+mod store_time;
+
+pub use store_time::StoreTime;
