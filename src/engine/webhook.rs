@@ -14,7 +14,7 @@ use crate::domain::id::Kind;
 use crate::domain::payment::{Payment, PaymentFact, PaymentSnapshot};
 use crate::domain::qr::{Qr, QrFact};
 use crate::providers::{BadSignature, Callback, Observation, PaymentOrigin, Provider, Verified};
-use crate::store::{Commit, Conflict, LeaseStep, StoreError};
+use crate::store::{Commit, Conflict, LeaseStep, StoreError, Wake};
 
 /// How often a first report is tried again after another writer recorded the payment first.
 const RACES_MAX: usize = 4;
@@ -208,7 +208,7 @@ impl Engine {
 
     /// Makes a record due now.
     pub(super) async fn wake_now(&self, id: &crate::domain::id::Id) -> Result<(), StoreError> {
-        self.store.wake(id, self.clock.now()).await?;
+        self.store.wake(id, self.clock.now(), Wake::News).await?;
         self.woken.notify_waiters();
         Ok(())
     }
