@@ -19,3 +19,7 @@ pub mod config;
 pub mod telemetry;
 
 pub mod sandbox;
+
+pub mod app;
+
+pub mod cli;
