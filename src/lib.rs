@@ -19,7 +19,3 @@ pub mod config;
 pub mod telemetry;
 
 pub mod sandbox;
-
-pub mod app;
-
-pub mod cli;
