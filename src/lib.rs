@@ -13,6 +13,9 @@ pub mod providers;
 pub mod engine;
 
 pub mod grpc;
+pub mod http;
+
+pub mod app;
 
 pub mod clock;
 pub mod config;

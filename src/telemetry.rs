@@ -29,15 +29,19 @@ impl Metrics {
     pub fn new() -> Self {
         let registry = Registry::new();
         let counters = |name: &str, help: &str, labels: &[&str]| {
-            let counters = IntCounterVec::new(Opts::new(name, help), labels).expect("the name and labels of a metric are constants that are valid");
+            let counters =
+                IntCounterVec::new(Opts::new(name, help), labels).expect("the name and labels of a metric are constants that are valid");
             registry.register(Box::new(counters.clone())).expect("each metric is registered once");
             counters
         };
         let webhooks = counters("upistream_webhooks_total", "Callbacks by account and what became of them.", &["account", "result"]);
-        let webhooks_refused = counters("upistream_webhooks_refused_total", "Callbacks refused, by account and reason.", &["account", "reason"]);
+        let webhooks_refused =
+            counters("upistream_webhooks_refused_total", "Callbacks refused, by account and reason.", &["account", "reason"]);
         let contradictions = counters("upistream_contradictions_total", "Facts that did not fit their record.", &["account", "fact"]);
-        let reconciler_steps = counters("upistream_reconciler_steps_total", "Steps of the reconciler by kind of record and result.", &["kind", "result"]);
-        let provider_unanswered = counters("upistream_provider_unanswered_total", "Questions that a provider did not answer.", &["account"]);
+        let reconciler_steps =
+            counters("upistream_reconciler_steps_total", "Steps of the reconciler by kind of record and result.", &["kind", "result"]);
+        let provider_unanswered =
+            counters("upistream_provider_unanswered_total", "Questions that a provider did not answer.", &["account"]);
         let calls = counters("upistream_rpc_calls_total", "Calls by service, method and gRPC code.", &["service", "method", "code"]);
         let gauge = |name: &str, help: &str| {
             let gauge = IntGauge::new(name, help).expect("the name of a metric is a constant that is valid");
@@ -46,10 +50,22 @@ impl Metrics {
         };
         let subscribers = gauge("upistream_subscribers", "Live subscriptions.");
         let store_up = gauge("upistream_store_up", "Whether the store answers: 1 or 0.");
-        let quarantined = IntGaugeVec::new(Opts::new("upistream_quarantined", "Callbacks kept because they could not be applied."), &["account"])
-            .expect("the name and labels of a metric are constants that are valid");
+        let quarantined =
+            IntGaugeVec::new(Opts::new("upistream_quarantined", "Callbacks kept because they could not be applied."), &["account"])
+                .expect("the name and labels of a metric are constants that are valid");
         registry.register(Box::new(quarantined.clone())).expect("each metric is registered once");
-        Self { registry, webhooks, webhooks_refused, contradictions, subscribers, reconciler_steps, provider_unanswered, calls, store_up, quarantined }
+        Self {
+            registry,
+            webhooks,
+            webhooks_refused,
+            contradictions,
+            subscribers,
+            reconciler_steps,
+            provider_unanswered,
+            calls,
+            store_up,
+            quarantined,
+        }
     }
 
     /// The metrics in Prometheus' text format.
@@ -62,4 +78,22 @@ impl Default for Metrics {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogShape {
+    Text,
+    Json,
+}
+
+/// Logs go to standard error from here on, filtered by `level`. A second call changes nothing.
+pub fn init_logs(level: &str, shape: LogShape) {
+    let filter = tracing_subscriber::EnvFilter::try_new(level).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // An error here only says that logs were set up before, as tests do.
+    let _ = match shape {
+        LogShape::Text => builder.try_init(),
+        LogShape::Json => builder.json().try_init(),
+    };
 }

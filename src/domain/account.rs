@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -140,6 +141,8 @@ pub struct QrUsageCapability {
     pub amount_max: Option<Money>,
     /// Whether a code may leave the amount to the payer.
     pub open_amount: bool,
+    /// The shortest and the longest life that can be asked for; `None`: the provider decides.
+    pub expiry: Option<(Duration, Duration)>,
     /// Whether money paid to such a code would ever be reported to us.
     pub payments_observable: bool,
     /// What the provider's callbacks about it prove.

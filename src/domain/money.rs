@@ -5,9 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Some money, or a lack of it: settlements and adjustments go below zero.
 /// On disk it is the integer of paise.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Money {
     paise: i64,
@@ -92,11 +90,7 @@ impl Money {
             Some((rupees, decimals)) => (rupees, decimals),
             None => (unsigned, ""),
         };
-        if let Some(other) = rupees
-            .chars()
-            .chain(decimals.chars())
-            .find(|c| !c.is_ascii_digit())
-        {
+        if let Some(other) = rupees.chars().chain(decimals.chars()).find(|c| !c.is_ascii_digit()) {
             return Err(RupeesError::Unexpected(other));
         }
         if rupees.is_empty() {
@@ -107,16 +101,9 @@ impl Money {
         }
         // Counted with its sign, so that the smallest i64 can be read back too.
         let mut paise: i64 = 0;
-        for digit in rupees
-            .bytes()
-            .chain(decimals.bytes())
-            .chain(b"00"[decimals.len()..].iter().copied())
-        {
+        for digit in rupees.bytes().chain(decimals.bytes()).chain(b"00"[decimals.len()..].iter().copied()) {
             let digit = sign * i64::from(digit - b'0');
-            paise = paise
-                .checked_mul(10)
-                .and_then(|tens| tens.checked_add(digit))
-                .ok_or(RupeesError::Range)?;
+            paise = paise.checked_mul(10).and_then(|tens| tens.checked_add(digit)).ok_or(RupeesError::Range)?;
         }
         Ok(Money { paise })
     }
@@ -135,11 +122,7 @@ impl Money {
 
     fn parts(self) -> (&'static str, u64, u64) {
         let paise = self.paise.unsigned_abs();
-        (
-            if self.is_negative() { "-" } else { "" },
-            paise / 100,
-            paise % 100,
-        )
+        (if self.is_negative() { "-" } else { "" }, paise / 100, paise % 100)
     }
 }
 
@@ -225,8 +208,7 @@ mod tests {
 
     #[test]
     fn rupees_are_read_exactly() {
-        let check =
-            |text, paise| assert_eq!(Money::from_rupees_text(text), Ok(Money { paise }), "{text}");
+        let check = |text, paise| assert_eq!(Money::from_rupees_text(text), Ok(Money { paise }), "{text}");
         check("499.50", 49_950);
         check("499.5", 49_950);
         check("499", 49_900);
@@ -259,10 +241,7 @@ mod tests {
         check("-", RupeesError::Digits);
         check(".", RupeesError::Digits);
         check("92233720368547758.08", RupeesError::Range);
-        check(
-            "99999999999999999999999999999999999999999",
-            RupeesError::Range,
-        );
+        check("99999999999999999999999999999999999999999", RupeesError::Range);
     }
 
     #[test]
@@ -283,31 +262,16 @@ mod tests {
         assert_eq!(Amount::new(-1), Err(AmountError::NotPositive));
         assert_eq!(Amount::new(i64::MIN), Err(AmountError::NotPositive));
         assert_eq!(Amount::new(1).unwrap().paise(), 1);
-        assert_eq!(
-            Amount::new(Amount::MAX_PAISE).unwrap().display(),
-            "₹1,00,00,000.00"
-        );
-        assert_eq!(
-            Amount::new(Amount::MAX_PAISE + 1),
-            Err(AmountError::AboveCap)
-        );
-        assert_eq!(
-            AmountError::AboveCap.to_string(),
-            "is above ₹1,00,00,000.00, more than UPI ever moves in one payment"
-        );
+        assert_eq!(Amount::new(Amount::MAX_PAISE).unwrap().display(), "₹1,00,00,000.00");
+        assert_eq!(Amount::new(Amount::MAX_PAISE + 1), Err(AmountError::AboveCap));
+        assert_eq!(AmountError::AboveCap.to_string(), "is above ₹1,00,00,000.00, more than UPI ever moves in one payment");
     }
 
     #[test]
     fn on_disk_it_is_the_integer_and_a_bad_one_is_not_read() {
         assert_eq!(serde_json::to_string(&Money { paise: -5 }).unwrap(), "-5");
-        assert_eq!(
-            serde_json::to_string(&Amount::new(49_950).unwrap()).unwrap(),
-            "49950"
-        );
-        assert_eq!(
-            serde_json::from_str::<Amount>("49950").unwrap().paise(),
-            49_950
-        );
+        assert_eq!(serde_json::to_string(&Amount::new(49_950).unwrap()).unwrap(), "49950");
+        assert_eq!(serde_json::from_str::<Amount>("49950").unwrap().paise(), 49_950);
         assert!(serde_json::from_str::<Amount>("0").is_err());
         assert!(serde_json::from_str::<Money>("1.5").is_err());
     }
@@ -317,14 +281,8 @@ mod tests {
         let max = Money { paise: i64::MAX };
         assert_eq!(Money::checked_sum([max, Money { paise: 1 }]), None);
         assert_eq!(Money { paise: i64::MIN }.checked_neg(), None);
-        assert_eq!(
-            Money { paise: i64::MIN }.checked_sub(Money { paise: 1 }),
-            None
-        );
-        assert_eq!(
-            Money::checked_sum([Money { paise: 5 }, Money { paise: -7 }]),
-            Some(Money { paise: -2 })
-        );
+        assert_eq!(Money { paise: i64::MIN }.checked_sub(Money { paise: 1 }), None);
+        assert_eq!(Money::checked_sum([Money { paise: 5 }, Money { paise: -7 }]), Some(Money { paise: -2 }));
     }
 
     proptest! {

@@ -42,9 +42,7 @@ pub enum VpaError {
     LocalCharacter,
     #[error("needs a handle of 2 to 64 characters after the `@`")]
     HandleLength,
-    #[error(
-        "may have only letters and digits, a letter first, after the `@` (an e-mail address is no VPA)"
-    )]
+    #[error("may have only letters and digits, a letter first, after the `@` (an e-mail address is no VPA)")]
     HandleCharacter,
     #[error("is longer than {} characters", Vpa::LENGTH_MAX)]
     TooLong,
@@ -85,18 +83,13 @@ impl Vpa {
         if handle.is_empty() {
             return Err(VpaError::NoHandle);
         }
-        if !local
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-        {
+        if !local.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
             return Err(VpaError::LocalCharacter);
         }
         if local.len() < 2 {
             return Err(VpaError::LocalTooShort);
         }
-        if !handle.bytes().all(|b| b.is_ascii_alphanumeric())
-            || handle.as_bytes()[0].is_ascii_digit()
-        {
+        if !handle.bytes().all(|b| b.is_ascii_alphanumeric()) || handle.as_bytes()[0].is_ascii_digit() {
             return Err(VpaError::HandleCharacter);
         }
         if !(2..=64).contains(&handle.len()) {
@@ -150,10 +143,7 @@ impl Phone {
     pub fn masked(&self) -> String {
         let digits: Vec<char> = self.0.chars().filter(char::is_ascii_digit).collect();
         let kept = if digits.len() < 6 { 0 } else { 2 };
-        format!(
-            "***{}",
-            digits[digits.len() - kept..].iter().collect::<String>()
-        )
+        format!("***{}", digits[digits.len() - kept..].iter().collect::<String>())
     }
 }
 
@@ -169,9 +159,7 @@ impl Email {
             return Err(EmailError::Character);
         }
         match text.rsplit_once('@') {
-            Some((local, domain)) if !local.is_empty() && !domain.is_empty() => {
-                Ok(Email(text.to_owned()))
-            }
+            Some((local, domain)) if !local.is_empty() && !domain.is_empty() => Ok(Email(text.to_owned())),
             Some(_) | None => Err(EmailError::Parts),
         }
     }
@@ -269,9 +257,7 @@ impl Serialize for Email {
 
 /// Keeps at most `keep` characters of what stands before the last `@`, and never more than half of it.
 fn mask_before_at(text: &str, keep: usize) -> String {
-    let (local, domain) = text
-        .rsplit_once('@')
-        .expect("VPA and e-mail were parsed with an `@`");
+    let (local, domain) = text.rsplit_once('@').expect("VPA and e-mail were parsed with an `@`");
     let keep = keep.min(local.chars().count() / 2);
     let kept: String = local.chars().take(keep).collect();
     format!("{kept}***@{domain}")
@@ -289,8 +275,7 @@ mod tests {
 
     #[test]
     fn vpas_of_the_table_are_told_apart() {
-        let check =
-            |text, error: Option<VpaError>| assert_eq!(Vpa::parse(text).err(), error, "{text}");
+        let check = |text, error: Option<VpaError>| assert_eq!(Vpa::parse(text).err(), error, "{text}");
         check("demostores.qr@examplebank", None);
         check("9876500001@ybl", None);
         check("first.last-2@upi", None);
@@ -312,33 +297,18 @@ mod tests {
     #[test]
     fn lengths_are_bounded() {
         assert!(Vpa::parse(&format!("{}@upi", "a".repeat(251))).is_ok());
-        assert_eq!(
-            Vpa::parse(&format!("{}@upi", "a".repeat(252))),
-            Err(VpaError::TooLong)
-        );
+        assert_eq!(Vpa::parse(&format!("{}@upi", "a".repeat(252))), Err(VpaError::TooLong));
         assert!(Vpa::parse(&format!("ab@{}", "a".repeat(64))).is_ok());
-        assert_eq!(
-            Vpa::parse(&format!("ab@{}", "a".repeat(65))),
-            Err(VpaError::HandleLength)
-        );
+        assert_eq!(Vpa::parse(&format!("ab@{}", "a".repeat(65))), Err(VpaError::HandleLength));
         assert_eq!(Phone::parse(&"9".repeat(33)), Err(PhoneError::TooLong));
-        assert_eq!(
-            Email::parse(&format!("a@{}", "b".repeat(253))),
-            Err(EmailError::TooLong)
-        );
+        assert_eq!(Email::parse(&format!("a@{}", "b".repeat(253))), Err(EmailError::TooLong));
     }
 
     #[test]
     fn case_makes_no_other_address() {
         assert_eq!(vpa("Asha@ExampleBank"), vpa("asha@examplebank"));
-        assert_eq!(
-            HashSet::from([vpa("Asha@ExampleBank"), vpa("asha@examplebank")]).len(),
-            1
-        );
-        assert_eq!(
-            vpa("Asha@ExampleBank").show(Sight::Clear),
-            "Asha@ExampleBank"
-        );
+        assert_eq!(HashSet::from([vpa("Asha@ExampleBank"), vpa("asha@examplebank")]).len(), 1);
+        assert_eq!(vpa("Asha@ExampleBank").show(Sight::Clear), "Asha@ExampleBank");
     }
 
     #[test]
@@ -374,33 +344,16 @@ mod tests {
 
     #[test]
     fn debug_shows_no_more_than_masked() {
-        assert_eq!(
-            format!("{:?}", vpa("asha@examplebank")),
-            "Vpa(as***@examplebank)"
-        );
-        assert_eq!(
-            format!("{:?}", Phone::parse("9876543210").unwrap()),
-            "Phone(***10)"
-        );
-        assert_eq!(
-            format!("{:?}", Email::parse("asha@example.com").unwrap()),
-            "Email(a***@example.com)"
-        );
+        assert_eq!(format!("{:?}", vpa("asha@examplebank")), "Vpa(as***@examplebank)");
+        assert_eq!(format!("{:?}", Phone::parse("9876543210").unwrap()), "Phone(***10)");
+        assert_eq!(format!("{:?}", Email::parse("asha@example.com").unwrap()), "Email(a***@example.com)");
     }
 
     #[test]
     fn on_disk_they_are_their_text_and_a_bad_one_is_not_read() {
-        assert_eq!(
-            serde_json::to_string(&vpa("asha@examplebank")).unwrap(),
-            "\"asha@examplebank\""
-        );
-        assert_eq!(
-            serde_json::from_str::<Vpa>("\"asha@examplebank\"").unwrap(),
-            vpa("asha@examplebank")
-        );
-        let error = serde_json::from_str::<Vpa>("\"asha@example.bank\"")
-            .unwrap_err()
-            .to_string();
+        assert_eq!(serde_json::to_string(&vpa("asha@examplebank")).unwrap(), "\"asha@examplebank\"");
+        assert_eq!(serde_json::from_str::<Vpa>("\"asha@examplebank\"").unwrap(), vpa("asha@examplebank"));
+        let error = serde_json::from_str::<Vpa>("\"asha@example.bank\"").unwrap_err().to_string();
         assert!(!error.contains("asha"), "{error}");
     }
 

@@ -238,7 +238,9 @@ impl Qr {
                 }
             },
             (QrFact::CloseAsked { .. }, QrState::Requested | QrState::Closed { .. } | QrState::Failed(_)) => Err(does_not_fit()),
-            (QrFact::CloseRefused { .. } | QrFact::CloseNotMade | QrFact::CloseNotSent, QrState::Active) if self.pending_change.is_some() => {
+            (QrFact::CloseRefused { .. } | QrFact::CloseNotMade | QrFact::CloseNotSent, QrState::Active)
+                if self.pending_change.is_some() =>
+            {
                 let failure = match fact {
                     QrFact::CloseRefused { code, message } => ChangeFailure::Refused { code: code.clone(), message: message.clone() },
                     QrFact::CloseNotSent => ChangeFailure::NotSent,
@@ -278,9 +280,7 @@ impl Qr {
             },
 
             (QrFact::ContradictionsResolved, _) if self.header.contradictions.is_empty() => Ok(Learned::AlreadyKnown),
-            (QrFact::ContradictionsResolved, _) => {
-                Ok(self.moved(EventKind::QrUpdated, at, |next| next.header.contradictions.clear()))
-            }
+            (QrFact::ContradictionsResolved, _) => Ok(self.moved(EventKind::QrUpdated, at, |next| next.header.contradictions.clear())),
         }
     }
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::Answer;
 use super::Engine;
 use super::error::Error;
 use super::idempotency::Asked;
 use super::learn::{DOUBTS, Told, decode, is_doubtful};
-use super::Answer;
 use crate::clock::since;
 use crate::domain::account::AccountName;
 use crate::domain::event::{Fact, Record};
@@ -40,7 +40,9 @@ pub struct Doubt {
 #[derive(Clone, Debug)]
 pub enum Decision {
     /// It happened, and the provider knows it by this id.
-    Happened { provider_ref: String },
+    Happened {
+        provider_ref: String,
+    },
     DidNotHappen,
 }
 
@@ -70,7 +72,8 @@ impl Engine {
         let mut doubts = Vec::with_capacity(page.len());
         for stored in &page {
             let doubt = Doubt::of(decode(stored).map_err(Error::of_read)?);
-            let under_way = |doubt: &Doubt| doubt.kind == DoubtKind::OutcomeUnknown && since(doubt.since, now) < self.settings.patience.lease;
+            let under_way =
+                |doubt: &Doubt| doubt.kind == DoubtKind::OutcomeUnknown && since(doubt.since, now) < self.settings.patience.lease;
             doubts.extend(doubt.filter(|doubt| !under_way(doubt)));
         }
         Ok((doubts, next))
@@ -85,22 +88,38 @@ impl Engine {
     }
 
     /// Decides a doubt as an operator says. What the provider can still show is asked for, not taken on trust.
-    pub async fn resolve_doubt(self: &Arc<Self>, asked: Asked, record: Record, decision: Decision, note: String) -> Result<Answer<Record>, Error> {
+    pub async fn resolve_doubt(
+        self: &Arc<Self>,
+        asked: Asked,
+        record: Record,
+        decision: Decision,
+        note: String,
+        expected_revision: Option<u64>,
+    ) -> Result<Answer<Record>, Error> {
         let scope = asked.scope(record.header().account.as_str());
         let claim = ClaimStep::Take { scope: scope.clone(), fingerprint: asked.fingerprint.to_bytes(), record: record.id().clone() };
         if let Some(answer) = self.resolved_before(&asked, &claim).await? {
             return Ok(answer);
         }
+        if expected_revision.is_some_and(|revision| revision != record.header().revision) {
+            return Err(changed_meanwhile(&record));
+        }
         if !is_doubtful(&record) {
-            return Err(Error::StateForbids { message: format!("`{}` is not in doubt", record.id()) });
+            return Err(Error::StateForbids { state: record.state_name(), message: format!("`{}` is not in doubt", record.id()) });
         }
         let fact = self.decided_fact(&record, &decision).await?;
-        let told = Told { cause: Cause::Operator, evidence: Evidence::Operator, occur_time: self.clock.now(), traceparent: asked.traceparent.clone(), fence: None };
+        let told = Told {
+            cause: Cause::Operator,
+            evidence: Evidence::Operator,
+            occur_time: self.clock.now(),
+            traceparent: asked.traceparent.clone(),
+            fence: None,
+        };
         let now = self.clock.now();
         let (mut after, event) = match record.learn(&fact, Evidence::Operator, now) {
             Ok(crate::domain::fact::Learned::Moved(after, event)) => (after, event),
-            Ok(_) => return Err(Error::StateForbids { message: "this decision changes nothing".to_owned() }),
-            Err(contradiction) => return Err(Error::StateForbids { message: contradiction.message }),
+            Ok(_) => return Err(Error::StateForbids { state: record.state_name(), message: "this decision changes nothing".to_owned() }),
+            Err(contradiction) => return Err(Error::StateForbids { state: record.state_name(), message: contradiction.message }),
         };
         match &mut after {
             Record::Qr(qr) => qr.header.operator_note = Some(note),
@@ -110,11 +129,12 @@ impl Engine {
         let settled = self.settle(scope, record.id().clone(), super::idempotency::ClaimOutcome::Done, record.id().clone());
         match self.write(vec![step], vec![claim, settled], &told).await {
             Ok(Commit::Done(_)) => Ok(Answer { resource: after, replayed: false }),
-            Ok(Commit::Conflict(Conflict::Claimed { claim, record })) => self.replay(&asked, claim, record).await,
-            Ok(Commit::Conflict(Conflict::Referenced { holder, .. })) => {
-                Err(Error::StateForbids { message: format!("`{holder}` stands for what the provider has by this id") })
-            }
-            Ok(Commit::Conflict(_)) => Err(Error::StateForbids { message: "it changed meanwhile: look at it again".to_owned() }),
+            Ok(Commit::Conflict(Conflict::Claimed { claim, record: now })) => self.replay(&asked, claim, now).await,
+            Ok(Commit::Conflict(Conflict::Referenced { holder, .. })) => Err(Error::StateForbids {
+                state: record.state_name(),
+                message: format!("`{holder}` stands for what the provider has by this id"),
+            }),
+            Ok(Commit::Conflict(_)) => Err(changed_meanwhile(&record)),
             Err(cause) => Err(Error::of_write(cause)),
         }
     }
@@ -130,9 +150,13 @@ impl Engine {
         match (record, decision) {
             (Record::Qr(qr), Decision::Happened { provider_ref }) if qr.state == QrState::Requested => {
                 let provider = self.provider(&qr.header.account)?;
-                let Some(adapter) = &provider.qr else { return Err(Error::Lacks { operation: "CreateQr", why: "this provider has no QR codes".to_owned() }) };
+                let Some(adapter) = &provider.qr else {
+                    return Err(Error::Lacks { operation: "CreateQr", why: "this provider has no QR codes".to_owned() });
+                };
                 match adapter.fetch(provider_ref).await {
-                    Ok(snapshot) if snapshot.our_ref.is_some() && snapshot.our_ref != qr.header.our_ref => Err(invalid("happened.provider_ref", "is another request's code at the provider")),
+                    Ok(snapshot) if snapshot.our_ref.is_some() && snapshot.our_ref != qr.header.our_ref => {
+                        Err(invalid("happened.provider_ref", "is another request's code at the provider"))
+                    }
                     Ok(snapshot) => Ok(Fact::Qr(QrFact::Seen(snapshot))),
                     Err(AskError::Absent) => Err(invalid("happened.provider_ref", "is not known to the provider")),
                     Err(AskError::Unanswered(_)) => Err(Error::ProviderUnavailable { retry_after: super::PROVIDER_RETRY_AFTER }),
@@ -142,7 +166,9 @@ impl Engine {
             (Record::Qr(qr), Decision::DidNotHappen) if qr.pending_change.is_some() => Ok(Fact::Qr(QrFact::CloseNotMade)),
             (Record::Qr(qr), Decision::Happened { .. }) if qr.pending_change.is_some() => {
                 let (provider, provider_ref) = (self.provider(&qr.header.account)?, qr.header.provider_ref.clone().unwrap_or_default());
-                let Some(adapter) = &provider.qr else { return Err(Error::Lacks { operation: "CloseQr", why: "this provider has no QR codes".to_owned() }) };
+                let Some(adapter) = &provider.qr else {
+                    return Err(Error::Lacks { operation: "CloseQr", why: "this provider has no QR codes".to_owned() });
+                };
                 match adapter.fetch(&provider_ref).await {
                     Ok(snapshot) => Ok(Fact::Qr(QrFact::Seen(snapshot))),
                     Err(_) => Err(Error::ProviderUnavailable { retry_after: super::PROVIDER_RETRY_AFTER }),
@@ -152,6 +178,10 @@ impl Engine {
             (Record::Payment(_), _) => Ok(Fact::Payment(PaymentFact::ContradictionsResolved)),
         }
     }
+}
+
+fn changed_meanwhile(record: &Record) -> Error {
+    Error::StateForbids { state: record.state_name(), message: format!("`{}` changed meanwhile: look at it again", record.id()) }
 }
 
 fn invalid(field: &str, description: &str) -> Error {

@@ -16,13 +16,13 @@ pub enum Error {
     #[error("there is no {what} `{name}`")]
     NotFound { what: &'static str, name: String },
     #[error("this idempotency key was used for another request; these fields differ: {}", fields.join(", "))]
-    KeyReused { fields: Vec<String> },
+    KeyReused { id: Id, fields: Vec<String> },
     #[error("the first request with this idempotency key is still under way")]
     InFlight { retry_after: Duration },
     #[error("`{id}` has another change pending")]
     ChangePending { id: Id },
     #[error("{message}")]
-    StateForbids { message: String },
+    StateForbids { state: &'static str, message: String },
     #[error("the provider refused")]
     Refused { id: Id, code: String, message: String, replayed: bool },
     #[error("the provider can't do {operation}: {why}")]

@@ -50,14 +50,22 @@ impl Engine {
         let permille = 800 + u32::try_from(self.randomness.bits() % 401).unwrap_or(0);
         let age = self.settings.subscription_age_max.saturating_mul(permille) / 1_000;
         let pace = Pace { heartbeat, ends: Instant::now() + age, page: self.settings.events_page, retry_after: RECONNECT_AFTER };
-        Subscription::open(Arc::clone(&self.feed), filter, start, pace, self.draining.clone(), Arc::clone(&self.clock)).await.map_err(Error::from)
+        Subscription::open(Arc::clone(&self.feed), filter, start, pace, self.draining.clone(), Arc::clone(&self.clock))
+            .await
+            .map_err(Error::from)
     }
 
     /// A page of at most `limit` events. Looks at a bounded number of entries and may be short with more to come.
     pub async fn list_events(&self, filter: Filter, start: Start, limit: usize) -> Result<EventsPage, Error> {
-        let pace = Pace { heartbeat: Duration::from_secs(3600), ends: Instant::now() + Duration::from_secs(3600), page: self.settings.events_page, retry_after: RECONNECT_AFTER };
+        let pace = Pace {
+            heartbeat: Duration::from_secs(3600),
+            ends: Instant::now() + Duration::from_secs(3600),
+            page: self.settings.events_page,
+            retry_after: RECONNECT_AFTER,
+        };
         let never = tokio_util::sync::CancellationToken::new();
-        let mut subscription = Subscription::open(Arc::clone(&self.feed), filter, start, pace, never, Arc::clone(&self.clock)).await.map_err(Error::from)?;
+        let mut subscription =
+            Subscription::open(Arc::clone(&self.feed), filter, start, pace, never, Arc::clone(&self.clock)).await.map_err(Error::from)?;
         let mut frames = Vec::new();
         let budget = tokio::time::sleep(LIST_TIME_MAX);
         tokio::pin!(budget);

@@ -94,7 +94,7 @@ impl Engine {
         })?;
         let fields = first.differing(&asked.fingerprint);
         if !fields.is_empty() {
-            return Err(Error::KeyReused { fields });
+            return Err(Error::KeyReused { id: claim.record.clone(), fields });
         }
         let Some(stored) = record else {
             error!("the record `{}` of a claim is gone", claim.record);

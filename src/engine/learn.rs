@@ -16,7 +16,10 @@ use crate::domain::fact::{Cause, ChangeFailure, Evidence, FailureReason, Learned
 use crate::domain::id::{Id, Kind};
 use crate::domain::payment::{Payment, PaymentState};
 use crate::domain::qr::{Qr, QrFact, QrState};
-use crate::store::{Batch, Change, ClaimScope, ClaimStep, Commit, Conflict, Fence, LeaseStep, ListKey, Look, NewEvent, Reference, ReferenceStep, Stored, StoreError, Written};
+use crate::store::{
+    Batch, Change, ClaimScope, ClaimStep, Commit, Conflict, Fence, LeaseStep, ListKey, Look, NewEvent, Reference, ReferenceStep,
+    StoreError, Stored, Written,
+};
 
 /// How often a fact is learned again after another writer came first. Each time that writer got something done.
 const RACES_MAX: usize = 16;
@@ -161,7 +164,8 @@ impl Engine {
 
     pub(super) fn batch(&self, steps: Vec<Step>, mut claims: Vec<ClaimStep>, told: &Told) -> Result<Batch, StoreError> {
         let now = self.clock.now();
-        let partition = steps.first().map(|step| step.after.id().partition()).ok_or_else(|| StoreError::Broken("a write of nothing".to_owned()))?;
+        let partition =
+            steps.first().map(|step| step.after.id().partition()).ok_or_else(|| StoreError::Broken("a write of nothing".to_owned()))?;
         let mut changes = Vec::with_capacity(steps.len());
         for step in &steps {
             claims.extend(self.claims_settled_by(step));
@@ -362,7 +366,6 @@ pub(super) fn is_doubtful(record: &Record) -> bool {
     };
     undecided || !record.header().contradictions.is_empty()
 }
-
 
 impl From<Record> for Error {
     /// A record of another kind than its id says: a fault of ours.

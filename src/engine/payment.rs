@@ -27,7 +27,10 @@ impl Engine {
             return Err(Error::Lacks { operation: Operation::FetchPayment.as_str(), why: why.to_owned() });
         }
         let (Some(payments), Some(provider_ref)) = (&provider.payments, &payment.header.provider_ref) else {
-            return Err(Error::Lacks { operation: Operation::FetchPayment.as_str(), why: "this provider can't be asked about payments".to_owned() });
+            return Err(Error::Lacks {
+                operation: Operation::FetchPayment.as_str(),
+                why: "this provider can't be asked about payments".to_owned(),
+            });
         };
         match payments.fetch(provider_ref).await {
             Ok(snapshot) => {

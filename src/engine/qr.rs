@@ -110,10 +110,14 @@ impl Engine {
             return match self.claimed_by_whom(&claim).await? {
                 Some((claim, record)) => self.replay_qr(&asked, claim, record).await,
                 None if qr.pending_change.is_some() => Err(Error::ChangePending { id }),
-                None => Err(Error::StateForbids { message: format!("a code that is {} can't be closed", qr.state.name()) }),
+                None => Err(Error::StateForbids {
+                    state: qr.state.name(),
+                    message: format!("a code that is {} can't be closed", qr.state.name()),
+                }),
             };
         };
-        self.write_then_act(asked, provider, adapter, Some(before), after, EventKind::QrChangeRequested, claim, Act::Close { provider_ref }).await
+        self.write_then_act(asked, provider, adapter, Some(before), after, EventKind::QrChangeRequested, claim, Act::Close { provider_ref })
+            .await
     }
 
     pub async fn get_qr(&self, id: &Id) -> Result<Qr, Error> {
@@ -124,9 +128,15 @@ impl Engine {
     }
 
     /// A picture of a code, drawn from its UPI text: the bytes and their media type.
-    pub fn qr_image(&self, qr: &Qr, format: ImageFormat, size_pixels: u32, correction: ErrorCorrection) -> Result<(Vec<u8>, &'static str), Error> {
+    pub fn qr_image(
+        &self,
+        qr: &Qr,
+        format: ImageFormat,
+        size_pixels: u32,
+        correction: ErrorCorrection,
+    ) -> Result<(Vec<u8>, &'static str), Error> {
         let Some(text) = qr.code.as_ref().map(|code| code.upi_link.as_str()).filter(|text| !text.is_empty()) else {
-            return Err(Error::StateForbids { message: "this code has no UPI text to draw".to_owned() });
+            return Err(Error::StateForbids { state: qr.state.name(), message: "this code has no UPI text to draw".to_owned() });
         };
         let drawn = match format {
             ImageFormat::Png => qr_image::png(text, size_pixels, correction).map(|image| (image, "image/png")),
@@ -145,7 +155,12 @@ impl Engine {
         Ok(())
     }
 
-    async fn replay_qr(&self, asked: &Asked, claim: crate::store::Claim, record: Option<crate::store::Stored>) -> Result<Answer<Qr>, Error> {
+    async fn replay_qr(
+        &self,
+        asked: &Asked,
+        claim: crate::store::Claim,
+        record: Option<crate::store::Stored>,
+    ) -> Result<Answer<Qr>, Error> {
         let Answer { resource, replayed } = self.replay(asked, claim, record).await?;
         Ok(Answer { resource: as_qr(resource)?, replayed })
     }

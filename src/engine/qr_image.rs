@@ -23,17 +23,10 @@ pub enum ImageError {
     Empty,
     #[error("the text has {bytes} bytes, more than a QR symbol with this error correction holds")]
     TextTooLong { bytes: usize },
-    #[error(
-        "an image of {size_pixels} pixels is not within {SIZE_MIN_PIXELS} to {SIZE_MAX_PIXELS}"
-    )]
+    #[error("an image of {size_pixels} pixels is not within {SIZE_MIN_PIXELS} to {SIZE_MAX_PIXELS}")]
     Size { size_pixels: u32 },
-    #[error(
-        "an image of {size_pixels} pixels is too small for this text: it needs {needed_pixels}"
-    )]
-    TooSmall {
-        size_pixels: u32,
-        needed_pixels: u32,
-    },
+    #[error("an image of {size_pixels} pixels is too small for this text: it needs {needed_pixels}")]
+    TooSmall { size_pixels: u32, needed_pixels: u32 },
 }
 
 /// Below it no link fits; above it a picture only costs memory.
@@ -45,11 +38,7 @@ const QUIET_ZONE: u32 = 4;
 
 /// A PNG of exactly `size_pixels` squared, black on white, one bit a pixel. Modules have a whole
 /// number of pixels, for blurred edges are what cameras fail at; what is left over is border.
-pub fn png(
-    text: &str,
-    size_pixels: u32,
-    correction: ErrorCorrection,
-) -> Result<Vec<u8>, ImageError> {
+pub fn png(text: &str, size_pixels: u32, correction: ErrorCorrection) -> Result<Vec<u8>, ImageError> {
     let symbol = Symbol::of(text, correction)?;
     let scale = symbol.scale(size_pixels)?;
     let border = (size_pixels - symbol.width * scale) / 2;
@@ -69,11 +58,7 @@ pub fn png(
 }
 
 /// An SVG of `size_pixels` squared that stays sharp at any other size.
-pub fn svg(
-    text: &str,
-    size_pixels: u32,
-    correction: ErrorCorrection,
-) -> Result<String, ImageError> {
+pub fn svg(text: &str, size_pixels: u32, correction: ErrorCorrection) -> Result<String, ImageError> {
     let symbol = Symbol::of(text, correction)?;
     symbol.scale(size_pixels)?;
     let view = symbol.width + 2 * QUIET_ZONE;
@@ -81,15 +66,9 @@ pub fn svg(
     for y in 0..symbol.width {
         let mut x = 0;
         while x < symbol.width {
-            let run = (x..symbol.width)
-                .take_while(|x| symbol.is_dark(*x, y))
-                .count() as u32;
+            let run = (x..symbol.width).take_while(|x| symbol.is_dark(*x, y)).count() as u32;
             if run > 0 {
-                path.push_str(&format!(
-                    "M{} {}h{run}v1h-{run}z",
-                    x + QUIET_ZONE,
-                    y + QUIET_ZONE
-                ));
+                path.push_str(&format!("M{} {}h{run}v1h-{run}z", x + QUIET_ZONE, y + QUIET_ZONE));
             }
             x += run.max(1);
         }
@@ -113,17 +92,12 @@ pub fn terminal(text: &str) -> Result<String, ImageError> {
     for y in (0..view).step_by(2) {
         drawn.push_str(BLACK_ON_WHITE);
         for x in 0..view {
-            drawn.push(
-                match (
-                    symbol.is_dark_in_view(x, y),
-                    symbol.is_dark_in_view(x, y + 1),
-                ) {
-                    (false, false) => ' ',
-                    (true, false) => '▀',
-                    (false, true) => '▄',
-                    (true, true) => '█',
-                },
-            );
+            drawn.push(match (symbol.is_dark_in_view(x, y), symbol.is_dark_in_view(x, y + 1)) {
+                (false, false) => ' ',
+                (true, false) => '▀',
+                (false, true) => '▄',
+                (true, true) => '█',
+            });
         }
         drawn.push_str(RESET);
         drawn.push('\n');
@@ -149,13 +123,9 @@ impl Symbol {
             ErrorCorrection::High => EcLevel::H,
         };
         // With version and character set left to the crate, length is all that can be wrong.
-        let code = QrCode::with_error_correction_level(text, level)
-            .map_err(|_| ImageError::TextTooLong { bytes: text.len() })?;
+        let code = QrCode::with_error_correction_level(text, level).map_err(|_| ImageError::TextTooLong { bytes: text.len() })?;
         let width = code.width() as u32;
-        Ok(Symbol {
-            width,
-            modules: code.into_colors(),
-        })
+        Ok(Symbol { width, modules: code.into_colors() })
     }
 
     /// Pixels a module.
@@ -165,10 +135,7 @@ impl Symbol {
         }
         let needed_pixels = self.width + 2 * QUIET_ZONE;
         match size_pixels / needed_pixels {
-            0 => Err(ImageError::TooSmall {
-                size_pixels,
-                needed_pixels,
-            }),
+            0 => Err(ImageError::TooSmall { size_pixels, needed_pixels }),
             scale => Ok(scale),
         }
     }
@@ -204,45 +171,25 @@ mod tests {
 
     /// The picture's pixels, `true` for black.
     fn pixels(bytes: &[u8]) -> Vec<Vec<bool>> {
-        let mut reader = png::Decoder::new(std::io::Cursor::new(bytes))
-            .read_info()
-            .unwrap();
+        let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
         let info = reader.info();
-        assert_eq!(
-            (info.color_type, info.bit_depth),
-            (png::ColorType::Grayscale, png::BitDepth::One)
-        );
+        assert_eq!((info.color_type, info.bit_depth), (png::ColorType::Grayscale, png::BitDepth::One));
         let (width, row_bytes) = (info.width as usize, info.width.div_ceil(8) as usize);
         let mut buffer = vec![0; reader.output_buffer_size().unwrap()];
         reader.next_frame(&mut buffer).unwrap();
-        buffer
-            .chunks(row_bytes)
-            .map(|row| {
-                (0..width)
-                    .map(|x| row[x / 8] & (0x80 >> (x % 8)) == 0)
-                    .collect()
-            })
-            .collect()
+        buffer.chunks(row_bytes).map(|row| (0..width).map(|x| row[x / 8] & (0x80 >> (x % 8)) == 0).collect()).collect()
     }
 
     fn has_modules_of(symbol: &Symbol, size: u32) {
         let pixels = pixels(&png(LINK, size, ErrorCorrection::Medium).unwrap());
-        assert_eq!(
-            (pixels.len(), pixels[0].len()),
-            (size as usize, size as usize)
-        );
+        assert_eq!((pixels.len(), pixels[0].len()), (size as usize, size as usize));
         let scale = symbol.scale(size).unwrap();
         let border = (size - symbol.width * scale) / 2;
-        assert!(
-            border >= QUIET_ZONE * scale,
-            "{size}: the quiet zone is whole"
-        );
+        assert!(border >= QUIET_ZONE * scale, "{size}: the quiet zone is whole");
         for y in 0..size {
             for x in 0..size {
                 let within = |at: u32| (border..border + symbol.width * scale).contains(&at);
-                let expected = within(x)
-                    && within(y)
-                    && symbol.is_dark((x - border) / scale, (y - border) / scale);
+                let expected = within(x) && within(y) && symbol.is_dark((x - border) / scale, (y - border) / scale);
                 assert_eq!(pixels[y as usize][x as usize], expected, "{size}: {x}, {y}");
             }
         }
@@ -259,8 +206,7 @@ mod tests {
     #[test]
     fn more_error_correction_needs_more_modules() {
         use ErrorCorrection::{High, Low, Medium, Quartile};
-        let widths =
-            [Low, Medium, Quartile, High].map(|level| Symbol::of(LINK, level).unwrap().width);
+        let widths = [Low, Medium, Quartile, High].map(|level| Symbol::of(LINK, level).unwrap().width);
         assert!(widths.is_sorted(), "{widths:?}");
         assert!(widths[0] < widths[3]);
     }
@@ -271,20 +217,9 @@ mod tests {
         assert_eq!(size(0), ImageError::Size { size_pixels: 0 });
         assert_eq!(size(63), ImageError::Size { size_pixels: 63 });
         assert_eq!(size(2049), ImageError::Size { size_pixels: 2049 });
-        assert_eq!(
-            size(u32::MAX),
-            ImageError::Size {
-                size_pixels: u32::MAX
-            }
-        );
+        assert_eq!(size(u32::MAX), ImageError::Size { size_pixels: u32::MAX });
         let needed_pixels = Symbol::of(LINK, ErrorCorrection::High).unwrap().width + 8;
-        assert_eq!(
-            size(64),
-            ImageError::TooSmall {
-                size_pixels: 64,
-                needed_pixels
-            }
-        );
+        assert_eq!(size(64), ImageError::TooSmall { size_pixels: 64, needed_pixels });
         assert_eq!(svg(LINK, 64, ErrorCorrection::High), Err(size(64)));
     }
 
@@ -302,31 +237,18 @@ mod tests {
         let symbol = Symbol::of(LINK, ErrorCorrection::Medium).unwrap();
         let drawn = svg(LINK, 300, ErrorCorrection::Medium).unwrap();
         let view = symbol.width + 8;
-        assert!(drawn.contains(&format!(
-            r#"width="300" height="300" viewBox="0 0 {view} {view}""#
-        )));
-        let path = drawn
-            .split("d=\"")
-            .nth(2)
-            .unwrap()
-            .split('"')
-            .next()
-            .unwrap();
+        assert!(drawn.contains(&format!(r#"width="300" height="300" viewBox="0 0 {view} {view}""#)));
+        let path = drawn.split("d=\"").nth(2).unwrap().split('"').next().unwrap();
         let mut dark = vec![false; (view * view) as usize];
         for run in path.split('M').skip(1) {
             let (start, rest) = run.split_once('h').unwrap();
             let (x, y) = start.split_once(' ').unwrap();
-            let [x, y, run]: [u32; 3] =
-                [x, y, rest.split('v').next().unwrap()].map(|n| n.parse().unwrap());
+            let [x, y, run]: [u32; 3] = [x, y, rest.split('v').next().unwrap()].map(|n| n.parse().unwrap());
             (x..x + run).for_each(|x| dark[(y * view + x) as usize] = true);
         }
         for y in 0..view {
             for x in 0..view {
-                assert_eq!(
-                    dark[(y * view + x) as usize],
-                    symbol.is_dark_in_view(x, y),
-                    "{x}, {y}"
-                );
+                assert_eq!(dark[(y * view + x) as usize], symbol.is_dark_in_view(x, y), "{x}, {y}");
             }
         }
     }
@@ -338,24 +260,12 @@ mod tests {
         let view = symbol.width + 8;
         assert_eq!(drawn.lines().count() as u32, view.div_ceil(2));
         for (row, line) in drawn.lines().enumerate() {
-            let cells = line
-                .strip_prefix("\x1b[38;5;16;48;5;231m")
-                .unwrap()
-                .strip_suffix("\x1b[0m")
-                .unwrap();
+            let cells = line.strip_prefix("\x1b[38;5;16;48;5;231m").unwrap().strip_suffix("\x1b[0m").unwrap();
             assert_eq!(cells.chars().count() as u32, view);
             for (x, cell) in cells.chars().enumerate() {
                 let (x, y) = (x as u32, row as u32 * 2);
-                assert_eq!(
-                    matches!(cell, '▀' | '█'),
-                    symbol.is_dark_in_view(x, y),
-                    "{x}, {y}"
-                );
-                assert_eq!(
-                    matches!(cell, '▄' | '█'),
-                    symbol.is_dark_in_view(x, y + 1),
-                    "{x}, {y}"
-                );
+                assert_eq!(matches!(cell, '▀' | '█'), symbol.is_dark_in_view(x, y), "{x}, {y}");
+                assert_eq!(matches!(cell, '▄' | '█'), symbol.is_dark_in_view(x, y + 1), "{x}, {y}");
             }
         }
     }

@@ -58,7 +58,14 @@ pub struct Quarantined {
 
 impl Engine {
     /// Keeps a callback. The same one a second time is one entry.
-    pub(super) async fn quarantine(&self, provider: &Provider, callback: &Verified, reason: Reason, event: String, message: String) -> Result<Received, NotReceived> {
+    pub(super) async fn quarantine(
+        &self,
+        provider: &Provider,
+        callback: &Verified,
+        reason: Reason,
+        event: String,
+        message: String,
+    ) -> Result<Received, NotReceived> {
         let account = provider.account.clone();
         let now = self.clock.now();
         let partition = crate::store::partition_of(&*self.store, account.as_str());
@@ -114,7 +121,8 @@ impl Engine {
         let now = self.clock.now();
         entry.attempts += 1;
         let age = since(entry.receive_time, now);
-        let look = if age >= RETRY_FOR { Look::Rest } else { Look::At(after(now, self.randomness.jittered(age.clamp(RETRY_FIRST, RETRY_MAX)))) };
+        let look =
+            if age >= RETRY_FOR { Look::Rest } else { Look::At(after(now, self.randomness.jittered(age.clamp(RETRY_FIRST, RETRY_MAX)))) };
         let list = ListKey { account: entry.account.to_string(), key: QUARANTINE.to_owned() };
         let change = Change {
             id: stored.id.clone(),
@@ -127,7 +135,13 @@ impl Engine {
             look: if applied { Look::Rest } else { look },
             lease: fence.map_or(LeaseStep::Keep, LeaseStep::Release),
         };
-        let batch = Batch { partition: stored.id.partition(), write: self.randomness.bits(), claims: Vec::new(), changes: vec![change], guards: Vec::new() };
+        let batch = Batch {
+            partition: stored.id.partition(),
+            write: self.randomness.bits(),
+            claims: Vec::new(),
+            changes: vec![change],
+            guards: Vec::new(),
+        };
         self.commit_surely(batch).await?;
         if applied {
             info!(account = %entry.account, "a kept callback was applied");
@@ -165,7 +179,9 @@ impl Engine {
         let code = match adapter.of_payment(&snapshot.provider_ref).await {
             Ok(Some(code)) => code,
             // Lists lag: none found is believed only after a while.
-            Ok(None) | Err(AskError::Absent) => return Ok(since(entry.receive_time, self.clock.now()) >= self.settings.patience.absence_after),
+            Ok(None) | Err(AskError::Absent) => {
+                return Ok(since(entry.receive_time, self.clock.now()) >= self.settings.patience.absence_after);
+            }
             Err(AskError::Unanswered(cause)) => {
                 self.metrics.provider_unanswered.with_label_values(&[provider.account.as_str()]).inc();
                 warn!(account = %provider.account, "the provider did not say which code a payment came through: {cause}");
@@ -178,7 +194,13 @@ impl Engine {
         let crate::domain::event::Record::Qr(qr) = record else { return Ok(false) };
         match payments.fetch(&snapshot.provider_ref).await {
             Ok(fresh) => {
-                let told = Told { cause: Cause::Reconciliation, evidence: Evidence::Enquiry, occur_time: fresh.pay_time, traceparent: None, fence: None };
+                let told = Told {
+                    cause: Cause::Reconciliation,
+                    evidence: Evidence::Enquiry,
+                    occur_time: fresh.pay_time,
+                    traceparent: None,
+                    fence: None,
+                };
                 self.observe_payment(qr, &fresh, &told).await?;
                 Ok(true)
             }
@@ -209,7 +231,8 @@ impl Engine {
 }
 
 fn decode(stored: &Stored) -> Result<Quarantined, StoreError> {
-    serde_json::from_slice(&stored.body).map_err(|cause| StoreError::Broken(format!("the kept callback `{}` can't be read: {cause}", stored.id)))
+    serde_json::from_slice(&stored.body)
+        .map_err(|cause| StoreError::Broken(format!("the kept callback `{}` can't be read: {cause}", stored.id)))
 }
 
 fn provider_refs(provider: &Provider, callback: &Verified) -> Vec<String> {

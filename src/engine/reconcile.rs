@@ -86,7 +86,14 @@ impl Engine {
     }
 
     /// A code that the provider has: its payments first, so that money is told before the close.
-    async fn look_at_standing_qr(&self, provider: &Provider, adapter: &dyn QrCodes, qr: Qr, provider_ref: &str, told: &Told) -> Result<Stepped, StoreError> {
+    async fn look_at_standing_qr(
+        &self,
+        provider: &Provider,
+        adapter: &dyn QrCodes,
+        qr: Qr,
+        provider_ref: &str,
+        told: &Told,
+    ) -> Result<Stepped, StoreError> {
         let window = match qr.order.usage {
             Usage::SingleUse => qr.header.create_time,
             Usage::MultipleUse => qr.header.create_time.max(before(self.clock.now(), PAYMENTS_WINDOW)),

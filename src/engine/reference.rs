@@ -46,7 +46,13 @@ mod tests {
     #[test]
     fn every_part_counts() {
         let base = derive("a", "b", "c", "d");
-        for other in [derive("x", "b", "c", "d"), derive("a", "x", "c", "d"), derive("a", "b", "x", "d"), derive("a", "b", "c", "x"), derive("ab", "", "c", "d")] {
+        for other in [
+            derive("x", "b", "c", "d"),
+            derive("a", "x", "c", "d"),
+            derive("a", "b", "x", "d"),
+            derive("a", "b", "c", "x"),
+            derive("ab", "", "c", "d"),
+        ] {
             assert_ne!(base, other);
         }
     }

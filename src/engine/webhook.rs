@@ -62,7 +62,12 @@ impl Engine {
     }
 
     /// Learns what a verified callback tells. Once this has answered, nothing of it can be lost.
-    pub async fn receive_callback(&self, account: &AccountName, callback: &Verified, traceparent: Option<String>) -> Result<Received, NotReceived> {
+    pub async fn receive_callback(
+        &self,
+        account: &AccountName,
+        callback: &Verified,
+        traceparent: Option<String>,
+    ) -> Result<Received, NotReceived> {
         let provider = self.providers.get(account).ok_or(NotReceived::NoSuchAccount)?;
         let (event, occur_time, observations) = match provider.webhooks.read(callback) {
             Ok(Callback::Facts { event, occur_time, observations }) => (event, occur_time, observations),
@@ -82,7 +87,9 @@ impl Engine {
             let kept = match self.observe(provider, observation, &told).await? {
                 Matched::Learned => Received::Learned,
                 Matched::Foreign => continue,
-                Matched::Unmatched => self.quarantine(provider, callback, Reason::Unmatched, event.clone(), "no record has its reference".to_owned()).await?,
+                Matched::Unmatched => {
+                    self.quarantine(provider, callback, Reason::Unmatched, event.clone(), "no record has its reference".to_owned()).await?
+                }
                 Matched::Unlinked => {
                     let message = "the callback does not say which code the payment came through".to_owned();
                     self.quarantine(provider, callback, Reason::UnlinkedPayment, event.clone(), message).await?
@@ -181,7 +188,12 @@ impl Engine {
         Step { before: None, after: Record::Payment(payment), event, lease: LeaseStep::Keep, look: None }
     }
 
-    pub(super) async fn find_qr(&self, provider: &Provider, provider_ref: Option<&str>, our_ref: Option<&str>) -> Result<Option<Record>, StoreError> {
+    pub(super) async fn find_qr(
+        &self,
+        provider: &Provider,
+        provider_ref: Option<&str>,
+        our_ref: Option<&str>,
+    ) -> Result<Option<Record>, StoreError> {
         let account = provider.account.as_str();
         if let Some(provider_ref) = provider_ref {
             if let Some(record) = self.find(account, QR_AT_PROVIDER, provider_ref).await? {

@@ -83,8 +83,9 @@ impl Feed {
 
     /// An entry of the log as a frame. An entry that can't be read is an error, never skipped: that would lose it.
     pub fn frame(&self, logged: &Logged) -> Result<Frame, StoreError> {
-        let event: Event = serde_json::from_slice(&logged.body)
-            .map_err(|cause| StoreError::Broken(format!("entry {} of partition {} can't be read: {cause}", logged.position, logged.partition.0)))?;
+        let event: Event = serde_json::from_slice(&logged.body).map_err(|cause| {
+            StoreError::Broken(format!("entry {} of partition {} can't be read: {cause}", logged.position, logged.partition.0))
+        })?;
         let clear = self.encoder.encode(&event, logged.position, Sight::Clear);
         let masked = self.encoder.encode(&event, logged.position, Sight::Masked);
         // Most events carry nothing personal: one copy of the bytes then serves both.

@@ -33,7 +33,7 @@ pub enum Start {
 pub enum Message {
     Event { frame: Arc<Frame>, token: String },
     CaughtUp { token: String, time: Timestamp },
-    FellBehind { token: String },
+    FellBehind { token: String, time: Timestamp },
     Bookmark { token: String, server_time: Timestamp, events_behind: u64, time_behind: Duration },
     Goodbye { token: String, retry_after: Duration },
 }
@@ -42,9 +42,14 @@ pub enum Message {
 #[derive(Clone, Debug)]
 pub enum SubscriptionEnd {
     /// Events after the position are gone: trimmed, or lost by the store.
-    HistoryLost { earliest_token: String, earliest_time: Option<Timestamp> },
+    HistoryLost {
+        earliest_token: String,
+        earliest_time: Option<Timestamp>,
+    },
     /// The log is behind the token, or has another event where it was taken: the store was restored.
-    HistoryRewound { earliest_token: String },
+    HistoryRewound {
+        earliest_token: String,
+    },
     /// It was said goodbye to: the service drains, or the subscription is old enough to move on.
     Ended,
     Store(StoreError),
@@ -70,7 +75,10 @@ pub struct Pace {
 
 enum Source {
     /// Pages of the log. `news` was opened before the last look, so that nothing falls between log and ring.
-    Log { pages: VecDeque<Arc<Frame>>, news: Option<broadcast::Receiver<Arc<Frame>>> },
+    Log {
+        pages: VecDeque<Arc<Frame>>,
+        news: Option<broadcast::Receiver<Arc<Frame>>>,
+    },
     Ring(broadcast::Receiver<Arc<Frame>>),
     Ended,
 }
@@ -171,7 +179,7 @@ impl Subscription {
                         Ok(frame) => Ok(self.take(frame)),
                         Err(broadcast::error::RecvError::Lagged(_)) => {
                             self.source = Source::Log { pages: VecDeque::new(), news: None };
-                            Ok(Some(Message::FellBehind { token: self.token() }))
+                            Ok(Some(Message::FellBehind { token: self.token(), time: self.now.now() }))
                         }
                         Err(broadcast::error::RecvError::Closed) => Err(SubscriptionEnd::Ended),
                     },
@@ -220,7 +228,11 @@ impl Subscription {
         }
         // Nothing to read is right only at the end of the log: all of the rest may have been trimmed.
         for head in self.feed.store().heads().await? {
-            if self.positions.get(&head.partition).is_some_and(|own| own.seq < head.last.seq && head.first.is_none_or(|first| first.seq > own.seq + 1)) {
+            if self
+                .positions
+                .get(&head.partition)
+                .is_some_and(|own| own.seq < head.last.seq && head.first.is_none_or(|first| first.seq > own.seq + 1))
+            {
                 return Err(history_lost(&self.feed, self.positions.keys()).await?);
             }
         }

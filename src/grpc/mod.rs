@@ -1,4 +1,132 @@
-//! One door in: the gRPC API.
+//! One door in: the gRPC API. It sees the engine and the domain; it alone knows `Status`.
 
+mod account;
+mod admin;
+mod call;
+mod events;
+mod fingerprint;
 pub mod frame;
+mod outer;
+mod page;
+mod payment;
 pub mod pb;
+mod qr;
+mod resource;
+mod status;
+mod violations;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tonic::service::Routes;
+
+pub use call::{Deadlines, LOCAL_CALLER};
+pub use outer::FrameworkErrors;
+pub use resource::EventEncoder;
+
+use crate::domain::account::AccountName;
+use crate::domain::id::Id;
+use crate::engine::{Engine, Error};
+
+/// The services of this release: what is not built yet is not registered.
+pub const SERVICES: [&str; 5] = [
+    "upistream.v1.QrService",
+    "upistream.v1.PaymentService",
+    "upistream.v1.EventService",
+    "upistream.v1.AccountService",
+    "upistream.v1.AdminService",
+];
+
+/// What the caller may do where none is configured.
+const ALL_PERMISSIONS: [&str; 7] = ["qr:read", "qr:write", "payment:read", "events:read", "pii:read", "doubt:resolve", "admin"];
+
+/// The bounds and the default of a subscription's heartbeat.
+#[derive(Clone, Copy, Debug)]
+pub struct Heartbeats {
+    pub min: Duration,
+    pub default: Duration,
+    pub max: Duration,
+}
+
+/// What the API is told by the configuration.
+#[derive(Clone, Debug)]
+pub struct ApiSettings {
+    pub deadlines: Deadlines,
+    pub heartbeats: Heartbeats,
+    pub streams_max: usize,
+    pub request_bytes_max: usize,
+    pub sandbox_accounts: BTreeSet<AccountName>,
+}
+
+/// The services' common state.
+#[derive(Clone)]
+pub struct Api {
+    engine: Arc<Engine>,
+    deadlines: Deadlines,
+    heartbeats: Heartbeats,
+    streams: Places,
+    sandbox_accounts: BTreeSet<AccountName>,
+}
+
+/// A limited number of places.
+#[derive(Clone, Debug)]
+struct Places {
+    limit: usize,
+    taken: Arc<AtomicUsize>,
+}
+
+/// A place, free again when dropped.
+struct Place(Arc<AtomicUsize>);
+
+impl Places {
+    fn new(limit: usize) -> Self {
+        Self { limit, taken: Arc::default() }
+    }
+
+    fn limit(&self) -> usize {
+        self.limit
+    }
+
+    fn take(&self) -> Option<Place> {
+        let below_limit = |taken: usize| (taken < self.limit).then_some(taken + 1);
+        self.taken.fetch_update(Ordering::SeqCst, Ordering::SeqCst, below_limit).ok()?;
+        Some(Place(Arc::clone(&self.taken)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// All services of the API, with reflection. Health is added by the one who knows it.
+pub fn routes(engine: Arc<Engine>, settings: ApiSettings) -> Result<Routes, tonic_reflection::server::Error> {
+    let ApiSettings { deadlines, heartbeats, streams_max, request_bytes_max, sandbox_accounts } = settings;
+    let api = Api { engine, deadlines, heartbeats, streams: Places::new(streams_max), sandbox_accounts };
+    let limit = request_bytes_max;
+    let reflection = || {
+        let mut builder = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .with_service_name("grpc.health.v1.Health");
+        for service in SERVICES {
+            builder = builder.with_service_name(service);
+        }
+        builder
+    };
+    Ok(Routes::new(pb::qr_service_server::QrServiceServer::new(api.clone()).max_decoding_message_size(limit))
+        .add_service(pb::payment_service_server::PaymentServiceServer::new(api.clone()).max_decoding_message_size(limit))
+        .add_service(pb::framed::event_service_server::EventServiceServer::new(api.clone()).max_decoding_message_size(limit))
+        .add_service(pb::account_service_server::AccountServiceServer::new(api.clone()).max_decoding_message_size(limit))
+        .add_service(pb::admin_service_server::AdminServiceServer::new(api).max_decoding_message_size(limit))
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?))
+}
+
+/// The id that a list's page begins below.
+fn cursor_id(cursor: Option<String>) -> Result<Option<Id>, Error> {
+    cursor.map(|text| text.parse().map_err(|_| Error::InvalidToken("is not a page token of this service"))).transpose()
+}

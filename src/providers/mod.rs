@@ -5,15 +5,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::http::HeaderMap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::HeaderMap;
 use jiff::Timestamp;
 
 use crate::domain::account::{AccountName, Capabilities, ProviderId};
 use crate::domain::payment::PaymentSnapshot;
 use crate::domain::qr::{QrOrder, QrSnapshot};
 
+pub mod http;
 pub mod razorpay;
 pub mod signature;
 

@@ -281,7 +281,7 @@ pub trait Leases: Send + Sync {
     /// Gives the lease back and says when to look again. False: the fence holds it no longer, and nothing happened.
     async fn release(&self, id: &Id, fence: Fence, look: Look) -> Result<bool, StoreError>;
 
-    /// Makes a record that is not at rest due at `now` unless it is due sooner. False: it is at rest or unknown.
+    /// Makes a record due at `now` unless it is due sooner, one at rest too. False: there is no such record.
     async fn wake(&self, id: &Id, now: Timestamp) -> Result<bool, StoreError>;
 
     /// The time at which the longest-waiting record that is not leased is due.

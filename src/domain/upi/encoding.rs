@@ -30,9 +30,7 @@ pub(super) fn fault(raw: &str) -> Option<&'static str> {
         match byte {
             b' ' => return Some("has a raw space: it must be `%20`"),
             b'+' => {
-                return Some(
-                    "has a raw `+`, which many readers take for a space: it must be `%2B`",
-                );
+                return Some("has a raw `+`, which many readers take for a space: it must be `%2B`");
             }
             b'%' if escape_at(bytes, at).is_none() => {
                 return Some("has a `%` without two hexadecimal digits: it must be `%25`");

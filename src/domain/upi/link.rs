@@ -61,20 +61,11 @@ impl UpiLink {
 
         let value = |name| value_of(&parameters, name);
         let pa = Vpa::parse(value("pa").ok_or(LinkError::NoPayee)?).map_err(LinkError::Payee)?;
-        let am = value("am")
-            .map(Amount::from_rupees_text)
-            .transpose()
-            .map_err(LinkError::Amount)?;
+        let am = value("am").map(Amount::from_rupees_text).transpose().map_err(LinkError::Amount)?;
         if value("cu").is_some_and(|cu| !cu.eq_ignore_ascii_case("INR")) {
             return Err(LinkError::Currency);
         }
-        Ok(UpiLink {
-            text: text.to_owned(),
-            kind,
-            parameters,
-            pa,
-            am,
-        })
+        Ok(UpiLink { text: text.to_owned(), kind, parameters, pa, am })
     }
 
     /// The text it was read from, byte for byte.
@@ -150,10 +141,7 @@ impl UpiLink {
 impl fmt::Debug for UpiLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = self.parameters.iter().map(|p| quotable(&p.name)).collect();
-        f.debug_struct("UpiLink")
-            .field("kind", &self.kind)
-            .field("parameters", &names)
-            .finish()
+        f.debug_struct("UpiLink").field("kind", &self.kind).field("parameters", &names).finish()
     }
 }
 
@@ -172,10 +160,8 @@ pub(super) fn split(text: &str) -> Result<(LinkKind, &str), LinkError> {
     };
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
     let path = path.strip_suffix('/').unwrap_or(path);
-    let kind = [LinkKind::Pay, LinkKind::Mandate]
-        .into_iter()
-        .find(|kind| path.eq_ignore_ascii_case(kind.path()))
-        .ok_or(LinkError::UnknownPath)?;
+    let kind =
+        [LinkKind::Pay, LinkKind::Mandate].into_iter().find(|kind| path.eq_ignore_ascii_case(kind.path())).ok_or(LinkError::UnknownPath)?;
     Ok((kind, query))
 }
 
@@ -187,10 +173,7 @@ fn parameters(query: &str) -> Result<Vec<Parameter>, LinkError> {
         match (segment.split_once('='), parameters.last_mut()) {
             (Some((name, value)), _) => {
                 let name = decode(name).trim().to_owned();
-                parameters.push(Parameter {
-                    name,
-                    value: decode(value),
-                });
+                parameters.push(Parameter { name, value: decode(value) });
             }
             // "Tom & Jerry" whose `&` was not encoded. Only names and notes are put together
             // again: a `pa` or `am` that goes on after an `&` is nothing to be generous about.
@@ -201,10 +184,7 @@ fn parameters(query: &str) -> Result<Vec<Parameter>, LinkError> {
             (None, _) if segment.is_empty() => (),
             (None, _) => {
                 let name = decode(segment).trim().to_owned();
-                parameters.push(Parameter {
-                    name,
-                    value: String::new(),
-                });
+                parameters.push(Parameter { name, value: String::new() });
             }
         }
         if parameters.len() > PARAMETERS_MAX {
@@ -218,25 +198,17 @@ fn parameters(query: &str) -> Result<Vec<Parameter>, LinkError> {
 fn refuse_conflicts(parameters: &[Parameter]) -> Result<(), LinkError> {
     for (i, one) in parameters.iter().enumerate() {
         let conflicts = |other: &&Parameter| {
-            one.name.eq_ignore_ascii_case(&other.name)
-                && !one.value.is_empty()
-                && !other.value.is_empty()
-                && one.value != other.value
+            one.name.eq_ignore_ascii_case(&other.name) && !one.value.is_empty() && !other.value.is_empty() && one.value != other.value
         };
         if parameters[i + 1..].iter().any(|other| conflicts(&other)) {
-            return Err(LinkError::Conflict {
-                name: quotable(&one.name).to_owned(),
-            });
+            return Err(LinkError::Conflict { name: quotable(&one.name).to_owned() });
         }
     }
     Ok(())
 }
 
 fn value_of<'a>(parameters: &'a [Parameter], name: &str) -> Option<&'a str> {
-    parameters
-        .iter()
-        .find(|p| p.name.eq_ignore_ascii_case(name) && !p.value.is_empty())
-        .map(|p| p.value.as_str())
+    parameters.iter().find(|p| p.name.eq_ignore_ascii_case(name) && !p.value.is_empty()).map(|p| p.value.as_str())
 }
 
 fn quotable(name: &str) -> &str {
@@ -244,9 +216,7 @@ fn quotable(name: &str) -> &str {
 }
 
 fn is_free_text(name: &str) -> bool {
-    ["pn", "tn", "mn"]
-        .iter()
-        .any(|free| name.eq_ignore_ascii_case(free))
+    ["pn", "tn", "mn"].iter().any(|free| name.eq_ignore_ascii_case(free))
 }
 
 #[cfg(test)]
@@ -273,13 +243,8 @@ mod tests {
 
     #[test]
     fn sloppy_links_are_read_as_they_were_meant() {
-        let pn = |query: &str| {
-            parse(&format!("upi://pay?pa=shop@okaxis&{query}"))
-                .pn()
-                .map(str::to_owned)
-        };
-        let check =
-            |query, expected: &str| assert_eq!(pn(query).as_deref(), Some(expected), "{query}");
+        let pn = |query: &str| parse(&format!("upi://pay?pa=shop@okaxis&{query}")).pn().map(str::to_owned);
+        let check = |query, expected: &str| assert_eq!(pn(query).as_deref(), Some(expected), "{query}");
         check("pn=Demo Stores&am=10", "Demo Stores");
         check("pn=Tom & Jerry&am=10.00", "Tom & Jerry");
         check("pn=Tom%20&%20Jerry", "Tom & Jerry");
@@ -293,11 +258,7 @@ mod tests {
 
     #[test]
     fn an_amount_needs_no_decimals_and_an_empty_one_is_absent() {
-        let am = |am: &str| {
-            parse(&format!("upi://pay?pa=shop@okaxis&am={am}&cu=inr"))
-                .am()
-                .map(Amount::paise)
-        };
+        let am = |am: &str| parse(&format!("upi://pay?pa=shop@okaxis&am={am}&cu=inr")).am().map(Amount::paise);
         assert_eq!(am("10"), Some(1_000));
         assert_eq!(am("10.5"), Some(1_050));
         assert_eq!(am(""), None);
@@ -305,20 +266,12 @@ mod tests {
 
     #[test]
     fn what_would_make_somebody_pay_something_else_is_refused() {
-        let conflict = |name: &str| LinkError::Conflict {
-            name: name.to_owned(),
-        };
+        let conflict = |name: &str| LinkError::Conflict { name: name.to_owned() };
         assert_eq!(refused(""), LinkError::NoPayee);
         assert_eq!(refused("pa=&pn=Demo"), LinkError::NoPayee);
         assert_eq!(refused("pa=shop"), LinkError::Payee(VpaError::NoHandle));
-        assert_eq!(
-            refused("pa=shop@okaxis&am=0"),
-            LinkError::Amount(AmountError::NotPositive)
-        );
-        assert_eq!(
-            refused("pa=shop@okaxis&am=-5"),
-            LinkError::Amount(AmountError::NotPositive)
-        );
+        assert_eq!(refused("pa=shop@okaxis&am=0"), LinkError::Amount(AmountError::NotPositive));
+        assert_eq!(refused("pa=shop@okaxis&am=-5"), LinkError::Amount(AmountError::NotPositive));
         assert_eq!(refused("pa=shop@okaxis&cu=USD"), LinkError::Currency);
         assert_eq!(refused("pa=shop@okaxis&am=1&am=10"), conflict("am"));
         assert_eq!(refused("pa=shop@okaxis&%61m=1&AM=10"), conflict("am"));
@@ -334,14 +287,8 @@ mod tests {
         check("upi:pay?pa=shop@okaxis", LinkError::NotUpi);
         check("upi://collect?pa=shop@okaxis", LinkError::UnknownPath);
         check("upi://pay", LinkError::NoPayee);
-        check(
-            &format!("upi://pay?pa=shop@okaxis&pn={}", "a".repeat(5000)),
-            LinkError::TooLong,
-        );
-        check(
-            &format!("upi://pay?pa=shop@okaxis{}", "&a=1".repeat(64)),
-            LinkError::TooManyParameters,
-        );
+        check(&format!("upi://pay?pa=shop@okaxis&pn={}", "a".repeat(5000)), LinkError::TooLong);
+        check(&format!("upi://pay?pa=shop@okaxis{}", "&a=1".repeat(64)), LinkError::TooManyParameters);
     }
 
     #[test]
@@ -349,29 +296,14 @@ mod tests {
         let text = "upi://pay?zz=1&pa=shop@okaxis&Aa=%7c&sign=MEUC+/==\n";
         let link = parse(text);
         assert_eq!(link.text(), text);
-        let kept: Vec<_> = link
-            .parameters()
-            .iter()
-            .map(|p| (p.name.as_str(), p.value.as_str()))
-            .collect();
-        assert_eq!(
-            kept,
-            [
-                ("zz", "1"),
-                ("pa", "shop@okaxis"),
-                ("Aa", "|"),
-                ("sign", "MEUC+/==")
-            ]
-        );
+        let kept: Vec<_> = link.parameters().iter().map(|p| (p.name.as_str(), p.value.as_str())).collect();
+        assert_eq!(kept, [("zz", "1"), ("pa", "shop@okaxis"), ("Aa", "|"), ("sign", "MEUC+/==")]);
     }
 
     #[test]
     fn debug_tells_names_and_no_values() {
         let link = parse("upi://pay?pa=asha@okaxis&am=10&asha@okaxis");
-        assert_eq!(
-            format!("{link:?}"),
-            r#"UpiLink { kind: Pay, parameters: ["pa", "am", "…"] }"#
-        );
+        assert_eq!(format!("{link:?}"), r#"UpiLink { kind: Pay, parameters: ["pa", "am", "…"] }"#);
     }
 
     proptest! {

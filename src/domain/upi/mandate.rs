@@ -28,8 +28,7 @@ pub struct MandateLink {
 impl MandateLink {
     /// Reads a link with all of its terms, or says everything that is wrong with them.
     pub fn parse(text: &str) -> Result<MandateLink, Vec<Violation>> {
-        let link =
-            UpiLink::parse(text).map_err(|error| vec![Violation::new(WHOLE, error.to_string())])?;
+        let link = UpiLink::parse(text).map_err(|error| vec![Violation::new(WHOLE, error.to_string())])?;
         Self::read(&link)
     }
 
@@ -40,11 +39,7 @@ impl MandateLink {
         }
         let text = |name| link.value(name).map(str::to_owned);
         Ok(MandateLink {
-            payee: Payee {
-                vpa: link.pa().clone(),
-                name: link.pn().unwrap_or_default().to_owned(),
-                mcc: link.mc().and_then(Mcc::parse),
-            },
+            payee: Payee { vpa: link.pa().clone(), name: link.pn().unwrap_or_default().to_owned(), mcc: link.mc().and_then(Mcc::parse) },
             name: text("mn"),
             transaction_id: text("tid"),
             reference: text("tr"),
@@ -57,30 +52,9 @@ impl MandateLink {
 
     /// The link's text, or everything that is wrong with it.
     pub fn text(&self) -> Result<String, Vec<Violation>> {
-        let MandateLink {
-            payee,
-            name,
-            transaction_id,
-            reference,
-            note,
-            mode,
-            purpose,
-            terms,
-        } = self;
-        let Payee {
-            vpa,
-            name: payee_name,
-            mcc,
-        } = payee;
-        let MandateTerms {
-            amount,
-            rule,
-            first_amount,
-            recurrence,
-            validity,
-            revocable,
-            block,
-        } = terms;
+        let MandateLink { payee, name, transaction_id, reference, note, mode, purpose, terms } = self;
+        let Payee { vpa, name: payee_name, mcc } = payee;
+        let MandateTerms { amount, rule, first_amount, recurrence, validity, revocable, block } = terms;
         let pa = vpa.show(Sight::Clear);
         let am = amount.rupees_text();
         let fam = first_amount.map(Amount::rupees_text);

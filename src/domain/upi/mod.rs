@@ -52,14 +52,8 @@ const PARAMETERS_MAX: usize = 64;
 const WHOLE: &str = "link";
 
 impl Violation {
-    pub(crate) fn new(
-        field: impl Into<Cow<'static, str>>,
-        reason: impl Into<Cow<'static, str>>,
-    ) -> Violation {
-        Violation {
-            field: field.into(),
-            reason: reason.into(),
-        }
+    pub(crate) fn new(field: impl Into<Cow<'static, str>>, reason: impl Into<Cow<'static, str>>) -> Violation {
+        Violation { field: field.into(), reason: reason.into() }
     }
 }
 
@@ -83,6 +77,5 @@ impl LinkKind {
 /// torn value, so only a name is ever quoted.
 fn is_name(text: &str) -> bool {
     const BYTES_MAX: usize = 32;
-    (1..=BYTES_MAX).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    (1..=BYTES_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }

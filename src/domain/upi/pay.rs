@@ -75,14 +75,7 @@ impl Mcc {
 }
 
 impl Mode {
-    const ALL: [Mode; 6] = [
-        Mode::StaticQr,
-        Mode::Intent,
-        Mode::Mandate,
-        Mode::DynamicQr,
-        Mode::OnlineStaticQr,
-        Mode::OnlineDynamicQr,
-    ];
+    const ALL: [Mode; 6] = [Mode::StaticQr, Mode::Intent, Mode::Mandate, Mode::DynamicQr, Mode::OnlineStaticQr, Mode::OnlineDynamicQr];
 
     pub fn from_code(code: &str) -> Option<Mode> {
         Self::ALL.into_iter().find(|mode| mode.code() == code)
@@ -121,33 +114,18 @@ impl PayLink {
 
     /// For one order, shown as a QR code.
     pub fn dynamic_qr(payee: Payee, amount: Amount, reference: impl Into<String>) -> PayLink {
-        let order = Order {
-            amount,
-            reference: reference.into(),
-        };
+        let order = Order { amount, reference: reference.into() };
         PayLink::new(payee, Mode::DynamicQr, Some(order))
     }
 
     /// For one order, opened by the payer's own app.
     pub fn intent(payee: Payee, amount: Amount, reference: impl Into<String>) -> PayLink {
-        let order = Order {
-            amount,
-            reference: reference.into(),
-        };
+        let order = Order { amount, reference: reference.into() };
         PayLink::new(payee, Mode::Intent, Some(order))
     }
 
     fn new(payee: Payee, mode: Mode, order: Option<Order>) -> PayLink {
-        PayLink {
-            payee,
-            mode,
-            order,
-            tid: None,
-            note: None,
-            url: None,
-            medium: None,
-            expires: None,
-        }
+        PayLink { payee, mode, order, tid: None, note: None, url: None, medium: None, expires: None }
     }
 
     /// Another mode than the usual one of its kind.
@@ -157,54 +135,30 @@ impl PayLink {
 
     /// The PSP's transaction id. Only a PSP makes one; it is passed on, never invented.
     pub fn transaction_id(self, tid: impl Into<String>) -> PayLink {
-        PayLink {
-            tid: Some(tid.into()),
-            ..self
-        }
+        PayLink { tid: Some(tid.into()), ..self }
     }
 
     pub fn note(self, note: impl Into<String>) -> PayLink {
-        PayLink {
-            note: Some(note.into()),
-            ..self
-        }
+        PayLink { note: Some(note.into()), ..self }
     }
 
     /// Where the payer may read about what he pays for.
     pub fn url(self, url: impl Into<String>) -> PayLink {
-        PayLink {
-            url: Some(url.into()),
-            ..self
-        }
+        PayLink { url: Some(url.into()), ..self }
     }
 
     pub fn medium(self, medium: QrMedium) -> PayLink {
-        PayLink {
-            medium: Some(medium),
-            ..self
-        }
+        PayLink { medium: Some(medium), ..self }
     }
 
     pub fn expires(self, at: Timestamp) -> PayLink {
-        PayLink {
-            expires: Some(at),
-            ..self
-        }
+        PayLink { expires: Some(at), ..self }
     }
 
     /// The link's text, or everything that is wrong with it. It is checked by the same rules as a
     /// stranger's text, so writer and check can't drift apart.
     pub fn text(&self) -> Result<String, Vec<Violation>> {
-        let PayLink {
-            payee,
-            mode,
-            order,
-            tid,
-            note,
-            url,
-            medium,
-            expires,
-        } = self;
+        let PayLink { payee, mode, order, tid, note, url, medium, expires } = self;
         let Payee { vpa, name, mcc } = payee;
         let pa = vpa.show(Sight::Clear);
         let am = order.as_ref().map(|order| order.amount.rupees_text());
@@ -231,21 +185,11 @@ impl PayLink {
 }
 
 /// Writes the parameters that are there, in this order, and checks the result.
-pub(super) fn checked(
-    kind: LinkKind,
-    parameters: &[(&str, Option<&str>)],
-) -> Result<String, Vec<Violation>> {
-    let query: Vec<String> = parameters
-        .iter()
-        .filter_map(|(name, value)| Some(format!("{name}={}", encode((*value)?))))
-        .collect();
+pub(super) fn checked(kind: LinkKind, parameters: &[(&str, Option<&str>)]) -> Result<String, Vec<Violation>> {
+    let query: Vec<String> = parameters.iter().filter_map(|(name, value)| Some(format!("{name}={}", encode((*value)?)))).collect();
     let text = format!("upi://{}?{}", kind.path(), query.join("&"));
     let violations = strict_violations(&text);
-    if violations.is_empty() {
-        Ok(text)
-    } else {
-        Err(violations)
-    }
+    if violations.is_empty() { Ok(text) } else { Err(violations) }
 }
 
 pub(super) fn is_mcc(text: &str) -> bool {
@@ -256,8 +200,5 @@ pub(super) fn is_mcc(text: &str) -> bool {
 fn indian_time(at: Timestamp) -> String {
     const INDIA_SECONDS: i32 = (5 * 60 + 30) * 60;
     let offset = Offset::from_seconds(INDIA_SECONDS).expect("5 h 30 min is a possible offset");
-    format!(
-        "{}+05:30",
-        offset.to_datetime(at).strftime("%Y-%m-%dT%H:%M:%S")
-    )
+    format!("{}+05:30", offset.to_datetime(at).strftime("%Y-%m-%dT%H:%M:%S"))
 }

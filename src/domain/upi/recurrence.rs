@@ -76,9 +76,7 @@ impl Pattern {
     }
 
     pub fn from_code(code: &str) -> Option<Pattern> {
-        Self::ALL
-            .into_iter()
-            .find(|pattern| pattern.code().eq_ignore_ascii_case(code))
+        Self::ALL.into_iter().find(|pattern| pattern.code().eq_ignore_ascii_case(code))
     }
 
     /// The days that can be named, or `None` where naming one makes no sense.
@@ -88,12 +86,9 @@ impl Pattern {
             Pattern::Weekly => Some(1..=7),
             // One page of a provider says 15, another 16, a third 31. We read all of them; the
             // strict check draws its line at 16.
-            Pattern::Fortnightly
-            | Pattern::Monthly
-            | Pattern::BiMonthly
-            | Pattern::Quarterly
-            | Pattern::HalfYearly
-            | Pattern::Yearly => Some(1..=31),
+            Pattern::Fortnightly | Pattern::Monthly | Pattern::BiMonthly | Pattern::Quarterly | Pattern::HalfYearly | Pattern::Yearly => {
+                Some(1..=31)
+            }
         }
     }
 }
@@ -110,9 +105,7 @@ impl DayRule {
     }
 
     pub fn from_code(code: &str) -> Option<DayRule> {
-        Self::ALL
-            .into_iter()
-            .find(|rule| rule.code().eq_ignore_ascii_case(code))
+        Self::ALL.into_iter().find(|rule| rule.code().eq_ignore_ascii_case(code))
     }
 }
 
@@ -123,15 +116,8 @@ impl Recurrence {
         match (pattern.days(), day) {
             (None, None) => Ok(Recurrence { pattern, day }),
             (None, Some(_)) => fault(format!("has no meaning for {code}, which has no day")),
-            (Some(days), Some(day)) if days.contains(&day.number) => Ok(Recurrence {
-                pattern,
-                day: Some(day),
-            }),
-            (Some(days), Some(_)) => fault(format!(
-                "must be {} to {} for {code}",
-                days.start(),
-                days.end()
-            )),
+            (Some(days), Some(day)) if days.contains(&day.number) => Ok(Recurrence { pattern, day: Some(day) }),
+            (Some(days), Some(_)) => fault(format!("must be {} to {} for {code}", days.start(), days.end())),
             (Some(_), None) => fault(format!("is needed for {code}")),
         }
     }
@@ -152,58 +138,26 @@ mod tests {
     #[test]
     fn a_pattern_has_a_day_or_has_none() {
         let check = |pattern: Pattern, number: Option<u8>, reason: Option<&str>| {
-            let day = number.map(|number| Day {
-                number,
-                rule: DayRule::On,
-            });
-            let fault = Recurrence::new(pattern, day)
-                .err()
-                .map(|violation| violation.to_string());
+            let day = number.map(|number| Day { number, rule: DayRule::On });
+            let fault = Recurrence::new(pattern, day).err().map(|violation| violation.to_string());
             assert_eq!(fault.as_deref(), reason, "{pattern:?} {number:?}");
         };
         check(Pattern::OneTime, None, None);
-        check(
-            Pattern::OneTime,
-            Some(1),
-            Some("`recurvalue` has no meaning for ONETIME, which has no day"),
-        );
+        check(Pattern::OneTime, Some(1), Some("`recurvalue` has no meaning for ONETIME, which has no day"));
         check(Pattern::Daily, None, None);
-        check(
-            Pattern::AsPresented,
-            Some(1),
-            Some("`recurvalue` has no meaning for ASPRESENTED, which has no day"),
-        );
+        check(Pattern::AsPresented, Some(1), Some("`recurvalue` has no meaning for ASPRESENTED, which has no day"));
         check(Pattern::Weekly, Some(7), None);
-        check(
-            Pattern::Weekly,
-            Some(0),
-            Some("`recurvalue` must be 1 to 7 for WEEKLY"),
-        );
-        check(
-            Pattern::Weekly,
-            Some(9),
-            Some("`recurvalue` must be 1 to 7 for WEEKLY"),
-        );
+        check(Pattern::Weekly, Some(0), Some("`recurvalue` must be 1 to 7 for WEEKLY"));
+        check(Pattern::Weekly, Some(9), Some("`recurvalue` must be 1 to 7 for WEEKLY"));
         check(Pattern::Monthly, Some(31), None);
-        check(
-            Pattern::Monthly,
-            Some(32),
-            Some("`recurvalue` must be 1 to 31 for MONTHLY"),
-        );
-        check(
-            Pattern::Yearly,
-            None,
-            Some("`recurvalue` is needed for YEARLY"),
-        );
+        check(Pattern::Monthly, Some(32), Some("`recurvalue` must be 1 to 31 for MONTHLY"));
+        check(Pattern::Yearly, None, Some("`recurvalue` is needed for YEARLY"));
     }
 
     #[test]
     fn codes_are_read_back_in_any_case() {
         for pattern in Pattern::ALL {
-            assert_eq!(
-                Pattern::from_code(&pattern.code().to_lowercase()),
-                Some(pattern)
-            );
+            assert_eq!(Pattern::from_code(&pattern.code().to_lowercase()), Some(pattern));
         }
         for rule in DayRule::ALL {
             assert_eq!(DayRule::from_code(rule.code()), Some(rule));

@@ -10,22 +10,14 @@ use crate::domain::personal::Vpa;
 
 fn some_recurrence() -> impl Strategy<Value = Recurrence> {
     let rule = prop::sample::select(DayRule::ALL.to_vec());
-    (prop::sample::select(Pattern::ALL.to_vec()), 1..=31u8, rule).prop_map(
-        |(pattern, number, rule)| {
-            let day = match pattern.days() {
-                None => None,
-                Some(_) if pattern == Pattern::Fortnightly => Some(Day {
-                    number: number % 16 + 1,
-                    rule,
-                }),
-                Some(days) => Some(Day {
-                    number: (number - 1) % days.end() + 1,
-                    rule,
-                }),
-            };
-            Recurrence::new(pattern, day).unwrap()
-        },
-    )
+    (prop::sample::select(Pattern::ALL.to_vec()), 1..=31u8, rule).prop_map(|(pattern, number, rule)| {
+        let day = match pattern.days() {
+            None => None,
+            Some(_) if pattern == Pattern::Fortnightly => Some(Day { number: number % 16 + 1, rule }),
+            Some(days) => Some(Day { number: (number - 1) % days.end() + 1, rule }),
+        };
+        Recurrence::new(pattern, day).unwrap()
+    })
 }
 
 prop_compose! {

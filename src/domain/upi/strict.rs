@@ -5,9 +5,7 @@ use super::encoding::{decode, fault};
 use super::link::split;
 use super::pay::is_mcc;
 use super::terms::read_terms;
-use super::{
-    LINK_BYTES_MAX, LinkKind, MandateTerms, PARAMETERS_MAX, Pattern, Violation, WHOLE, is_name,
-};
+use super::{LINK_BYTES_MAX, LinkKind, MandateTerms, PARAMETERS_MAX, Pattern, Violation, WHOLE, is_name};
 use crate::domain::money::Amount;
 use crate::domain::personal::Vpa;
 
@@ -55,9 +53,7 @@ const KNOWN: &[&str] = &[
 
 /// A mandate's terms (`am`, `amrule`, `recur`, the dates) are asked for where they are read.
 const NEEDED_TO_PAY: &[&str] = &["pa", "pn", "cu"];
-const NEEDED_FOR_A_MANDATE: &[&str] = &[
-    "pa", "pn", "mn", "mc", "tid", "tr", "cu", "mode", "purpose", "txnType",
-];
+const NEEDED_FOR_A_MANDATE: &[&str] = &["pa", "pn", "mn", "mc", "tid", "tr", "cu", "mode", "purpose", "txnType"];
 
 /// Modes of a QR code that was made for one order.
 const DYNAMIC_MODES: &[&str] = &["15", "16", "22", "23"];
@@ -101,15 +97,11 @@ struct Check {
 
 impl Check {
     fn add(&mut self, field: impl Into<String>, reason: impl Into<String>) {
-        self.violations
-            .push(Violation::new(field.into(), reason.into()));
+        self.violations.push(Violation::new(field.into(), reason.into()));
     }
 
     fn value(&self, name: &str) -> Option<&str> {
-        self.seen
-            .iter()
-            .find(|(seen, _)| seen == name)
-            .map(|(_, value)| value.as_str())
+        self.seen.iter().find(|(seen, _)| seen == name).map(|(_, value)| value.as_str())
     }
 
     fn need(&mut self, names: &[&str]) {
@@ -131,30 +123,21 @@ impl Check {
             match segment.split_once('=') {
                 Some((name, raw)) if is_name(name) => self.parameter(name, raw),
                 Some(_) | None => {
-                    self.add(
-                        WHOLE,
-                        "has something between two `&` that is no `name=value`",
-                    );
+                    self.add(WHOLE, "has something between two `&` that is no `name=value`");
                 }
             }
         }
-        if self.value("sign").is_some() && self.seen.last().is_some_and(|(name, _)| name != "sign")
-        {
+        if self.value("sign").is_some() && self.seen.last().is_some_and(|(name, _)| name != "sign") {
             self.add("sign", "must be the last parameter");
         }
     }
 
     fn parameter(&mut self, name: &str, raw: &str) {
         let value = decode(raw);
-        let twice = self
-            .seen
-            .iter()
-            .any(|(seen, _)| seen.eq_ignore_ascii_case(name));
+        let twice = self.seen.iter().any(|(seen, _)| seen.eq_ignore_ascii_case(name));
         let spelling = KNOWN.iter().find(|known| known.eq_ignore_ascii_case(name));
         let reasons = [
-            spelling
-                .filter(|known| **known != name)
-                .map(|known| format!("is spelled `{known}`")),
+            spelling.filter(|known| **known != name).map(|known| format!("is spelled `{known}`")),
             twice.then(|| "is there twice".to_owned()),
             fault(raw).map(str::to_owned),
             value_fault(name, &value),
@@ -168,19 +151,16 @@ impl Check {
     fn pay(&mut self) {
         self.need(NEEDED_TO_PAY);
         // Only for merchants and dynamic links: a person may ask for an amount without a reference.
-        let dynamic = self
-            .value("mode")
-            .is_some_and(|mode| DYNAMIC_MODES.contains(&mode));
+        let dynamic = self.value("mode").is_some_and(|mode| DYNAMIC_MODES.contains(&mode));
         let merchant = self.value("mc").is_some_and(|mc| mc != "0000");
         if dynamic {
             self.need(&["am", "tr"]);
         } else if merchant && self.value("am").is_some() {
             self.need(&["tr"]);
         }
-        if let (Some(Ok(mam)), Some(Ok(am))) = (
-            self.value("mam").map(Amount::from_rupees_text),
-            self.value("am").map(Amount::from_rupees_text),
-        ) && mam > am
+        if let (Some(Ok(mam)), Some(Ok(am))) =
+            (self.value("mam").map(Amount::from_rupees_text), self.value("am").map(Amount::from_rupees_text))
+            && mam > am
         {
             self.add("mam", "is above `am`");
         }
@@ -207,16 +187,8 @@ impl Check {
         if terms.first_amount == Some(terms.amount) {
             self.add("fam", "must be below `am`");
         }
-        if pattern == Pattern::Fortnightly
-            && terms
-                .recurrence
-                .day()
-                .is_some_and(|day| day.number > FORTNIGHT_DAY_MAX)
-        {
-            self.add(
-                "recurvalue",
-                format!("must be 1 to {FORTNIGHT_DAY_MAX} for FORTNIGHTLY"),
-            );
+        if pattern == Pattern::Fortnightly && terms.recurrence.day().is_some_and(|day| day.number > FORTNIGHT_DAY_MAX) {
+            self.add("recurvalue", format!("must be 1 to {FORTNIGHT_DAY_MAX} for FORTNIGHTLY"));
         }
         if pattern.days().is_none() {
             for name in ["recurvalue", "recurtype"] {
@@ -226,10 +198,7 @@ impl Check {
             }
         }
         // Top-ups of UPI Lite and single blocks recur under purposes of their own.
-        let recurring = matches!(
-            self.value("purpose"),
-            Some("14" | "71" | "76" | "77") | None
-        );
+        let recurring = matches!(self.value("purpose"), Some("14" | "71" | "76" | "77") | None);
         if pattern != Pattern::OneTime && !recurring {
             self.add("purpose", "must be 14 for a recurring mandate");
         }
@@ -244,50 +213,26 @@ fn value_fault(name: &str, value: &str) -> Option<String> {
     let right = |right: bool, reason: &str| if right { None } else { Some(reason.to_owned()) };
     match name {
         "pa" => payee_fault(value),
-        "pn" | "mn" => right(
-            length_within(value, 100) && is_printable(value),
-            "must have 1 to 100 printable characters, not only spaces",
-        ),
+        "pn" | "mn" => right(length_within(value, 100) && is_printable(value), "must have 1 to 100 printable characters, not only spaces"),
         "tn" => right(
-            value.len() <= 50
-                && value
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b == b' '),
+            value.len() <= 50 && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b' '),
             "must have 1 to 50 letters, digits and spaces",
         ),
-        "tr" => right(
-            value.len() >= 4 && value.len() <= 35 && is_alphanumeric(value),
-            "must have 4 to 35 letters and digits",
-        ),
-        "tid" => right(
-            value.len() <= 35 && is_alphanumeric(value),
-            "must have at most 35 letters and digits",
-        ),
+        "tr" => right(value.len() >= 4 && value.len() <= 35 && is_alphanumeric(value), "must have 4 to 35 letters and digits"),
+        "tid" => right(value.len() <= 35 && is_alphanumeric(value), "must have at most 35 letters and digits"),
         "am" | "mam" | "fam" => amount_fault(value),
         "cu" => right(value == "INR", "must be INR"),
         "mc" => right(is_mcc(value), "must have four digits"),
         "ver" => right(value == "01", "must be 01"),
         "mode" => right(is_code(value, 24), "must be a mode of two digits, 00 to 24"),
-        "qrMedium" => right(
-            is_code(value, 6) && value != "00",
-            "must be a medium of two digits, 01 to 06",
-        ),
+        "qrMedium" => right(is_code(value, 6) && value != "00", "must be a medium of two digits, 01 to 06"),
         "purpose" => right(is_code(value, 99), "must be a purpose of two digits"),
-        "url" => right(
-            value.starts_with("https://") || value.starts_with("http://"),
-            "must start with `https://` or `http://`",
-        ),
+        "url" => right(value.starts_with("https://") || value.starts_with("http://"), "must start with `https://` or `http://`"),
         "amrule" => right(value == "MAX" || value == "EXACT", "must be MAX or EXACT"),
         "rev" | "block" => right(value == "Y" || value == "N", "must be Y or N"),
         "txnType" => right(value == "CREATE", "must be CREATE"),
-        "recur" | "recurtype" => right(
-            value.bytes().all(|b| b.is_ascii_uppercase()),
-            "must be in upper case",
-        ),
-        "recurvalue" => right(
-            is_digits(value) && !value.starts_with('0') && value.len() <= 2,
-            "must be the number of a day",
-        ),
+        "recur" | "recurtype" => right(value.bytes().all(|b| b.is_ascii_uppercase()), "must be in upper case"),
+        "recurvalue" => right(is_digits(value) && !value.starts_with('0') && value.len() <= 2, "must be the number of a day"),
         _ => None,
     }
 }
@@ -295,9 +240,7 @@ fn value_fault(name: &str, value: &str) -> Option<String> {
 fn payee_fault(value: &str) -> Option<String> {
     match Vpa::parse(value) {
         Err(error) => Some(error.to_string()),
-        Ok(_) if value.len() > PA_WRITTEN_MAX => Some(format!(
-            "is longer than the {PA_WRITTEN_MAX} characters that every app takes"
-        )),
+        Ok(_) if value.len() > PA_WRITTEN_MAX => Some(format!("is longer than the {PA_WRITTEN_MAX} characters that every app takes")),
         Ok(_) if value.contains('_') => Some("has a `_`, which some apps refuse".to_owned()),
         Ok(_) => None,
     }
@@ -306,9 +249,7 @@ fn payee_fault(value: &str) -> Option<String> {
 fn amount_fault(value: &str) -> Option<String> {
     match Amount::from_rupees_text(value) {
         Err(error) => Some(error.to_string()),
-        Ok(amount) if amount.rupees_text() != value => {
-            Some("must be written with exactly two decimals and no leading zeros".to_owned())
-        }
+        Ok(amount) if amount.rupees_text() != value => Some("must be written with exactly two decimals and no leading zeros".to_owned()),
         Ok(_) => None,
     }
 }

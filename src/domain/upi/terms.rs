@@ -65,38 +65,22 @@ impl AmountRule {
     }
 
     pub fn from_code(code: &str) -> Option<AmountRule> {
-        [AmountRule::Max, AmountRule::Exact]
-            .into_iter()
-            .find(|rule| rule.code().eq_ignore_ascii_case(code))
+        [AmountRule::Max, AmountRule::Exact].into_iter().find(|rule| rule.code().eq_ignore_ascii_case(code))
     }
 }
 
 /// What the terms say, or all of their faults, not the first. The values may come from a lenient
 /// reader or from the strict check.
-pub(super) fn read_terms<'a>(
-    value: impl Fn(&str) -> Option<&'a str>,
-) -> Result<MandateTerms, Vec<Violation>> {
-    let mut reader = Reader {
-        value,
-        faults: Vec::new(),
-    };
-    let amount = reader.needed("am", |am| {
-        Amount::from_rupees_text(am).map_err(|e| e.to_string())
-    });
-    let rule = reader.needed("amrule", |rule| {
-        AmountRule::from_code(rule).ok_or("must be MAX or EXACT".to_owned())
-    });
+pub(super) fn read_terms<'a>(value: impl Fn(&str) -> Option<&'a str>) -> Result<MandateTerms, Vec<Violation>> {
+    let mut reader = Reader { value, faults: Vec::new() };
+    let amount = reader.needed("am", |am| Amount::from_rupees_text(am).map_err(|e| e.to_string()));
+    let rule = reader.needed("amrule", |rule| AmountRule::from_code(rule).ok_or("must be MAX or EXACT".to_owned()));
     let first_amount = reader.first_amount();
-    if first_amount
-        .zip(amount)
-        .is_some_and(|(first, amount)| first > amount)
-    {
+    if first_amount.zip(amount).is_some_and(|(first, amount)| first > amount) {
         reader.fault("fam", "is above `am`");
     }
     let validity = reader.validity();
-    let pattern = reader.needed("recur", |code| {
-        Pattern::from_code(code).ok_or("is no recurrence pattern of UPI".to_owned())
-    });
+    let pattern = reader.needed("recur", |code| Pattern::from_code(code).ok_or("is no recurrence pattern of UPI".to_owned()));
     let recurrence = pattern.and_then(|pattern| reader.recurrence(pattern));
     // Left out, they mean what is usual: the payer may revoke, and nothing is blocked.
     let revocable = reader.flag("rev", true);
@@ -105,22 +89,9 @@ pub(super) fn read_terms<'a>(
         reader.check_block(pattern, revocable, block);
     }
     match (amount, rule, recurrence, validity, revocable, block) {
-        (
-            Some(amount),
-            Some(rule),
-            Some(recurrence),
-            Some(validity),
-            Some(revocable),
-            Some(block),
-        ) if reader.faults.is_empty() => Ok(MandateTerms {
-            amount,
-            rule,
-            first_amount,
-            recurrence,
-            validity,
-            revocable,
-            block,
-        }),
+        (Some(amount), Some(rule), Some(recurrence), Some(validity), Some(revocable), Some(block)) if reader.faults.is_empty() => {
+            Ok(MandateTerms { amount, rule, first_amount, recurrence, validity, revocable, block })
+        }
         _ => Err(reader.faults),
     }
 }
@@ -137,11 +108,7 @@ impl<'a, F: Fn(&str) -> Option<&'a str>> Reader<F> {
         self.faults.push(Violation::new(field, reason.into()));
     }
 
-    fn needed<T>(
-        &mut self,
-        name: &'static str,
-        read: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
+    fn needed<T>(&mut self, name: &'static str, read: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         let read = match (self.value)(name) {
             Some(value) => read(value),
             None => Err("is needed".to_owned()),
@@ -166,9 +133,7 @@ impl<'a, F: Fn(&str) -> Option<&'a str>> Reader<F> {
         let start = self.needed("validitystart", date);
         let end = self.needed("validityend", date);
         let (start, end) = start.zip(end)?;
-        Validity::new(start, end)
-            .map_err(|fault| self.faults.push(fault))
-            .ok()
+        Validity::new(start, end).map_err(|fault| self.faults.push(fault)).ok()
     }
 
     fn recurrence(&mut self, pattern: Pattern) -> Option<Recurrence> {
@@ -176,21 +141,13 @@ impl<'a, F: Fn(&str) -> Option<&'a str>> Reader<F> {
             // A day that means nothing is ignored here; the strict check objects.
             None => None,
             Some(_) => {
-                let number = self.needed("recurvalue", |number| {
-                    number
-                        .parse()
-                        .map_err(|_| "must be the number of a day".to_owned())
-                });
-                let rule = self.needed("recurtype", |rule| {
-                    DayRule::from_code(rule).ok_or("must be ON, BEFORE or AFTER".to_owned())
-                });
+                let number = self.needed("recurvalue", |number| number.parse().map_err(|_| "must be the number of a day".to_owned()));
+                let rule = self.needed("recurtype", |rule| DayRule::from_code(rule).ok_or("must be ON, BEFORE or AFTER".to_owned()));
                 let (number, rule) = number.zip(rule)?;
                 Some(Day { number, rule })
             }
         };
-        Recurrence::new(pattern, day)
-            .map_err(|fault| self.faults.push(fault))
-            .ok()
+        Recurrence::new(pattern, day).map_err(|fault| self.faults.push(fault)).ok()
     }
 
     fn flag(&mut self, name: &'static str, default: bool) -> Option<bool> {
@@ -207,16 +164,12 @@ impl<'a, F: Fn(&str) -> Option<&'a str>> Reader<F> {
 
     fn check_block(&mut self, pattern: Pattern, revocable: bool, block: bool) {
         // A single block with many debits (purposes 76, 77) is the one recurring mandate that blocks.
-        let single_block =
-            pattern == Pattern::AsPresented && matches!((self.value)("purpose"), Some("76" | "77"));
+        let single_block = pattern == Pattern::AsPresented && matches!((self.value)("purpose"), Some("76" | "77"));
         if block && pattern != Pattern::OneTime && !single_block {
             self.fault("block", "must be N for a recurring mandate");
         }
         if !block && !revocable && pattern == Pattern::OneTime {
-            self.fault(
-                "rev",
-                "must be Y for a one-time mandate that blocks nothing",
-            );
+            self.fault("rev", "must be Y for a one-time mandate that blocks nothing");
         }
     }
 }
@@ -226,11 +179,7 @@ fn read_date(text: &str) -> Option<Date> {
     if text.len() != 8 || !text.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    let (day, month, year) = (
-        text[..2].parse().ok()?,
-        text[2..4].parse().ok()?,
-        text[4..].parse().ok()?,
-    );
+    let (day, month, year) = (text[..2].parse().ok()?, text[2..4].parse().ok()?, text[4..].parse().ok()?);
     Date::new(year, month, day).ok()
 }
 

@@ -1,1 +1,275 @@
-//! Razorpay.
+//! Razorpay: settings, what an account there can do, and how its API is called. Orders become requests in `qr` and
+//! `payment`, answers become what we know in the same place; `wire` is the JSON, `classify` the meaning of errors.
+//!
+//! It keeps nothing between calls, and sends every request that changes something exactly once.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::http::{Answer, Call, HttpClient, NoAnswer, Party, Url};
+use super::{AskError, CallError, Cause, Provider};
+use crate::domain::account::{AccountName, Capabilities, DoubtCure, Operation, OperationCapability, ProviderId, QrUsageCapability};
+use crate::domain::fact::Evidence;
+use crate::domain::money::Money;
+use crate::domain::qr::Usage;
+
+mod classify;
+mod payment;
+mod qr;
+#[cfg(test)]
+mod tests;
+mod webhook;
+mod wire;
+
+/// The bank is asked for three days about a payment that got no answer, and a callback may come a day late.
+const LATE_WINDOW: Duration = Duration::from_hours(4 * 24);
+/// The most items of a page. The provider refuses more.
+const PAGE: usize = 100;
+/// The times that the provider's lists can be asked about.
+const SECONDS_MIN: i64 = 946_684_800;
+const SECONDS_MAX: i64 = 4_765_046_400;
+/// The most characters of an id. The provider's own have about twenty.
+const ID_CHARS_MAX: usize = 64;
+
+/// An account at Razorpay, as configured.
+#[derive(Clone, Debug)]
+pub struct RazorpaySettings {
+    /// Scheme and host, without the `v1` of its paths.
+    pub base_url: String,
+    pub key_id: String,
+    /// The first is used.
+    pub key_secrets: Vec<SecretString>,
+    /// All are accepted: after a change, older callbacks still come with the older one.
+    pub webhook_secrets: Vec<SecretString>,
+    /// `acc_…`; where set, callbacks that name another account are not read.
+    pub account_id: Option<String>,
+    /// Of one call.
+    pub timeout: Duration,
+    pub deadline_floor: Duration,
+    /// How far ahead a code's `close_by` must and may lie. The documentation has two rules; which one holds for an account
+    /// is to be found out.
+    pub close_by_min: Duration,
+    pub close_by_max: Duration,
+    /// The most characters of a note's value.
+    pub notes_value_max: usize,
+}
+
+/// `account` at Razorpay, ready to be called through `http`.
+pub fn provider(account: AccountName, settings: RazorpaySettings, http: HttpClient) -> Provider {
+    let RazorpaySettings {
+        base_url,
+        key_id,
+        key_secrets,
+        webhook_secrets,
+        account_id,
+        timeout,
+        deadline_floor,
+        close_by_min,
+        close_by_max,
+        notes_value_max,
+    } = settings;
+    let party = Party { account: account.clone(), provider: ProviderId::Razorpay };
+    let authorization = key_secrets.first().and_then(|secret| basic(&key_id, secret));
+    let api = Api { http, party, base: base_url.parse().ok(), authorization, timeout };
+    let limits = qr::Limits { close_by_min, close_by_max, notes_value_max };
+    Provider {
+        id: ProviderId::Razorpay,
+        account,
+        capabilities: capabilities((close_by_min, close_by_max)),
+        call_timeout: timeout,
+        deadline_floor,
+        late_window: LATE_WINDOW,
+        qr: Some(Arc::new(qr::RazorpayQrCodes { api: api.clone(), limits })),
+        payments: Some(Arc::new(payment::RazorpayPayments { api })),
+        webhooks: Arc::new(webhook::RazorpayWebhooks::new(webhook_secrets, account_id)),
+    }
+}
+
+/// `lives`: the shortest and the longest life that a single-use code can be given.
+fn capabilities(lives: (Duration, Duration)) -> Capabilities {
+    let operation = |operation| OperationCapability { operation, doubt: DoubtCure::Lookup, missing: None };
+    let usage = |usage, open_amount, expiry| QrUsageCapability {
+        usage,
+        missing: None,
+        amount_min: Money::from_paise(qr::AMOUNT_MIN_PAISE),
+        amount_max: None,
+        open_amount,
+        expiry,
+        payments_observable: true,
+        callback_evidence: Evidence::Signature,
+    };
+    Capabilities {
+        operations: [Operation::CreateQr, Operation::CloseQr, Operation::FetchPayment].map(operation).into(),
+        qr: vec![usage(Usage::SingleUse, false, Some(lives)), usage(Usage::MultipleUse, true, None)],
+    }
+}
+
+/// How the API is called: where, as whom, and for how long.
+#[derive(Clone)]
+struct Api {
+    http: HttpClient,
+    party: Party,
+    /// `None`: what is configured is no URL, and every call ends before it is sent.
+    base: Option<Url>,
+    /// `None`: there is no secret to send.
+    authorization: Option<HeaderValue>,
+    timeout: Duration,
+}
+
+/// Which items of a list to look at.
+struct Range {
+    from: Timestamp,
+    to: Option<Timestamp>,
+    /// The list is not read further; what is asked for then stays open.
+    pages_max: usize,
+}
+
+impl Api {
+    /// Sends a request that changes something, once; its answer, if that is a success.
+    async fn act<T: Serialize>(
+        &self,
+        operation: Operation,
+        path: &[&str],
+        body: Option<&T>,
+        timeout: Duration,
+    ) -> Result<Answer, CallError> {
+        let call = || {
+            let call = Call::post(operation.as_str(), self.url(path, &[])?, self.headers()?, timeout);
+            match body {
+                Some(body) => call.json(body),
+                None => Ok(call),
+            }
+        };
+        let sent = match call() {
+            Ok(call) => self.http.send(&self.party, call).await,
+            Err(error) => Err(error),
+        };
+        match sent {
+            Ok(answer) if answer.status.is_success() => Ok(answer),
+            // A request is sent again only after an attempt that was certainly not acted on: every send is like the first.
+            Ok(answer) => Err(classify::classify(operation, true, answer.status, wire::failure(&answer.body).as_ref())),
+            Err(NoAnswer::NotSent(cause)) => Err(CallError::NotDelivered(cause)),
+            Err(NoAnswer::Lost(cause)) => Err(CallError::InDoubt(cause)),
+        }
+    }
+
+    /// Asks what changes nothing; the answer, if that is a success.
+    async fn ask(&self, operation: &'static str, path: &[&str], query: &[(&str, String)]) -> Result<Answer, AskError> {
+        let call = Call::get(operation, self.url(path, query)?, self.headers()?, self.timeout);
+        let answer = self.http.send(&self.party, call).await?;
+        if answer.status.is_success() {
+            return Ok(answer);
+        }
+        Err(classify::classify_question(answer.status, wire::failure(&answer.body).as_ref()))
+    }
+
+    /// Hands the items of a list to `visit`, page by page, until it breaks off or the list ends. `None`: it saw all of them.
+    ///
+    /// The list is newest first, so that what comes while we read moves items to later pages: some are seen twice, none is
+    /// missed.
+    async fn search<T>(
+        &self,
+        operation: &'static str,
+        path: &[&str],
+        range: Range,
+        mut visit: impl FnMut(&RawValue) -> Result<ControlFlow<T>, AskError> + Send,
+    ) -> Result<Option<T>, AskError> {
+        let Range { from, to, pages_max } = range;
+        let seconds = |time: Timestamp| time.as_second().clamp(SECONDS_MIN, SECONDS_MAX).to_string();
+        for page in 0..pages_max {
+            let mut query = vec![("from", seconds(from)), ("count", PAGE.to_string()), ("skip", (page * PAGE).to_string())];
+            query.extend(to.map(|to| ("to", seconds(to))));
+            let answer = self.ask(operation, path, &query).await?;
+            let page: wire::Page = wire::read("list", &answer.body)?;
+            if page.count.is_some_and(|count| count != page.items.len() as u64) {
+                return Err(unreadable("a list has another length than it says").into());
+            }
+            for item in &page.items {
+                if let ControlFlow::Break(found) = visit(item)? {
+                    return Ok(Some(found));
+                }
+            }
+            if page.items.len() < PAGE {
+                return Ok(None);
+            }
+        }
+        Err(AskError::Unanswered(Cause(format!("the list is longer than the {} items that are read of it", pages_max * PAGE))))
+    }
+
+    fn url(&self, path: &[&str], query: &[(&str, String)]) -> Result<Url, NoAnswer> {
+        let not_sent = |text: &str| NoAnswer::NotSent(Cause(text.to_owned()));
+        let mut url = self.base.clone().ok_or_else(|| not_sent("the configured base_url is no URL"))?;
+        url.path_segments_mut().map_err(|()| not_sent("the configured base_url has no place for a path"))?.pop_if_empty().extend(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        Ok(url)
+    }
+
+    fn headers(&self) -> Result<HeaderMap, NoAnswer> {
+        let authorization = self.authorization.clone();
+        let authorization = authorization.ok_or_else(|| NoAnswer::NotSent(Cause("no key secret is configured".to_owned())))?;
+        Ok(HeaderMap::from_iter([(AUTHORIZATION, authorization)]))
+    }
+}
+
+/// The credentials as a header that shows in no log. Its first word is case-sensitive at this provider.
+fn basic(key_id: &str, secret: &SecretString) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(format!("{key_id}:{}", secret.expose_secret())))).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+fn unreadable(text: &str) -> wire::Unreadable {
+    wire::Unreadable(text.to_owned())
+}
+
+/// To a question it is all the same whether it arrived.
+impl From<NoAnswer> for AskError {
+    fn from(error: NoAnswer) -> Self {
+        match error {
+            NoAnswer::NotSent(cause) | NoAnswer::Lost(cause) => AskError::Unanswered(cause),
+        }
+    }
+}
+
+impl From<wire::Unreadable> for AskError {
+    fn from(error: wire::Unreadable) -> Self {
+        AskError::Unanswered(Cause(error.0))
+    }
+}
+
+/// An answer to a request that we can't read is doubt, whatever its status.
+impl From<wire::Unreadable> for CallError {
+    fn from(error: wire::Unreadable) -> Self {
+        CallError::InDoubt(Cause(error.0))
+    }
+}
+
+/// An entity's id: what goes into paths and references is a plain word.
+fn id(what: &str, id: Option<String>) -> Result<String, wire::Unreadable> {
+    let plain = |id: &String| id.len() <= ID_CHARS_MAX && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    id.filter(plain).ok_or_else(|| unreadable(&format!("the {what} has no id, or none that is a plain word")))
+}
+
+/// That an entity that says what it is says the right thing.
+fn is_a(what: &'static str, entity: Option<&str>) -> Result<(), wire::Unreadable> {
+    match entity {
+        Some(other) if other != what => Err(unreadable(&format!("an entity of another kind stands where a {what} should"))),
+        _ => Ok(()),
+    }
+}
+
+fn time(seconds: i64) -> Result<Timestamp, wire::Unreadable> {
+    Timestamp::from_second(seconds).map_err(|_| unreadable("a time is beyond every calendar"))
+}

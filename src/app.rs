@@ -1,0 +1,339 @@
+//! Configuration to running service: opens the store, starts the sandbox where the configuration wants it, binds the
+//! three listeners, and takes all of it down in the right order.
+
+mod health;
+mod sandbox;
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tracing::{error, info, warn};
+
+use crate::clock::{Clock, Randomness, SystemClock};
+use crate::config::{AccountConfig, Backend, Config, ProviderConfig};
+use crate::domain::account::AccountName;
+use crate::engine::{Engine, Parts, Settings, schedule::Patience};
+use crate::events::Feed;
+use crate::grpc::{self, ApiSettings, Deadlines, FrameworkErrors, Heartbeats};
+use crate::http::{self, WebhookSettings};
+use crate::providers::http::HttpClient;
+use crate::providers::{Provider, razorpay};
+use crate::sandbox::Sandbox;
+use crate::store::AnyStore;
+use crate::store::sqlite::{SqliteOptions, SqliteStore, Synchronous};
+use crate::telemetry::Metrics;
+
+/// Connections of the callbacks' and the operators' listeners.
+const HTTP_CONNECTIONS_MAX: usize = 1_024;
+/// Streams of one HTTP/2 connection.
+const HTTP2_STREAMS_MAX: u32 = 1_024;
+/// A silent client is asked whether it lives, and given up.
+const HTTP2_KEEPALIVE_EVERY: Duration = Duration::from_secs(30);
+const HTTP2_KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// The longest pause of an idle worker.
+const WORKER_IDLE: Duration = Duration::from_millis(500);
+
+/// What differs between a production start and a test's.
+pub struct Options {
+    pub clock: Arc<dyn Clock>,
+    pub randomness: Arc<Randomness>,
+    /// Serve addresses that others reach although nothing tells callers apart.
+    pub insecure: bool,
+    /// Whether a stop waits for the endpoints to spread (`drain.delay_ms`).
+    pub drain: bool,
+    /// What a commit waits for. Anything but the disk is for tests that show the difference.
+    pub synchronous: Synchronous,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            randomness: Arc::new(Randomness::of_system()),
+            insecure: false,
+            drain: true,
+            synchronous: Synchronous::Full,
+        }
+    }
+}
+
+/// Why the service did not start: what is wrong, and the next step.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(
+        "{} can be reached by others, and nothing tells callers apart yet; use loopback addresses, or start with --insecure where the network alone decides who may call",
+        exposed.join(" and ")
+    )]
+    Exposed { exposed: Vec<String> },
+    #[error("the address {address} ({what}) can't be used: {cause}; choose another port or stop what uses it")]
+    Listen { what: &'static str, address: SocketAddr, cause: std::io::Error },
+    #[error(transparent)]
+    Store(#[from] crate::store::sqlite::OpenError),
+    #[error("the store can't be read: {0}")]
+    Log(#[from] crate::store::StoreError),
+    #[error("the sandbox can't start: {0}")]
+    Sandbox(#[from] crate::sandbox::StartError),
+    #[error("calls to providers can't be made: {0}")]
+    Client(#[from] crate::providers::http::NoClient),
+    #[error("reflection can't be offered: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+/// A running service.
+pub struct Running {
+    pub grpc: SocketAddr,
+    pub webhooks: SocketAddr,
+    pub admin: SocketAddr,
+    pub sandbox: Option<Sandbox>,
+    pub accounts: Vec<String>,
+    engine: Arc<Engine>,
+    store: AnyStore,
+    health: health::Health,
+    /// Stops listening.
+    closing: CancellationToken,
+    /// Stops the workers and the watcher.
+    stopping: CancellationToken,
+    listeners: JoinSet<()>,
+    background: JoinSet<()>,
+    drain_delay: Duration,
+    drain_limit: Duration,
+}
+
+/// Starts everything. Once this has returned, all three listeners accept connections.
+pub async fn start(config: Config, options: Options) -> Result<Running, StartError> {
+    let exposed = config.exposure();
+    if !exposed.is_empty() && !options.insecure {
+        return Err(StartError::Exposed { exposed });
+    }
+    let Options { clock, randomness, insecure: _, drain, synchronous } = options;
+    let store = open_store(&config, &randomness, synchronous).await?;
+    let grpc_listener = listen("grpc.listen", config.grpc.listen).await?;
+    let webhook_listener = listen("webhooks.listen", config.webhooks.listen).await?;
+    let admin_listener = listen("admin.listen", config.admin.listen).await?;
+    let grpc = address(&grpc_listener, "grpc.listen", config.grpc.listen)?;
+    let webhooks = address(&webhook_listener, "webhooks.listen", config.webhooks.listen)?;
+    let admin = address(&admin_listener, "admin.listen", config.admin.listen)?;
+
+    let (config, simulated) = sandbox::start_where_wanted(config, webhooks, &randomness).await?;
+    let providers = providers(&config)?;
+    let metrics = Arc::new(Metrics::new());
+    let feed = Feed::new(Arc::clone(&store), Arc::new(grpc::EventEncoder), config.events.ring_frames);
+    feed.start().await?;
+    let engine = Engine::new(Parts {
+        store: Arc::clone(&store),
+        feed: Arc::clone(&feed),
+        providers,
+        clock,
+        randomness,
+        settings: settings(&config),
+        metrics,
+    });
+
+    let (closing, stopping) = (CancellationToken::new(), CancellationToken::new());
+    let mut background = JoinSet::new();
+    background.spawn(feed.watch(stopping.clone()));
+    background.spawn(Arc::clone(&engine).work(stopping.clone()));
+    let (health, health_service, ready) = health::Health::new(grpc::SERVICES.as_slice()).await;
+    background.spawn(health.clone().watch(Arc::clone(&engine), stopping.clone()));
+
+    let mut listeners = JoinSet::new();
+    let routes = grpc::routes(Arc::clone(&engine), api_settings(&config))?.add_service(health_service);
+    listeners.spawn(serve_grpc(grpc_listener, routes, closing.clone()));
+    let hooks = http::webhooks::router(Arc::clone(&engine), webhook_settings(&config));
+    listeners.spawn(http::serve::serve(webhook_listener, hooks, HTTP_CONNECTIONS_MAX, closing.clone()));
+    let operators = http::admin::router(Arc::clone(&engine), ready);
+    // The operators' port answers until the end: a drain is watched through it.
+    background.spawn(http::serve::serve(admin_listener, operators, HTTP_CONNECTIONS_MAX, stopping.clone()));
+
+    let accounts = config.accounts.keys().map(ToString::to_string).collect();
+    info!(%grpc, %webhooks, %admin, "serving");
+    let drain_delay = if drain { config.drain.delay() } else { Duration::ZERO };
+    let drain_limit = config.drain.limit();
+    Ok(Running {
+        grpc,
+        webhooks,
+        admin,
+        sandbox: simulated,
+        accounts,
+        engine,
+        store,
+        health,
+        closing,
+        stopping,
+        listeners,
+        background,
+        drain_delay,
+        drain_limit,
+    })
+}
+
+impl Running {
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    pub fn store(&self) -> &AnyStore {
+        &self.store
+    }
+
+    /// Stops: not serving any more, the time that endpoints need to notice, goodbye to every subscriber, the end of
+    /// what is under way. False: something was still under way at the limit; it is found again after the next start.
+    pub async fn stop(mut self) -> bool {
+        info!("stopping");
+        self.health.drain().await;
+        tokio::time::sleep(self.drain_delay).await;
+        self.engine.begin_drain();
+        self.closing.cancel();
+        let drained = self.engine.drained(self.drain_limit).await;
+        if !drained {
+            warn!("some work was still under way when the time for it was over; it is looked up after the next start");
+        }
+        self.stopping.cancel();
+        let listeners = &mut self.listeners;
+        let background = &mut self.background;
+        let ended = tokio::time::timeout(Duration::from_secs(2), async {
+            while listeners.join_next().await.is_some() {}
+            while background.join_next().await.is_some() {}
+        });
+        // Whatever connections remain are not waited for.
+        let _ = ended.await;
+        self.listeners.abort_all();
+        self.background.abort_all();
+        if let Some(sandbox) = &self.sandbox {
+            sandbox.stop().await;
+        }
+        info!("stopped");
+        drained
+    }
+}
+
+async fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|cause| StartError::Listen { what, address, cause })
+}
+
+fn address(listener: &TcpListener, what: &'static str, wanted: SocketAddr) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|cause| StartError::Listen { what, address: wanted, cause })
+}
+
+async fn open_store(config: &Config, randomness: &Randomness, synchronous: Synchronous) -> Result<AnyStore, StartError> {
+    let Backend::Embedded(embedded) = &config.store.backend;
+    let path = embedded.path.clone();
+    let mut random = [0; 40];
+    for chunk in random.chunks_mut(16) {
+        chunk.copy_from_slice(&randomness.bits().to_be_bytes()[..chunk.len()]);
+    }
+    let clock = Arc::new(|| u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0));
+    let options = SqliteOptions { partitions: config.store.partitions, random, clock, synchronous };
+    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&path, options)).await;
+    match opened {
+        Ok(store) => Ok(Arc::new(store?)),
+        Err(cause) => {
+            error!("opening the store ended badly: {cause}");
+            Err(StartError::Log(crate::store::StoreError::Broken("opening it ended badly".to_owned())))
+        }
+    }
+}
+
+fn providers(config: &Config) -> Result<Vec<Provider>, StartError> {
+    config.accounts.iter().map(|(name, account)| provider(name, account)).collect()
+}
+
+fn provider(name: &AccountName, account: &AccountConfig) -> Result<Provider, StartError> {
+    let ProviderConfig::Razorpay(settings) = &account.provider;
+    // A loopback client needs no certificate authorities, which a bare machine may not have.
+    let is_loopback = settings.base_url.starts_with("http://");
+    let client = if is_loopback { HttpClient::for_loopback()? } else { HttpClient::new()? };
+    Ok(razorpay::provider(
+        name.clone(),
+        razorpay::RazorpaySettings {
+            base_url: settings.base_url.clone(),
+            key_id: settings.key_id.clone(),
+            key_secrets: settings.key_secret.iter().cloned().collect(),
+            webhook_secrets: settings.webhook_secrets.iter().cloned().collect(),
+            account_id: settings.account_id.clone(),
+            timeout: settings.timeout(),
+            deadline_floor: settings.deadline_floor(),
+            close_by_min: settings.close_by_min(),
+            close_by_max: settings.close_by_max(),
+            notes_value_max: settings.notes_value_max,
+        },
+        client,
+    ))
+}
+
+fn settings(config: &Config) -> Settings {
+    let reconciler = &config.reconciler;
+    Settings {
+        patience: Patience {
+            first_look: reconciler.first_look(),
+            look_max: reconciler.look_max(),
+            lease: reconciler.lease(),
+            absence_after: reconciler.absence_after(),
+        },
+        claim_retention: config.idempotency.retention(),
+        event_retention: config.events.retention(),
+        quarantine_max: config.webhooks.quarantine_max as u64,
+        lookups_per_second: reconciler.lookups_per_second,
+        workers: reconciler.workers,
+        batch: reconciler.batch,
+        idle: WORKER_IDLE,
+        events_page: config.events.page,
+        subscription_age_max: config.events.subscription_age_max(),
+    }
+}
+
+fn api_settings(config: &Config) -> ApiSettings {
+    let events = &config.events;
+    let sandbox_accounts: BTreeSet<AccountName> = config
+        .sandbox
+        .iter()
+        .flat_map(|_| config.accounts.keys())
+        .filter(|name| name.as_str() == crate::config::SANDBOX_ACCOUNT)
+        .cloned()
+        .collect();
+    ApiSettings {
+        deadlines: Deadlines { default: config.grpc.deadline_default(), margin: config.grpc.deadline_margin() },
+        heartbeats: Heartbeats { min: events.heartbeat_min(), default: events.heartbeat_default(), max: events.heartbeat_max() },
+        streams_max: config.grpc.streams_max,
+        request_bytes_max: config.grpc.request_bytes_max,
+        sandbox_accounts,
+    }
+}
+
+fn webhook_settings(config: &Config) -> WebhookSettings {
+    let trusted = config.webhooks.trusted_proxies.clone();
+    WebhookSettings {
+        url_secrets: config
+            .accounts
+            .iter()
+            .map(|(name, account)| (name.clone(), account.webhook_url_secrets.iter().cloned().collect()))
+            .collect(),
+        body_bytes_max: config.webhooks.body_bytes_max,
+        concurrency_max: config.webhooks.concurrency_max,
+        read_timeout: config.webhooks.read_timeout(),
+        trusted_proxies: Arc::new(move |address: IpAddr| trusted.iter().any(|network| network.contains(address))),
+    }
+}
+
+async fn serve_grpc(listener: TcpListener, routes: tonic::service::Routes, closing: CancellationToken) {
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let served = Server::builder()
+        // An idle connection that never spoke would hold up a stop otherwise.
+        .accept_http1(true)
+        .max_concurrent_streams(Some(HTTP2_STREAMS_MAX))
+        .http2_keepalive_interval(Some(HTTP2_KEEPALIVE_EVERY))
+        .http2_keepalive_timeout(Some(HTTP2_KEEPALIVE_TIMEOUT))
+        .layer(FrameworkErrors)
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(incoming, closing.cancelled_owned());
+    if let Err(cause) = served.await {
+        error!("the gRPC listener ended badly: {cause}");
+    }
+}

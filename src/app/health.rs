@@ -1,0 +1,89 @@
+//! Whether calls should come here: grpc.health.v1 per service, and readiness on the operators' port.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::HealthReporter;
+use tracing::{info, warn};
+
+use crate::engine::Engine;
+
+/// How often the store is asked.
+const ASK_EVERY: Duration = Duration::from_millis(500);
+/// How long one answer may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// Readiness turns only after this long, so that a short pause of the store doesn't empty the endpoints.
+const READY_GRACE: Duration = Duration::from_secs(5);
+
+/// The service's health.
+#[derive(Clone)]
+pub(super) struct Health {
+    reporter: HealthReporter,
+    services: &'static [&'static str],
+    ready: Arc<watch::Sender<bool>>,
+    draining: CancellationToken,
+}
+
+impl Health {
+    /// Serving from the start: the store was open before.
+    pub async fn new(
+        services: &'static [&'static str],
+    ) -> (Self, HealthServer<impl tonic_health::pb::health_server::Health>, watch::Receiver<bool>) {
+        let (reporter, service) = tonic_health::server::health_reporter();
+        let (ready, readiness) = watch::channel(true);
+        let health = Self { reporter, services, ready: Arc::new(ready), draining: CancellationToken::new() };
+        health.say(ServingStatus::Serving).await;
+        (health, service, readiness)
+    }
+
+    async fn say(&self, status: ServingStatus) {
+        for service in self.services {
+            self.reporter.set_service_status(service, status).await;
+        }
+        // The empty name is the server as a whole.
+        self.reporter.set_service_status("", status).await;
+    }
+
+    /// Not serving from now on, whatever the store says.
+    pub async fn drain(&self) {
+        self.draining.cancel();
+        self.say(ServingStatus::NotServing).await;
+        self.ready.send_replace(false);
+    }
+
+    /// Follows the store until `stop` or drain.
+    pub async fn watch(self, engine: Arc<Engine>, stop: CancellationToken) {
+        let mut last_up = Instant::now();
+        let mut up = true;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.draining.cancelled() => return,
+                () = tokio::time::sleep(ASK_EVERY) => {}
+            }
+            let answers = tokio::time::timeout(ANSWER_TIMEOUT, engine.is_ready()).await.unwrap_or(false);
+            engine.metrics().store_up.set(i64::from(answers));
+            if self.draining.is_cancelled() {
+                return;
+            }
+            if answers {
+                last_up = Instant::now();
+            }
+            if answers != up {
+                up = answers;
+                if up {
+                    info!("the store answers again");
+                } else {
+                    warn!("the store does not answer: not serving");
+                }
+                self.say(if up { ServingStatus::Serving } else { ServingStatus::NotServing }).await;
+            }
+            self.ready.send_replace(last_up.elapsed() < READY_GRACE);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! AccountService: what each account can do, as data.
+
+use tonic::{Request, Response, Status};
+
+use super::call::Call;
+use super::pb::account_service_server::AccountService;
+use super::resource;
+use super::{Api, pb};
+use crate::domain::account::{Capabilities, DoubtCure, Operation, OperationCapability, QrUsageCapability};
+use crate::providers::Provider;
+
+#[tonic::async_trait]
+impl AccountService for Api {
+    async fn list_accounts(&self, request: Request<pb::ListAccountsRequest>) -> Result<Response<pb::ListAccountsResponse>, Status> {
+        let call = Call::of(&request, self.deadlines);
+        let visible = self.engine.accounts().filter(|provider| call.may_see(&self.engine, &provider.account));
+        let accounts = visible.map(|provider| self.account(provider)).collect();
+        Ok(Response::new(pb::ListAccountsResponse { accounts }))
+    }
+}
+
+impl Api {
+    fn account(&self, provider: &Provider) -> pb::Account {
+        pb::Account {
+            name: provider.account.to_string(),
+            provider: provider.id.to_string(),
+            capabilities: Some(capabilities(&provider.capabilities)),
+            idempotency_retention: Some(resource::duration(self.engine.settings().claim_retention)),
+            permissions: super::ALL_PERMISSIONS.iter().map(|permission| (*permission).to_owned()).collect(),
+            sandbox: self.sandbox_accounts.contains(&provider.account),
+        }
+    }
+}
+
+fn capabilities(capabilities: &Capabilities) -> pb::Capabilities {
+    let Capabilities { operations, qr } = capabilities;
+    pb::Capabilities {
+        operations: operations.iter().map(operation).collect(),
+        qrs: qr.iter().map(qr_usage).collect(),
+        mandates: None,
+        refunds: None,
+    }
+}
+
+fn operation(capability: &OperationCapability) -> pb::OperationCapability {
+    let OperationCapability { operation, doubt, missing } = capability;
+    let operation = match operation {
+        Operation::CreateQr => pb::ProviderOperation::CreateQr,
+        Operation::CloseQr => pb::ProviderOperation::CloseQr,
+        Operation::FetchPayment => pb::ProviderOperation::RefreshPayment,
+    };
+    let doubt = match doubt {
+        DoubtCure::Lookup => pb::DoubtRemedy::Lookup,
+        DoubtCure::SafeResend => pb::DoubtRemedy::SafeResend,
+        DoubtCure::None => pb::DoubtRemedy::None,
+    };
+    pb::OperationCapability {
+        operation: operation.into(),
+        supported: missing.is_none(),
+        doubt: doubt.into(),
+        missing_reason: missing.unwrap_or_default().to_owned(),
+    }
+}
+
+fn qr_usage(capability: &QrUsageCapability) -> pb::QrCapability {
+    let QrUsageCapability { usage, missing, amount_min, amount_max, open_amount, expiry, payments_observable, callback_evidence } =
+        capability;
+    pb::QrCapability {
+        usage: resource::usage(*usage).into(),
+        supported: missing.is_none(),
+        missing_reason: missing.unwrap_or_default().to_owned(),
+        min_amount: Some(resource::money(*amount_min)),
+        max_amount: amount_max.map(resource::money),
+        amount_supported: true,
+        amount_required: !open_amount,
+        expire_time_supported: expiry.is_some(),
+        min_lifetime: expiry.as_ref().map(|(least, _)| resource::duration(*least)),
+        max_lifetime: expiry.as_ref().map(|(_, most)| resource::duration(*most)),
+        upi_link_available: true,
+        payments_observable: *payments_observable,
+        callback_evidence: resource::evidence(*callback_evidence).into(),
+    }
+}

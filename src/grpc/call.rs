@@ -1,0 +1,122 @@
+//! What every call brings with it: who calls, until when, and in which trace.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prost::Message;
+use tokio::time::Instant;
+use tonic::Request;
+use tonic::metadata::MetadataMap;
+
+use super::fingerprint;
+use crate::domain::account::AccountName;
+use crate::domain::personal::Sight;
+use crate::engine::{Asked, Engine, Error};
+
+/// The caller where none is configured: whoever reaches the loopback address.
+pub const LOCAL_CALLER: &str = "local";
+const TRACEPARENT_LEN: usize = 55;
+
+/// How long calls may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// Where the caller sets none.
+    pub default: Duration,
+    /// What is taken off, so that our answer arrives before the caller's library gives up.
+    pub margin: Duration,
+}
+
+/// A call.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub caller: String,
+    pub sight: Sight,
+    pub deadline: Instant,
+    pub traceparent: Option<String>,
+}
+
+impl Call {
+    pub fn of<T>(request: &Request<T>, deadlines: Deadlines) -> Self {
+        let metadata = request.metadata();
+        let time = timeout(metadata).unwrap_or(deadlines.default).min(deadlines.default.max(Duration::from_secs(600)));
+        Self {
+            caller: LOCAL_CALLER.to_owned(),
+            sight: Sight::Clear,
+            deadline: Instant::now() + time.saturating_sub(deadlines.margin),
+            traceparent: traceparent(metadata),
+        }
+    }
+
+    /// Whether the caller may know of this account.
+    pub fn may_see(&self, engine: &Engine, account: &AccountName) -> bool {
+        engine.has_account(account)
+    }
+
+    /// The accounts that the caller may see.
+    pub fn accounts(&self, engine: &Engine) -> Vec<AccountName> {
+        engine.accounts().map(|provider| provider.account.clone()).filter(|account| self.may_see(engine, account)).collect()
+    }
+
+    /// A resource's account, if the caller may see it; else the resource does not exist for him.
+    pub fn check_account(&self, engine: &Engine, account: &AccountName, what: &'static str, id: &str) -> Result<(), Error> {
+        if self.may_see(engine, account) { Ok(()) } else { Err(Error::no_such(what, id)) }
+    }
+
+    /// A mutation as the engine takes it.
+    pub fn asked(&self, engine: &Arc<Engine>, method: &'static str, message: &'static str, key: &str, request: &impl Message) -> Asked {
+        Asked {
+            caller: self.caller.clone(),
+            method,
+            key: key.to_owned(),
+            fingerprint: fingerprint::of(engine.fingerprint_key(), message, request),
+            deadline: self.deadline,
+            traceparent: self.traceparent.clone(),
+        }
+    }
+}
+
+/// The caller's deadline, as gRPC sends it: at most eight digits and a unit.
+fn timeout(metadata: &MetadataMap) -> Option<Duration> {
+    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.len() > 8 {
+        return None;
+    }
+    let number: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(number.checked_mul(3600)?)),
+        "M" => Some(Duration::from_secs(number.checked_mul(60)?)),
+        "S" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_millis(number)),
+        "u" => Some(Duration::from_micros(number)),
+        "n" => Some(Duration::from_nanos(number)),
+        _ => None,
+    }
+}
+
+/// The W3C trace context, if it looks like one.
+fn traceparent(metadata: &MetadataMap) -> Option<String> {
+    let text = metadata.get("traceparent")?.to_str().ok()?;
+    let fits = text.len() == TRACEPARENT_LEN && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    fits.then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_are_read_in_every_unit() {
+        let read = |text: &'static str| {
+            let mut metadata = MetadataMap::new();
+            metadata.insert("grpc-timeout", text.parse().unwrap());
+            timeout(&metadata)
+        };
+        assert_eq!(read("2H"), Some(Duration::from_secs(7200)));
+        assert_eq!(read("5S"), Some(Duration::from_secs(5)));
+        assert_eq!(read("99999999n"), Some(Duration::from_nanos(99_999_999)));
+        for text in ["", "S", "123456789S", "1x", "-1S", "1.5S"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! EventService: the log as a stream and in pages.
+
+use std::collections::BTreeSet;
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::stream::{self, Stream};
+use tonic::{Request, Response, Status};
+use tracing::info;
+
+use super::call::Call;
+use super::frame::Outgoing;
+use super::pb::framed::event_service_server::EventService;
+use super::pb::subscribe_response::Message as Sent;
+use super::status::status;
+use super::violations::Violations;
+use super::{Api, page, pb, resource};
+use crate::domain::account::{AccountName, ProviderId};
+use crate::domain::event::EventKind;
+use crate::domain::id::{Id, Kind};
+use crate::domain::personal::Sight;
+use crate::engine::Error;
+use crate::events::filter::kinds_matching;
+use crate::events::{Filter, Message, Start, SubscriptionEnd};
+
+const ACCOUNTS_MAX: usize = 100;
+const TYPES_MAX: usize = 50;
+const RESOURCES_MAX: usize = 100;
+const SUBSCRIBER_NAME_MAX: usize = 64;
+
+#[tonic::async_trait]
+impl EventService for Api {
+    type SubscribeStream = Pin<Box<dyn Stream<Item = Result<Outgoing, Status>> + Send>>;
+
+    async fn subscribe(&self, request: Request<pb::SubscribeRequest>) -> Result<Response<Self::SubscribeStream>, Status> {
+        let call = Call::of(&request, self.deadlines);
+        let pb::SubscribeRequest { start, filter, heartbeat_interval, subscriber_name } = request.into_inner();
+        let opened = async {
+            let mut violations = Violations::default();
+            let start = self.stream_start(start, &mut violations)?;
+            let heartbeat = self.heartbeat(heartbeat_interval, &mut violations);
+            let name_fits = subscriber_name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+            if subscriber_name.len() > SUBSCRIBER_NAME_MAX || !name_fits {
+                violations.add("subscriber_name", "must have at most 64 characters of a-z, A-Z, 0-9, `_`, `-` and `.`");
+            }
+            let filter = self.filter(&call, filter.unwrap_or_default(), &mut violations)?;
+            let start = violations.unless_any(start)?;
+            let place = self.streams.take().ok_or(Error::Exhausted {
+                what: "the number of streams",
+                limit: self.streams.limit(),
+                retry_after: Duration::from_secs(5),
+            })?;
+            let confirmation = self.confirmation(&filter, heartbeat);
+            let subscription = self.engine.subscribe(filter, start, heartbeat).await?;
+            Ok::<_, Error>((subscription, confirmation, place))
+        };
+        let (subscription, confirmation, place) = opened.await.map_err(|error| status(&error))?;
+        info!(subscriber = subscriber_name, "a subscription starts");
+        let sight = call.sight;
+        self.engine.metrics().subscribers.inc();
+        let counted = Counted { engine: std::sync::Arc::clone(&self.engine), _place: place };
+        let state = (subscription, Some(confirmation), false, counted);
+        let stream = stream::unfold(state, move |(mut subscription, confirmation, ended, counted)| async move {
+            if ended {
+                return None;
+            }
+            if let Some(confirmation) = confirmation {
+                let first = outgoing(Sent::Confirmation(confirmation));
+                return Some((Ok(first), (subscription, None, false, counted)));
+            }
+            match subscription.next().await {
+                Ok(message) => Some((Ok(sent(message, sight)), (subscription, None, false, counted))),
+                Err(end) => Some((Err(end_status(end)), (subscription, None, true, counted))),
+            }
+        });
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    async fn list_events(&self, request: Request<pb::ListEventsRequest>) -> Result<Response<pb::ListEventsResponse>, Status> {
+        let call = Call::of(&request, self.deadlines);
+        let request = request.into_inner();
+        let key = self.engine.fingerprint_key();
+        let listed = async {
+            let mut violations = Violations::default();
+            let limit = violations.page_size(request.page_size);
+            let filter = self.filter(&call, request.filter.clone().unwrap_or_default(), &mut violations)?;
+            let mut start = self.page_start(request.start.clone(), &mut violations)?;
+            if let Some(token) = page::cursor(key, "ListEventsRequest", &request, &request.page_token)? {
+                start = Some(Start::After(self.engine.read_token(&token)?));
+            }
+            let start = violations.unless_any(start)?;
+            self.engine.list_events(filter, start, limit).await
+        };
+        let listed = listed.await.map_err(|error| status(&error))?;
+        let next_page_token = if listed.more { page::token(key, "ListEventsRequest", &request, &listed.token) } else { String::new() };
+        let events = listed
+            .frames
+            .into_iter()
+            .map(|(frame, token)| pb::Event { token, ..resource::pb_event(&frame.event, frame.position, call.sight) });
+        Ok(Response::new(pb::ListEventsResponse { events: events.collect(), next_page_token, token: listed.token }))
+    }
+
+    async fn get_event(&self, request: Request<pb::GetEventRequest>) -> Result<Response<pb::GetEventResponse>, Status> {
+        let call = Call::of(&request, self.deadlines);
+        let pb::GetEventRequest { id } = request.into_inner();
+        let found = async {
+            let mut violations = Violations::default();
+            let parsed = violations.id("id", Kind::Event, &id);
+            let frame = self.engine.get_event(&violations.unless_any(parsed)?).await?;
+            call.check_account(&self.engine, &frame.event.record.header().account, "event", &id)?;
+            Ok::<_, Error>(frame)
+        };
+        let frame = found.await.map_err(|error| status(&error))?;
+        Ok(Response::new(pb::GetEventResponse { event: Some(resource::pb_event(&frame.event, frame.position, call.sight)) }))
+    }
+}
+
+/// A live subscription, counted while it lives.
+struct Counted {
+    engine: std::sync::Arc<crate::engine::Engine>,
+    _place: super::Place,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.engine.metrics().subscribers.dec();
+    }
+}
+
+impl Api {
+    fn stream_start(&self, start: Option<pb::subscribe_request::Start>, violations: &mut Violations) -> Result<Option<Start>, Error> {
+        use pb::subscribe_request::Start as Wanted;
+        Ok(match start {
+            None => {
+                violations.add("start", "is needed: one of earliest, latest, after_token and at_time");
+                None
+            }
+            Some(Wanted::Earliest(true)) => Some(Start::Earliest),
+            Some(Wanted::Latest(true)) => Some(Start::Latest),
+            Some(Wanted::Earliest(false)) => {
+                violations.add("earliest", "must be true");
+                None
+            }
+            Some(Wanted::Latest(false)) => {
+                violations.add("latest", "must be true");
+                None
+            }
+            Some(Wanted::AfterToken(token)) => Some(Start::After(self.engine.read_token(&token)?)),
+            Some(Wanted::AtTime(time)) => violations.time("at_time", Some(&time)).map(Start::AtTime),
+        })
+    }
+
+    fn page_start(&self, start: Option<pb::list_events_request::Start>, violations: &mut Violations) -> Result<Option<Start>, Error> {
+        use pb::list_events_request::Start as Wanted;
+        Ok(match start {
+            None => Some(Start::Earliest),
+            Some(Wanted::AfterToken(token)) => Some(Start::After(self.engine.read_token(&token)?)),
+            Some(Wanted::AtTime(time)) => violations.time("at_time", Some(&time)).map(Start::AtTime),
+        })
+    }
+
+    fn heartbeat(&self, interval: Option<prost_types::Duration>, violations: &mut Violations) -> Duration {
+        let Some(interval) = interval else { return self.heartbeats.default };
+        match Duration::try_from(interval) {
+            Ok(interval) if (self.heartbeats.min..=self.heartbeats.max).contains(&interval) => interval,
+            _ => {
+                let (min, max) = (self.heartbeats.min.as_secs(), self.heartbeats.max.as_secs());
+                violations.add("heartbeat_interval", format!("must be {min} to {max} seconds"));
+                self.heartbeats.default
+            }
+        }
+    }
+
+    fn filter(&self, call: &Call, filter: pb::EventFilter, violations: &mut Violations) -> Result<Filter, Error> {
+        let pb::EventFilter { accounts, providers, types, resource_ids, labels, terminal_only } = filter;
+        let accounts = self.filter_accounts(call, &accounts, violations)?;
+        let mut wanted_providers = BTreeSet::new();
+        for name in &providers {
+            match [ProviderId::Razorpay, ProviderId::Enkash, ProviderId::Oqpay, ProviderId::Eko].into_iter().find(|id| id.as_str() == name)
+            {
+                Some(id) => {
+                    wanted_providers.insert(id);
+                }
+                None => violations.add("filter.providers", "must be razorpay, enkash, oqpay or eko"),
+            }
+        }
+        if types.len() > TYPES_MAX {
+            violations.add("filter.types", format!("must have at most {TYPES_MAX} entries"));
+        }
+        let mut kinds: BTreeSet<EventKind> = BTreeSet::new();
+        for (index, glob) in types.iter().take(TYPES_MAX).enumerate() {
+            let matched = if glob.len() <= 64 { kinds_matching(glob) } else { BTreeSet::new() };
+            if matched.is_empty() {
+                violations.add(format!("filter.types[{index}]"), "matches no type of event");
+            }
+            kinds.extend(matched);
+        }
+        if resource_ids.len() > RESOURCES_MAX {
+            violations.add("filter.resource_ids", format!("must have at most {RESOURCES_MAX} entries"));
+        }
+        let mut resources = BTreeSet::new();
+        for (index, id) in resource_ids.iter().take(RESOURCES_MAX).enumerate() {
+            match id.parse::<Id>() {
+                Ok(id) => {
+                    resources.insert(id);
+                }
+                Err(cause) => violations.add(format!("filter.resource_ids[{index}]"), cause.to_string()),
+            }
+        }
+        violations.labels("filter.labels", &labels);
+        Ok(Filter { accounts, providers: wanted_providers, kinds: (!types.is_empty()).then_some(kinds), resources, labels, terminal_only })
+    }
+
+    fn filter_accounts(&self, call: &Call, names: &[String], violations: &mut Violations) -> Result<BTreeSet<AccountName>, Error> {
+        if names.is_empty() {
+            return Ok(call.accounts(&self.engine).into_iter().collect());
+        }
+        if names.len() > ACCOUNTS_MAX {
+            violations.add("filter.accounts", format!("must have at most {ACCOUNTS_MAX} entries"));
+        }
+        let mut accounts = BTreeSet::new();
+        for (index, name) in names.iter().take(ACCOUNTS_MAX).enumerate() {
+            match name.parse::<AccountName>() {
+                Ok(account) => {
+                    call.check_account(&self.engine, &account, "account", name)?;
+                    accounts.insert(account);
+                }
+                Err(cause) => violations.add(format!("filter.accounts[{index}]"), cause.to_string()),
+            }
+        }
+        Ok(accounts)
+    }
+
+    fn confirmation(&self, filter: &Filter, heartbeat: Duration) -> pb::Confirmation {
+        let Filter { accounts, providers, kinds, resources, labels, terminal_only } = filter;
+        let effective = pb::EventFilter {
+            accounts: accounts.iter().map(ToString::to_string).collect(),
+            providers: providers.iter().map(ToString::to_string).collect(),
+            types: kinds.iter().flatten().map(|kind| kind.as_str().to_owned()).collect(),
+            resource_ids: resources.iter().map(ToString::to_string).collect(),
+            labels: labels.clone(),
+            terminal_only: *terminal_only,
+        };
+        pb::Confirmation {
+            filter: Some(effective),
+            heartbeat_interval: Some(resource::duration(heartbeat)),
+            retention: Some(resource::duration(self.engine.settings().event_retention)),
+            log_identity: self.engine.log_identity(),
+        }
+    }
+}
+
+fn outgoing(message: Sent) -> Outgoing {
+    Outgoing::Message(Box::new(pb::SubscribeResponse { message: Some(message) }))
+}
+
+fn sent(message: Message, sight: Sight) -> Outgoing {
+    match message {
+        Message::Event { frame, token } => Outgoing::Event { event: frame.bytes(sight).clone(), token },
+        Message::CaughtUp { token, time } => outgoing(Sent::CaughtUp(pb::CaughtUp { token, time: Some(resource::time(time)) })),
+        Message::FellBehind { token, time } => outgoing(Sent::FellBehind(pb::FellBehind { token, time: Some(resource::time(time)) })),
+        Message::Bookmark { token, server_time, events_behind, time_behind } => outgoing(Sent::Bookmark(pb::Bookmark {
+            token,
+            server_time: Some(resource::time(server_time)),
+            events_behind: i64::try_from(events_behind).unwrap_or(i64::MAX),
+            time_behind: Some(resource::duration(time_behind)),
+        })),
+        Message::Goodbye { token, retry_after } => {
+            outgoing(Sent::Goodbye(pb::Goodbye { token, retry_after: Some(resource::duration(retry_after)) }))
+        }
+    }
+}
+
+/// How a stream ends: never without a reason.
+fn end_status(end: SubscriptionEnd) -> Status {
+    status(&Error::from(end))
+}

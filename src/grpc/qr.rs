@@ -1,0 +1,208 @@
+//! QrService: take apart, do, put together.
+
+use std::collections::BTreeMap;
+
+use tonic::{Request, Response, Status};
+
+use super::call::Call;
+use super::pb::qr_service_server::QrService;
+use super::resource;
+use super::status::status;
+use super::violations::Violations;
+use super::{Api, page, pb};
+use crate::domain::id::Kind;
+use crate::domain::qr::{Qr, QrOrder, Usage};
+use crate::engine::lists::ListQuery;
+use crate::engine::qr::{ImageFormat, QrWish};
+use crate::engine::qr_image::{ErrorCorrection, SIZE_MAX_PIXELS, SIZE_MIN_PIXELS};
+use crate::engine::{Answer, Error};
+
+const NAME_CHARS_MAX: usize = 64;
+const DESCRIPTION_CHARS_MAX: usize = 255;
+const NOTES_MAX: usize = 15;
+const NOTE_CHARS_MAX: usize = 256;
+const IMAGE_PIXELS_DEFAULT: u32 = 512;
+
+#[tonic::async_trait]
+impl QrService for Api {
+    async fn create_qr(&self, request: Request<pb::CreateQrRequest>) -> Result<Response<pb::CreateQrResponse>, Status> {
+        let call = Call::of(&request, self.deadlines);
+        let request = request.into_inner();
+        let asked = call.asked(&self.engine, "CreateQr", "CreateQrRequest", &request.idempotency_key, &request);
+        let wish = wish(request).map_err(|error| status(&error))?;
+        let created = async {
+            call.check_account(&self.engine, &wish.account, "account", wish.account.as_str())?;
+            self.engine.create_qr(asked, wish).await
+        };
+        let Answer { resource, replayed } = created.await.map_err(|error| status(&error))?;
+        Ok(Response::new(pb::CreateQrResponse { qr: Some(resource::qr(&resource)), idempotency_replayed: replayed }))
+    }
+
+    async fn get_qr(&self, request: Request<pb::GetQrRequest>) -> Result<Response<pb::GetQrResponse>, Status> {
+        let call = Call::of(&request, self.deadlines);
+        let pb::GetQrRequest { id } = request.into_inner();
+        let qr = self.visible_qr(&call, &id, Violations::default()).await.map_err(|error| status(&error))?;
+        Ok(Response::new(pb::GetQrResponse { qr: Some(resource::qr(&qr)) }))
+    }
+
+    async fn list_qrs(&self, request: Request<pb::ListQrsRequest>) -> Result<Response<pb::ListQrsResponse>, Status> {
+        let call = Call::of(&request, self.deadlines);
+        let request = request.into_inner();
+        let key = self.engine.fingerprint_key();
+        let listed = async {
+            let (query, limit) = list_query(&request)?;
+            call.check_account(&self.engine, &query.account, "account", query.account.as_str())?;
+            let before = super::cursor_id(page::cursor(key, "ListQrsRequest", &request, &request.page_token)?)?;
+            self.engine.list(&query, before, limit).await
+        };
+        let listed = listed.await.map_err(|error| status(&error))?;
+        let qrs = listed.records.into_iter().filter_map(|record| match record {
+            crate::domain::event::Record::Qr(qr) => Some(resource::qr(&qr)),
+            crate::domain::event::Record::Payment(_) => None,
+        });
+        let next_page_token = listed.next.map(|id| page::token(key, "ListQrsRequest", &request, id.as_str())).unwrap_or_default();
+        Ok(Response::new(pb::ListQrsResponse { qrs: qrs.collect(), next_page_token }))
+    }
+
+    async fn close_qr(&self, request: Request<pb::CloseQrRequest>) -> Result<Response<pb::CloseQrResponse>, Status> {
+        let call = Call::of(&request, self.deadlines);
+        let request = request.into_inner();
+        let asked = call.asked(&self.engine, "CloseQr", "CloseQrRequest", &request.idempotency_key, &request);
+        let pb::CloseQrRequest { idempotency_key, id } = request;
+        let closed = async {
+            let mut violations = Violations::default();
+            violations.key(&idempotency_key);
+            let qr = self.visible_qr(&call, &id, violations).await?;
+            self.engine.close_qr(asked, qr).await
+        };
+        let Answer { resource, replayed } = closed.await.map_err(|error| status(&error))?;
+        Ok(Response::new(pb::CloseQrResponse { qr: Some(resource::qr(&resource)), idempotency_replayed: replayed }))
+    }
+
+    async fn get_qr_image(&self, request: Request<pb::GetQrImageRequest>) -> Result<Response<pb::GetQrImageResponse>, Status> {
+        let call = Call::of(&request, self.deadlines);
+        let pb::GetQrImageRequest { id, format, size_pixels, error_correction } = request.into_inner();
+        let drawn = async {
+            let mut violations = Violations::default();
+            let format = image_format(format, &mut violations);
+            let size = image_size(size_pixels, &mut violations);
+            let correction = image_correction(error_correction, &mut violations);
+            let qr = self.visible_qr(&call, &id, violations).await?;
+            self.engine.qr_image(&qr, format, size, correction)
+        };
+        let (image, media_type) = drawn.await.map_err(|error| status(&error))?;
+        Ok(Response::new(pb::GetQrImageResponse { image, media_type: media_type.to_owned() }))
+    }
+}
+
+impl Api {
+    /// The code with this id, if the caller may see it. `violations`: what is wrong with the rest of the request.
+    async fn visible_qr(&self, call: &Call, id: &str, mut violations: Violations) -> Result<Qr, Error> {
+        let parsed = violations.id("id", Kind::Qr, id);
+        let parsed = violations.unless_any(parsed)?;
+        let qr = self.engine.get_qr(&parsed).await?;
+        call.check_account(&self.engine, &qr.header.account, "QR code", id)?;
+        Ok(qr)
+    }
+}
+
+fn wish(request: pb::CreateQrRequest) -> Result<QrWish, Error> {
+    let pb::CreateQrRequest { idempotency_key, account, reference, labels, usage, amount, name, description, expire_time, notes } = request;
+    let mut violations = Violations::default();
+    violations.key(&idempotency_key);
+    let account = violations.account(&account);
+    violations.reference(&reference);
+    violations.labels("labels", &labels);
+    let usage = violations.known::<pb::QrUsage>("usage", usage).and_then(|usage| match usage {
+        pb::QrUsage::Unspecified => None,
+        pb::QrUsage::SingleUse => Some(Usage::SingleUse),
+        pb::QrUsage::MultipleUse => Some(Usage::MultipleUse),
+    });
+    let amount = amount.as_ref().and_then(|amount| violations.amount("amount", amount));
+    violations.text("name", &name, NAME_CHARS_MAX);
+    violations.text("description", &description, DESCRIPTION_CHARS_MAX);
+    let expire_time = violations.time("expire_time", expire_time.as_ref());
+    check_notes(&notes, &mut violations);
+    let order = usage.map(|usage| QrOrder { usage, amount, name, description, expire_time, notes });
+    violations.unless_any(account.zip(order).map(|(account, order)| QrWish { account, reference, labels, order }))
+}
+
+fn check_notes(notes: &BTreeMap<String, String>, violations: &mut Violations) {
+    if notes.len() > NOTES_MAX {
+        violations.add("notes", format!("must have at most {NOTES_MAX} entries"));
+    }
+    for (key, value) in notes {
+        if key.is_empty() || key.chars().count() > NOTE_CHARS_MAX || value.chars().count() > NOTE_CHARS_MAX {
+            let named: String = key.chars().take(40).collect();
+            violations.add(
+                format!("notes[\"{}\"]", named.escape_debug()),
+                format!("a note's key and value must have at most {NOTE_CHARS_MAX} characters, the key at least one"),
+            );
+        }
+    }
+}
+
+fn list_query(request: &pb::ListQrsRequest) -> Result<(ListQuery, usize), Error> {
+    let pb::ListQrsRequest { account, page_size, page_token: _, states, create_time_from, create_time_to, reference, labels } = request;
+    let mut violations = Violations::default();
+    let account = violations.account(account);
+    let limit = violations.page_size(*page_size);
+    let states = states.iter().filter_map(|state| violations.known::<pb::QrState>("states", *state)).filter_map(|state| match state {
+        pb::QrState::Unspecified => None,
+        pb::QrState::Requested => Some("requested"),
+        pb::QrState::Active => Some("active"),
+        pb::QrState::Closed => Some("closed"),
+        pb::QrState::Failed => Some("failed"),
+    });
+    let states = states.collect();
+    let from = violations.time("create_time_from", create_time_from.as_ref());
+    let to = violations.time("create_time_to", create_time_to.as_ref());
+    violations.reference(reference);
+    violations.labels("labels", labels);
+    let query = account.map(|account| ListQuery {
+        account,
+        kind: Kind::Qr,
+        states,
+        from,
+        to,
+        reference: reference.clone(),
+        parent: None,
+        labels: labels.clone(),
+    });
+    violations.unless_any(query.map(|query| (query, limit)))
+}
+
+fn image_format(format: i32, violations: &mut Violations) -> ImageFormat {
+    match pb::QrImageFormat::try_from(format) {
+        Ok(pb::QrImageFormat::Unspecified | pb::QrImageFormat::Png) => ImageFormat::Png,
+        Ok(pb::QrImageFormat::Svg) => ImageFormat::Svg,
+        Err(_) => {
+            violations.add("format", "is not a value of this field");
+            ImageFormat::Png
+        }
+    }
+}
+
+fn image_size(size_pixels: i32, violations: &mut Violations) -> u32 {
+    match u32::try_from(size_pixels) {
+        Ok(0) => IMAGE_PIXELS_DEFAULT,
+        Ok(size) if (SIZE_MIN_PIXELS..=SIZE_MAX_PIXELS).contains(&size) => size,
+        _ => {
+            violations.add("size_pixels", format!("must be {SIZE_MIN_PIXELS} to {SIZE_MAX_PIXELS}"));
+            IMAGE_PIXELS_DEFAULT
+        }
+    }
+}
+
+fn image_correction(correction: i32, violations: &mut Violations) -> ErrorCorrection {
+    match pb::QrErrorCorrection::try_from(correction) {
+        Ok(pb::QrErrorCorrection::Unspecified | pb::QrErrorCorrection::Medium) => ErrorCorrection::Medium,
+        Ok(pb::QrErrorCorrection::Low) => ErrorCorrection::Low,
+        Ok(pb::QrErrorCorrection::Quartile) => ErrorCorrection::Quartile,
+        Ok(pb::QrErrorCorrection::High) => ErrorCorrection::High,
+        Err(_) => {
+            violations.add("error_correction", "is not a value of this field");
+            ErrorCorrection::Medium
+        }
+    }
+}

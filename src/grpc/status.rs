@@ -1,0 +1,173 @@
+//! Errors as clients see them: one `match` turns ours into gRPC's. The cause is in the log; the client gets code,
+//! reason and what it may do.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use super::pb::ErrorReason as Reason;
+use crate::engine::{Error, Outcome};
+use crate::providers::Violation;
+
+pub(super) const DOMAIN: &str = "upistream";
+const REASON_PREFIX: &str = "ERROR_REASON_";
+
+/// A reason's name in `ErrorInfo`.
+fn reason_name(reason: Reason) -> &'static str {
+    reason.as_str_name().trim_start_matches(REASON_PREFIX)
+}
+
+/// An outcome's name in the metadata.
+pub(super) fn outcome_name(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::NotSent => "NOT_SENT",
+        Outcome::Definite => "DEFINITE",
+        Outcome::Unknown => "UNKNOWN",
+    }
+}
+
+/// The status of an error of the engine.
+pub(super) fn status(error: &Error) -> Status {
+    let mut metadata = HashMap::from([("outcome".to_owned(), outcome_name(error.outcome()).to_owned())]);
+    let mut add = |key: &str, value: String| {
+        metadata.insert(key.to_owned(), value);
+    };
+    let mut retry_after: Option<Duration> = None;
+    let mut violations: &[Violation] = &[];
+    let (code, reason) = match error {
+        Error::Invalid(all) => {
+            violations = all;
+            (Code::InvalidArgument, Reason::InvalidFields)
+        }
+        Error::NotFound { .. } => (Code::NotFound, Reason::NotFound),
+        Error::KeyReused { id, fields } => {
+            add("resource_id", id.to_string());
+            add("differing_fields", fields.join(","));
+            (Code::AlreadyExists, Reason::IdempotencyKeyReused)
+        }
+        Error::InFlight { retry_after: after } => {
+            retry_after = Some(*after);
+            (Code::Aborted, Reason::IdempotencyInFlight)
+        }
+        Error::ChangePending { id } => {
+            add("resource_id", id.to_string());
+            add("operation", "CLOSE".to_owned());
+            retry_after = Some(Duration::from_secs(1));
+            (Code::Aborted, Reason::ChangePending)
+        }
+        Error::StateForbids { state, .. } => {
+            add("state", state.to_uppercase());
+            (Code::FailedPrecondition, Reason::StateForbids)
+        }
+        Error::Refused { id, code, replayed, .. } => {
+            add("resource_id", id.to_string());
+            add("provider_code", code.clone());
+            if *replayed {
+                add("replayed", "true".to_owned());
+            }
+            (Code::FailedPrecondition, Reason::ProviderRefused)
+        }
+        Error::Lacks { operation, .. } => {
+            add("operation", (*operation).to_owned());
+            (Code::FailedPrecondition, Reason::ProviderLacksCapability)
+        }
+        Error::ProviderUnavailable { retry_after: after } => {
+            retry_after = Some(*after);
+            (Code::Unavailable, Reason::ProviderUnavailable)
+        }
+        Error::DeadlineTooShort { .. } => (Code::DeadlineExceeded, Reason::DeadlineTooShort),
+        Error::StoreUnavailable { retry_after: after } => {
+            retry_after = Some(*after);
+            (Code::Unavailable, Reason::StoreUnavailable)
+        }
+        Error::StoreInDoubt { retry_after: after } => {
+            retry_after = Some(*after);
+            (Code::Aborted, Reason::StoreInDoubt)
+        }
+        Error::InvalidToken(_) => (Code::InvalidArgument, Reason::InvalidToken),
+        Error::HistoryLost { earliest_token, earliest_time } => {
+            add("earliest_token", earliest_token.clone());
+            if let Some(time) = earliest_time {
+                add("earliest_time", time.to_string());
+            }
+            (Code::OutOfRange, Reason::HistoryLost)
+        }
+        Error::HistoryRewound { earliest_token } => {
+            add("earliest_token", earliest_token.clone());
+            (Code::OutOfRange, Reason::HistoryRewound)
+        }
+        Error::Exhausted { limit, retry_after: after, .. } => {
+            add("limit", limit.to_string());
+            retry_after = Some(*after);
+            (Code::ResourceExhausted, Reason::ResourceExhausted)
+        }
+        Error::Draining { retry_after: after } => {
+            retry_after = Some(*after);
+            (Code::Unavailable, Reason::Draining)
+        }
+        Error::Internal => (Code::Internal, Reason::Internal),
+    };
+    let mut details = ErrorDetails::with_error_info(reason_name(reason), DOMAIN, metadata);
+    for violation in violations {
+        details.add_bad_request_violation(&violation.field, &violation.description);
+    }
+    if retry_after.is_some() {
+        details.set_retry_info(retry_after);
+    }
+    Status::with_error_details(code, message(error), details)
+}
+
+/// The error for people. A provider's own words about a refusal are part of it.
+fn message(error: &Error) -> String {
+    match error {
+        Error::Refused { message, .. } if !message.is_empty() => format!("{error}: {message}"),
+        Error::Invalid(violations) => {
+            let all: Vec<String> = violations.iter().map(|violation| format!("`{}` {}", violation.field, violation.description)).collect();
+            format!("{error}: {}", all.join("; "))
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// The status of a call that the framework refused before the engine was entered: nothing was done.
+pub(super) fn refused_by_framework(code: Code) -> Option<Status> {
+    let (code, reason, message) = match code {
+        Code::Internal => (Code::InvalidArgument, Reason::UndecodableRequest, "the request can't be decoded"),
+        Code::OutOfRange | Code::ResourceExhausted => (Code::ResourceExhausted, Reason::RequestTooLarge, "the request is too large"),
+        Code::Unimplemented => (
+            Code::Unimplemented,
+            Reason::UnknownMethod,
+            "there is no such method, or the request is compressed in a way that is not supported",
+        ),
+        _ => return None,
+    };
+    let metadata = HashMap::from([("outcome".to_owned(), outcome_name(Outcome::NotSent).to_owned())]);
+    let details = ErrorDetails::with_error_info(reason_name(reason), DOMAIN, metadata);
+    Some(Status::with_error_details(code, message, details))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_says_its_reason_and_outcome() {
+        let status = status(&Error::Draining { retry_after: Duration::from_secs(1) });
+        let details = status.get_error_details();
+        let info = details.error_info().unwrap();
+        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("DRAINING", "upistream"));
+        assert_eq!(info.metadata["outcome"], "NOT_SENT");
+        assert!(details.retry_info().is_some());
+    }
+
+    #[test]
+    fn unavailable_is_never_said_of_an_unknown_outcome() {
+        let after = Duration::from_secs(1);
+        for error in [Error::StoreInDoubt { retry_after: after }, Error::InFlight { retry_after: after }, Error::Internal] {
+            assert_eq!(error.outcome(), Outcome::Unknown);
+            assert_ne!(status(&error).code(), Code::Unavailable, "{error}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What is wrong with a request: all of it, not only the first.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::pb;
+use crate::domain::account::AccountName;
+use crate::domain::header::{LABEL_KEY_CHARS_MAX, LABEL_VALUE_CHARS_MAX, LABELS_MAX, REFERENCE_CHARS_MAX};
+use crate::domain::id::{Id, Kind};
+use crate::domain::money::{Amount, Money};
+use crate::engine::Error;
+use crate::providers::Violation;
+
+/// Printable ASCII characters of an idempotency key, at most.
+const KEY_CHARS_MAX: usize = 255;
+/// The default and the greatest size of a page.
+const PAGE_DEFAULT: usize = 50;
+const PAGE_MAX: usize = 200;
+
+/// Collects violations while a request is taken apart.
+#[derive(Debug, Default)]
+pub(super) struct Violations(Vec<Violation>);
+
+impl Violations {
+    pub fn add(&mut self, field: impl Into<String>, description: impl Into<String>) {
+        self.0.push(Violation { field: field.into(), description: description.into() });
+    }
+
+    /// `value`, if nothing was wrong.
+    pub fn unless_any<T>(self, value: Option<T>) -> Result<T, Error> {
+        match value {
+            Some(value) if self.0.is_empty() => Ok(value),
+            _ => Err(Error::Invalid(self.0)),
+        }
+    }
+
+    pub fn key(&mut self, key: &str) {
+        if key.is_empty() {
+            self.add("idempotency_key", "is needed: it makes the request safe to repeat");
+        } else if key.len() > KEY_CHARS_MAX || !key.bytes().all(|byte| (0x20..=0x7e).contains(&byte)) {
+            self.add("idempotency_key", "must be 1 to 255 printable ASCII characters");
+        }
+    }
+
+    pub fn account(&mut self, account: &str) -> Option<AccountName> {
+        if account.is_empty() {
+            self.add("account", "is needed");
+            return None;
+        }
+        match account.parse() {
+            Ok(name) => Some(name),
+            Err(cause) => {
+                self.add("account", cause.to_string());
+                None
+            }
+        }
+    }
+
+    pub fn id(&mut self, field: &str, kind: Kind, text: &str) -> Option<Id> {
+        if text.is_empty() {
+            self.add(field, "is needed");
+            return None;
+        }
+        match Id::parse(kind, text) {
+            Ok(id) => Some(id),
+            Err(_) => {
+                self.add(field, format!("is not an id of this kind: it begins with `{}_`", kind.prefix()));
+                None
+            }
+        }
+    }
+
+    /// A text of at most `chars_max` characters without control characters.
+    pub fn text(&mut self, field: &str, text: &str, chars_max: usize) {
+        if text.chars().count() > chars_max {
+            self.add(field, format!("must have at most {chars_max} characters"));
+        }
+        if text.chars().any(char::is_control) {
+            self.add(field, "must not contain control characters");
+        }
+    }
+
+    pub fn reference(&mut self, reference: &str) {
+        self.text("reference", reference, REFERENCE_CHARS_MAX);
+    }
+
+    pub fn labels(&mut self, field: &str, labels: &BTreeMap<String, String>) {
+        if labels.len() > LABELS_MAX {
+            self.add(field, format!("must have at most {LABELS_MAX} entries"));
+        }
+        for (key, value) in labels {
+            let named = key.chars().take(LABEL_KEY_CHARS_MAX).collect::<String>().escape_debug().to_string();
+            let entry = format!("{field}[\"{named}\"]");
+            if key.is_empty() || key.chars().count() > LABEL_KEY_CHARS_MAX || key.chars().any(char::is_control) {
+                self.add(&entry, format!("a label's key must have 1 to {LABEL_KEY_CHARS_MAX} characters, none of them control characters"));
+            }
+            if value.chars().count() > LABEL_VALUE_CHARS_MAX || value.chars().any(char::is_control) {
+                self.add(
+                    &entry,
+                    format!("a label's value must have at most {LABEL_VALUE_CHARS_MAX} characters, none of them control characters"),
+                );
+            }
+        }
+    }
+
+    /// An amount that is asked for: rupees, above zero, below every limit.
+    pub fn amount(&mut self, field: &str, money: &pb::Money) -> Option<Money> {
+        let pb::Money { currency_code, minor_units } = money;
+        if currency_code != "INR" {
+            self.add(format!("{field}.currency_code"), "must be INR");
+        }
+        match Amount::new(*minor_units) {
+            Ok(amount) => Some(amount.money()),
+            Err(cause) => {
+                self.add(format!("{field}.minor_units"), cause.to_string());
+                None
+            }
+        }
+    }
+
+    pub fn time(&mut self, field: &str, time: Option<&prost_types::Timestamp>) -> Option<Timestamp> {
+        let time = time?;
+        let read = (0..1_000_000_000).contains(&time.nanos).then(|| Timestamp::new(time.seconds, time.nanos).ok()).flatten();
+        match read {
+            // Milliseconds: finer is nothing that a provider or our clock knows.
+            Some(time) if time.as_second() >= 0 => Timestamp::from_millisecond(time.as_millisecond()).ok(),
+            _ => {
+                self.add(field, "is not a time after 1970");
+                None
+            }
+        }
+    }
+
+    pub fn page_size(&mut self, size: i32) -> usize {
+        match usize::try_from(size) {
+            Ok(0) => PAGE_DEFAULT,
+            Ok(size) => size.min(PAGE_MAX),
+            Err(_) => {
+                self.add("page_size", "must not be below 0");
+                PAGE_DEFAULT
+            }
+        }
+    }
+
+    /// One of an enum's values, given as its number; `unspecified` tells what 0 means.
+    pub fn known<E: TryFrom<i32>>(&mut self, field: &str, number: i32) -> Option<E> {
+        if number == 0 {
+            self.add(field, "is needed");
+            return None;
+        }
+        match E::try_from(number) {
+            Ok(value) => Some(value),
+            Err(_) => {
+                self.add(field, "is not a value of this field");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Callbacks: have them verified, hand them on, and answer 200 after the commit.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq;
+use tokio::sync::Semaphore;
+use tracing::{Instrument, info_span, warn};
+
+use super::client_address::client_address;
+use crate::domain::account::AccountName;
+use crate::engine::Engine;
+use crate::engine::webhook::NotReceived;
+
+/// Networks whose forwarded headers are believed.
+pub type TrustedProxies = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
+
+/// What the door is told by the configuration.
+#[derive(Clone)]
+pub struct WebhookSettings {
+    /// The unguessable parts of each account's URL: current and previous.
+    pub url_secrets: BTreeMap<AccountName, Vec<SecretString>>,
+    pub body_bytes_max: usize,
+    pub concurrency_max: usize,
+    /// How long a body may take to arrive.
+    pub read_timeout: Duration,
+    pub trusted_proxies: TrustedProxies,
+}
+
+#[derive(Clone)]
+struct Door {
+    engine: Arc<Engine>,
+    settings: WebhookSettings,
+    places: Arc<Semaphore>,
+}
+
+/// `POST /webhooks/{account}/{secret}`.
+pub fn router(engine: Arc<Engine>, settings: WebhookSettings) -> Router {
+    let places = Arc::new(Semaphore::new(settings.concurrency_max));
+    Router::new().route("/webhooks/{account}/{secret}", post(receive)).with_state(Door { engine, settings, places })
+}
+
+async fn receive(
+    State(door): State<Door>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Path((account, secret)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    // The route's template stands in the span, never the path: it holds a secret.
+    let span = info_span!("webhook", http.route = "/webhooks/{account}/{secret}", account = tracing::field::Empty);
+    door.answer(peer, &account, &secret, &headers, body).instrument(span).await
+}
+
+impl Door {
+    async fn answer(&self, peer: SocketAddr, account: &str, secret: &str, headers: &HeaderMap, body: Body) -> Response {
+        // An unknown account and a wrong secret look the same.
+        let Some(account) = self.account_of(account, secret) else { return StatusCode::NOT_FOUND.into_response() };
+        tracing::Span::current().record("account", account.as_str());
+        let client = client_address(peer, headers, &*self.settings.trusted_proxies);
+        let refused = |reason: &'static str, code: StatusCode| {
+            self.engine.metrics().webhooks_refused.with_label_values(&[account.as_str(), reason]).inc();
+            warn!(account = %account, client = %client, reason, "a callback is refused: {reason}");
+            code.into_response()
+        };
+        let Ok(_place) = self.places.try_acquire() else { return refused("too_many_at_once", StatusCode::SERVICE_UNAVAILABLE) };
+        let read = axum::body::to_bytes(body, self.settings.body_bytes_max);
+        let body = match tokio::time::timeout(self.settings.read_timeout, read).await {
+            Ok(Ok(body)) => body,
+            Ok(Err(_)) => return refused("body_too_large", StatusCode::PAYLOAD_TOO_LARGE),
+            Err(_) => return refused("body_too_slow", StatusCode::REQUEST_TIMEOUT),
+        };
+        let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let received = match self.engine.verify_callback(account, headers, body) {
+            Ok(verified) => self.engine.receive_callback(account, &verified, traceparent).await,
+            Err(cause) => Err(cause),
+        };
+        match received {
+            Ok(_) => StatusCode::OK.into_response(),
+            Err(NotReceived::NoSuchAccount) => StatusCode::NOT_FOUND.into_response(),
+            Err(NotReceived::BadSignature(_)) => refused("bad_signature", StatusCode::UNAUTHORIZED),
+            Err(NotReceived::QuarantineFull) => refused("quarantine_full", StatusCode::SERVICE_UNAVAILABLE),
+            Err(NotReceived::Store(cause)) => {
+                warn!("a callback could not be written: {cause}");
+                refused("store_unavailable", StatusCode::SERVICE_UNAVAILABLE)
+            }
+        }
+    }
+
+    /// The account of a URL, if its secret is one of the account's. Every secret is compared in constant time.
+    fn account_of(&self, account: &str, secret: &str) -> Option<&AccountName> {
+        let (name, secrets) = self.settings.url_secrets.iter().find(|(name, _)| name.as_str() == account)?;
+        let matches =
+            secrets.iter().fold(subtle::Choice::from(0), |found, known| found | known.expose_secret().as_bytes().ct_eq(secret.as_bytes()));
+        bool::from(matches).then_some(name)
+    }
+}

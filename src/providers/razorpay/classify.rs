@@ -1,0 +1,333 @@
+//! What an answer that is no success lets us conclude: a list of what is certainly not done, and doubt for the rest. Pure.
+
+use http::StatusCode;
+
+use super::wire::Failure;
+use crate::domain::account::Operation;
+use crate::providers::{AskError, CallError, Cause};
+
+/// The most characters that are kept of the provider's texts.
+const MESSAGE_CHARS_MAX: usize = 500;
+const CODE_CHARS_MAX: usize = 64;
+
+/// What is known of a listed answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    /// The provider looked at the request and said no before anything happened.
+    BeforeAnyEffect,
+    /// The provider did not look at the request.
+    NotActedOn,
+}
+
+/// An answer that proves that nothing happened.
+struct Rule {
+    operations: &'static [Operation],
+    statuses: &'static [u16],
+    /// `None`: whatever the body is.
+    error: Option<Listed>,
+    known: Known,
+}
+
+/// An error whose code is `BAD_REQUEST_ERROR`.
+#[derive(Clone, Copy)]
+enum Listed {
+    /// By its reason.
+    Reason(&'static str),
+    /// By its description where the reason is missing or says no more than that something was wrong.
+    Text(Text),
+}
+
+/// A description, compared without regard to case and to the full stop at its end.
+#[derive(Clone, Copy)]
+enum Text {
+    Is(&'static str),
+    Begins(&'static str),
+    Ends(&'static str),
+    Around(&'static str, &'static str),
+}
+
+const BAD_REQUEST: &str = "BAD_REQUEST_ERROR";
+const VALIDATION: &str = "input_validation_failed";
+/// This one comes with 5xx and with 400, and with the reason of a validation too. It is never an answer.
+const TROUBLE: Text = Text::Begins("We are facing some trouble completing your request");
+const NO_SUCH_ID: Text = Text::Is("The id provided does not exist");
+
+const MUTATIONS: &[Operation] = &[Operation::CreateQr, Operation::CloseQr];
+const CREATE: &[Operation] = &[Operation::CreateQr];
+const CLOSE: &[Operation] = &[Operation::CloseQr];
+
+const fn not_acted_on(statuses: &'static [u16], error: Option<Listed>) -> Rule {
+    Rule { operations: MUTATIONS, statuses, error, known: Known::NotActedOn }
+}
+
+const fn refusal(operations: &'static [Operation], statuses: &'static [u16], error: Listed) -> Rule {
+    Rule { operations, statuses, error: Some(error), known: Known::BeforeAnyEffect }
+}
+
+/// All answers that prove that nothing happened. The first that fits counts.
+///
+/// Not here, on purpose: closing a code that is closed already. The text of that answer is not documented, and what we want
+/// to know then is how the code stands: doubt has it looked up.
+const RULES: &[Rule] = &[
+    // Throttled.
+    not_acted_on(&[429], None),
+    // Credentials: the documentation has both statuses, and several texts.
+    not_acted_on(&[401], None),
+    not_acted_on(&[400], Some(Listed::Text(Text::Is("The api key provided is invalid")))),
+    not_acted_on(&[400], Some(Listed::Text(Text::Is("The api secret provided is invalid")))),
+    not_acted_on(&[400], Some(Listed::Text(Text::Is("The API {key/secret} provided is invalid")))),
+    not_acted_on(&[400], Some(Listed::Text(Text::Is("Authentication failed")))),
+    // Our address is not on the account's list.
+    not_acted_on(&[400, 403], Some(Listed::Text(Text::Is("Access Denied")))),
+    not_acted_on(&[400], Some(Listed::Text(Text::Is("Request failed because another payment operation is in progress")))),
+    // The feature is off for this account.
+    refusal(MUTATIONS, &[400, 404], Listed::Text(Text::Is("The requested URL was not found on the server"))),
+    refusal(MUTATIONS, &[400], Listed::Reason("extra_field_sent")),
+    refusal(CREATE, &[400], Listed::Reason(VALIDATION)),
+    refusal(CREATE, &[400], Listed::Text(Text::Around("The selected", "is invalid"))),
+    refusal(CREATE, &[400], Listed::Text(Text::Ends("is/are not required and should not be sent"))),
+    refusal(CREATE, &[400], Listed::Text(Text::Around("The", "field is required"))),
+    refusal(CREATE, &[400], Listed::Text(Text::Around("The", "is required"))),
+    refusal(CREATE, &[400], Listed::Text(Text::Begins("The payment amount must be at least"))),
+    refusal(CREATE, &[400], Listed::Text(Text::Begins("close_by must be between"))),
+    refusal(CREATE, &[400], Listed::Text(Text::Begins("close_by should be at least"))),
+    refusal(CREATE, &[400], Listed::Text(Text::Ends("is not a valid id"))),
+    // Closing needs no list of validations: it has no body. Its reason says nothing, since a business rule has the same.
+    refusal(CLOSE, &[400, 404], Listed::Text(NO_SUCH_ID)),
+    refusal(CLOSE, &[400], Listed::Text(Text::Ends("is not a valid id"))),
+];
+
+/// What an answer without success to `operation` lets us conclude. `first_send` is false where an earlier send of the same
+/// request may have arrived: then no answer to this one proves that nothing happened.
+pub fn classify(operation: Operation, first_send: bool, status: StatusCode, failure: Option<&Failure>) -> CallError {
+    let rule = RULES.iter().find(|rule| rule.fits(operation, status, failure));
+    match (rule.map(|rule| rule.known), failure) {
+        (Some(Known::BeforeAnyEffect), Some(failure)) if first_send => {
+            CallError::Refused { code: code(failure), message: message(failure.description.as_deref()) }
+        }
+        (Some(Known::NotActedOn), _) if first_send => CallError::NotDelivered(cause(status, failure)),
+        _ => CallError::InDoubt(cause(status, failure)),
+    }
+}
+
+/// What an answer without success to a question lets us conclude.
+pub fn classify_question(status: StatusCode, failure: Option<&Failure>) -> AskError {
+    let absent = failure.is_some_and(|failure| Listed::Text(NO_SUCH_ID).fits(failure));
+    if absent && matches!(status.as_u16(), 400 | 404) { AskError::Absent } else { AskError::Unanswered(cause(status, failure)) }
+}
+
+/// A text of the provider's, at a length that can be kept.
+pub fn message(text: Option<&str>) -> String {
+    text.unwrap_or_default().chars().take(MESSAGE_CHARS_MAX).collect()
+}
+
+/// A code of the provider's, if it looks like one: what doesn't is not written to logs.
+pub fn token(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    if text.len() <= CODE_CHARS_MAX && text.chars().all(plain) { text.to_owned() } else { "(not a plain word)".to_owned() }
+}
+
+fn cause(status: StatusCode, failure: Option<&Failure>) -> Cause {
+    let status = status.as_u16();
+    Cause(match failure {
+        Some(failure) => format!("it answered with status {status}, {}", code(failure)),
+        None => format!("it answered with status {status} and no error that can be read"),
+    })
+}
+
+/// The most telling of an error's codes.
+fn code(failure: &Failure) -> String {
+    let Failure { code, description: _, reason } = failure;
+    let reason = reason.as_deref().filter(|reason| *reason != "NA");
+    token(reason.or(code.as_deref()).unwrap_or("no_code"))
+}
+
+impl Rule {
+    fn fits(&self, operation: Operation, status: StatusCode, failure: Option<&Failure>) -> bool {
+        let error_fits = match (&self.error, failure) {
+            (None, _) => true,
+            (Some(listed), Some(failure)) => listed.fits(failure),
+            (Some(_), None) => false,
+        };
+        self.operations.contains(&operation) && self.statuses.contains(&status.as_u16()) && error_fits
+    }
+}
+
+impl Listed {
+    fn fits(&self, failure: &Failure) -> bool {
+        let Failure { code, description, reason } = failure;
+        let description = description.as_deref().unwrap_or_default();
+        if code.as_deref() != Some(BAD_REQUEST) || TROUBLE.fits(description) {
+            return false;
+        }
+        match self {
+            Listed::Reason(listed) => reason.as_deref() == Some(*listed),
+            Listed::Text(text) => matches!(reason.as_deref(), None | Some("NA" | VALIDATION)) && text.fits(description),
+        }
+    }
+}
+
+impl Text {
+    fn fits(self, description: &str) -> bool {
+        let plain = |text: &str| text.trim().trim_end_matches('.').to_ascii_lowercase();
+        let description = plain(description);
+        match self {
+            Text::Is(text) => description == plain(text),
+            Text::Begins(text) => description.starts_with(&plain(text)),
+            Text::Ends(text) => description.ends_with(&plain(text)),
+            Text::Around(first, last) => {
+                description.starts_with(&format!("{} ", plain(first))) && description.ends_with(&format!(" {}", plain(last)))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An answer, and what it means for a creation, for a close, and for a question.
+    const TABLE: &str = r#"
+status code              reason                  description                                                                                 | create        close         question
+200    -                 -                       -                                                                                           | in_doubt      in_doubt      unanswered
+302    -                 -                       -                                                                                           | in_doubt      in_doubt      unanswered
+400    -                 -                       -                                                                                           | in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR -                       -                                                                                           | in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR input_validation_failed The selected usage is invalid.                                                              | refused       in_doubt      unanswered
+400    BAD_REQUEST_ERROR input_validation_failed A rule that we never heard of.                                                              | refused       in_doubt      unanswered
+400    BAD_REQUEST_ERROR extra_field_sent        tax_invoice is/are not required and should not be sent                                      | refused       refused       unanswered
+400    BAD_REQUEST_ERROR -                       The selected usage is invalid.                                                              | refused       in_doubt      unanswered
+400    BAD_REQUEST_ERROR NA                      The selected fixed amount is invalid.                                                       | refused       in_doubt      unanswered
+400    BAD_REQUEST_ERROR -                       The type field is required.                                                                 | refused       in_doubt      unanswered
+400    BAD_REQUEST_ERROR -                       The type is required.                                                                       | refused       in_doubt      unanswered
+400    BAD_REQUEST_ERROR -                       The payment amount must be at least 1.                                                      | refused       in_doubt      unanswered
+400    BAD_REQUEST_ERROR -                       close_by must be between 946684800 and 4765046400                                           | refused       in_doubt      unanswered
+400    BAD_REQUEST_ERROR -                       close_by should be at least 2 minutes after current time                                    | refused       in_doubt      unanswered
+400    BAD_REQUEST_ERROR -                       close_by is/are not required and should not be sent                                         | refused       in_doubt      unanswered
+400    BAD_REQUEST_ERROR -                       cust_1 is not a valid id.                                                                   | refused       refused       unanswered
+400    BAD_REQUEST_ERROR -                       The code was made, and the selected printer is invalid                                      | in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR some_new_reason         The selected usage is invalid.                                                              | in_doubt      in_doubt      unanswered
+400    SOME_NEW_ERROR    input_validation_failed The selected usage is invalid.                                                              | in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR NA                      The requested URL was not found on the server.                                              | refused       refused       unanswered
+404    BAD_REQUEST_ERROR -                       The requested URL was not found on the server.                                              | refused       refused       unanswered
+404    -                 -                       -                                                                                           | in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR input_validation_failed The id provided does not exist                                                              | refused       refused       absent
+400    BAD_REQUEST_ERROR -                       The id provided does not exist.                                                             | in_doubt      refused       absent
+404    BAD_REQUEST_ERROR -                       The id provided does not exist                                                              | in_doubt      refused       absent
+500    BAD_REQUEST_ERROR -                       The id provided does not exist                                                              | in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR input_validation_failed QR code is already closed                                                                   | refused       in_doubt      unanswered
+400    BAD_REQUEST_ERROR -                       QR code is already closed                                                                   | in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR input_validation_failed We are facing some trouble completing your request at the moment. Please try again shortly. | in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR -                       We are facing some trouble completing your request at the moment. Please try again shortly. | in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR NA                      The api key provided is invalid                                                             | not_delivered not_delivered unanswered
+400    BAD_REQUEST_ERROR input_validation_failed The api secret provided is invalid.                                                         | not_delivered not_delivered unanswered
+400    BAD_REQUEST_ERROR NA                      The API {key/secret} provided is invalid.                                                   | not_delivered not_delivered unanswered
+400    BAD_REQUEST_ERROR -                       Authentication failed                                                                       | not_delivered not_delivered unanswered
+401    BAD_REQUEST_ERROR -                       Authentication failed                                                                       | not_delivered not_delivered unanswered
+401    -                 -                       -                                                                                           | not_delivered not_delivered unanswered
+403    BAD_REQUEST_ERROR -                       Access Denied                                                                               | not_delivered not_delivered unanswered
+403    -                 -                       -                                                                                           | in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR input_validation_failed Request failed because another payment operation is in progress.                            | not_delivered not_delivered unanswered
+408    -                 -                       -                                                                                           | in_doubt      in_doubt      unanswered
+409    BAD_REQUEST_ERROR -                       -                                                                                           | in_doubt      in_doubt      unanswered
+429    BAD_REQUEST_ERROR -                       Too many requests                                                                           | not_delivered not_delivered unanswered
+429    -                 -                       -                                                                                           | not_delivered not_delivered unanswered
+500    SERVER_ERROR      NA                      We are facing some trouble completing your request at the moment. Please try again shortly. | in_doubt      in_doubt      unanswered
+500    BAD_REQUEST_ERROR input_validation_failed The selected usage is invalid.                                                              | in_doubt      in_doubt      unanswered
+502    GATEWAY_ERROR     -                       -                                                                                           | in_doubt      in_doubt      unanswered
+503    -                 -                       -                                                                                           | in_doubt      in_doubt      unanswered
+504    -                 -                       -                                                                                           | in_doubt      in_doubt      unanswered
+"#;
+
+    /// The status and the error of a line of the table.
+    fn parse(line: &str) -> (StatusCode, Option<Failure>) {
+        let (answer, _) = line.split_once('|').expect("a bar divides the answer from its meaning");
+        let mut words = answer.splitn(2, ' ');
+        let status = words.next().and_then(|word| word.parse().ok()).and_then(|status| StatusCode::from_u16(status).ok());
+        let mut rest = words.next().unwrap_or_default();
+        let mut column = |last: bool| {
+            let trimmed = rest.trim_start();
+            let end = if last { trimmed.len() } else { trimmed.find(' ').unwrap_or(trimmed.len()) };
+            rest = &trimmed[end..];
+            Some(trimmed[..end].trim()).filter(|text| *text != "-").map(str::to_owned)
+        };
+        let failure = Failure { code: column(false), reason: column(false), description: column(true) };
+        (status.expect("a line begins with a status"), Some(failure).filter(|failure| *failure != Failure::default()))
+    }
+
+    fn named(error: &CallError) -> &'static str {
+        match error {
+            CallError::Refused { .. } => "refused",
+            CallError::NotDelivered(_) => "not_delivered",
+            CallError::InDoubt(_) => "in_doubt",
+        }
+    }
+
+    #[test]
+    fn what_every_answer_means_on_a_first_send() {
+        let mut seen = String::new();
+        for line in TABLE.trim().lines() {
+            let (answer, _) = line.split_once('|').expect("a bar divides the answer from its meaning");
+            if line.starts_with("status") {
+                seen = format!("{line}\n");
+                continue;
+            }
+            let (status, failure) = parse(line);
+            let meant = |operation| named(&classify(operation, true, status, failure.as_ref())).to_owned();
+            let question = match classify_question(status, failure.as_ref()) {
+                AskError::Absent => "absent",
+                AskError::Unanswered(_) => "unanswered",
+            };
+            seen += &format!("{answer}| {:<13} {:<13} {question}\n", meant(Operation::CreateQr), meant(Operation::CloseQr));
+        }
+        assert_eq!(seen.trim(), TABLE.trim(), "\n{seen}");
+    }
+
+    #[test]
+    fn no_answer_to_a_later_send_proves_anything() {
+        for line in TABLE.trim().lines().skip(1) {
+            let (status, failure) = parse(line);
+            for operation in MUTATIONS {
+                assert_eq!(named(&classify(*operation, false, status, failure.as_ref())), "in_doubt", "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_rule_is_in_the_table() {
+        let lines: Vec<_> = TABLE.trim().lines().skip(1).map(parse).collect();
+        for (index, rule) in RULES.iter().enumerate() {
+            let used = lines.iter().any(|(status, failure)| {
+                rule.operations
+                    .iter()
+                    .any(|operation| RULES.iter().position(|other| other.fits(*operation, *status, failure.as_ref())) == Some(index))
+            });
+            assert!(used, "no line of the table meets rule {index}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_keeps_the_most_telling_code_and_a_bounded_text() {
+        let failure = |reason: &str, description: String| Failure {
+            code: Some(BAD_REQUEST.to_owned()),
+            reason: Some(reason.to_owned()),
+            description: Some(description),
+        };
+        let refused = |failure: &Failure| match classify(Operation::CreateQr, true, StatusCode::BAD_REQUEST, Some(failure)) {
+            CallError::Refused { code, message } => (code, message),
+            other => panic!("{other}"),
+        };
+        let (code, _) = refused(&failure("NA", "The type field is required.".to_owned()));
+        assert_eq!(code, BAD_REQUEST);
+        let (code, message) = refused(&failure(VALIDATION, "é".repeat(2_000)));
+        assert_eq!((code.as_str(), message.chars().count()), (VALIDATION, MESSAGE_CHARS_MAX));
+    }
+
+    #[test]
+    fn a_cause_repeats_no_text_of_the_provider() {
+        let failure =
+            Failure { code: Some("asha@examplebank said no".to_owned()), reason: None, description: Some("asha@examplebank".to_owned()) };
+        let error = classify(Operation::CreateQr, true, StatusCode::BAD_REQUEST, Some(&failure)).to_string();
+        assert!(!error.contains("asha"), "{error}");
+    }
+}

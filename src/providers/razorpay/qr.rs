@@ -1,0 +1,471 @@
+//! QR codes: an order to their request, their entity to our picture of it, and the search for a code whose answer was lost.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+
+use super::payment;
+use super::wire::{self, Unreadable};
+use super::{Api, Range, classify, id, is_a, time, unreadable};
+use crate::domain::account::Operation;
+use crate::domain::money::Money;
+use crate::domain::payment::PaymentSnapshot;
+use crate::domain::qr::{CloseReason, QrCode, QrOrder, QrSnapshot, QrStatus, Usage};
+use crate::providers::{AskError, CallError, Cause, QrCodes, Violation};
+
+/// The note that carries our reference.
+pub const REFERENCE_NOTE: &str = "upistream_ref";
+/// The least that a code can ask for.
+pub const AMOUNT_MIN_PAISE: i64 = 1;
+/// The most notes of a code, ours included, and the most characters of a note's key.
+const NOTES_MAX: usize = 15;
+const NOTE_KEY_CHARS_MAX: usize = 256;
+/// The provider publishes no limits for these two; these are ours.
+const NAME_CHARS_MAX: usize = 255;
+const DESCRIPTION_CHARS_MAX: usize = 2048;
+/// How far the provider's clock may be off when a code is searched by its time.
+const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(10);
+/// How long after the intent a request may still have been on its way.
+const ON_ITS_WAY_MAX: SignedDuration = SignedDuration::from_hours(1);
+/// 5,000 codes: eight a second for ten minutes.
+const LOOK_UP_PAGES_MAX: usize = 50;
+/// 10,000 payments of one code since the last look.
+const PAYMENT_PAGES_MAX: usize = 100;
+
+/// QR codes of one account.
+pub struct RazorpayQrCodes {
+    pub(super) api: Api,
+    pub(super) limits: Limits,
+}
+
+/// What differs between accounts.
+pub struct Limits {
+    pub close_by_min: Duration,
+    pub close_by_max: Duration,
+    pub notes_value_max: usize,
+}
+
+#[async_trait]
+impl QrCodes for RazorpayQrCodes {
+    fn violations(&self, order: &QrOrder, now: Timestamp) -> Vec<Violation> {
+        violations(order, &self.limits, now)
+    }
+
+    async fn create(&self, order: &QrOrder, our_ref: &str, timeout: Duration) -> Result<QrSnapshot, CallError> {
+        let body = to_request(order, our_ref);
+        let answer = self.api.act(Operation::CreateQr, &["v1", "payments", "qr_codes"], Some(&body), timeout).await?;
+        let made = to_snapshot(wire::read("QR code", &answer.body)?)?;
+        if made.our_ref.as_ref().is_some_and(|named| named != our_ref) {
+            return Err(unreadable("the answer is about a code with another reference than was sent").into());
+        }
+        Ok(made)
+    }
+
+    async fn close(&self, provider_ref: &str, timeout: Duration) -> Result<QrSnapshot, CallError> {
+        let path = ["v1", "payments", "qr_codes", provider_ref, "close"];
+        let answer = self.api.act::<()>(Operation::CloseQr, &path, None, timeout).await?;
+        let closed = to_snapshot(wire::read("QR code", &answer.body)?)?;
+        if closed.provider_ref != provider_ref {
+            return Err(unreadable("the answer is about another code than was to be closed").into());
+        }
+        match closed.status {
+            QrStatus::Closed { .. } => Ok(closed),
+            QrStatus::Active => Err(CallError::InDoubt(Cause("the answer to the close shows the code as active".to_owned()))),
+        }
+    }
+
+    async fn fetch(&self, provider_ref: &str) -> Result<QrSnapshot, AskError> {
+        let answer = self.api.ask("FetchQr", &["v1", "payments", "qr_codes", provider_ref], &[]).await?;
+        let code = to_snapshot(wire::read("QR code", &answer.body)?)?;
+        if code.provider_ref != provider_ref {
+            return Err(unreadable("the answer is about another code than was asked for").into());
+        }
+        Ok(code)
+    }
+
+    async fn look_up(&self, our_ref: &str, asked: Timestamp) -> Result<Option<QrSnapshot>, AskError> {
+        // Near the intent first: there it nearly always is, and a busy account has many codes in the hour that follows.
+        let near = asked.saturating_add(CLOCK_SKEW).unwrap_or(Timestamp::MAX);
+        let earliest = asked.saturating_sub(CLOCK_SKEW).unwrap_or(Timestamp::MIN);
+        let latest = asked.saturating_add(ON_ITS_WAY_MAX).unwrap_or(Timestamp::MAX);
+        for (from, to) in [(earliest, near), (near, latest)] {
+            let range = Range { from, to: Some(to), pages_max: LOOK_UP_PAGES_MAX };
+            let found = self.api.search("LookUpQr", &["v1", "payments", "qr_codes"], range, |item| {
+                let wire::Noted { notes } = wire::read("QR code's notes", item.get().as_bytes())?;
+                if notes.get(REFERENCE_NOTE).is_none_or(|named| named != our_ref) {
+                    return Ok(ControlFlow::Continue(()));
+                }
+                Ok(ControlFlow::Break(to_snapshot(wire::read("QR code", item.get().as_bytes())?)?))
+            });
+            if let Some(found) = found.await? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn payments(&self, provider_ref: &str, since: Timestamp) -> Result<Vec<PaymentSnapshot>, AskError> {
+        let path = ["v1", "payments", "qr_codes", provider_ref, "payments"];
+        let range = Range { from: since, to: None, pages_max: PAYMENT_PAGES_MAX };
+        // An item that moved to a later page while we read is seen twice; the later picture holds.
+        let mut payments = BTreeMap::new();
+        let all = self.api.search("ListQrPayments", &path, range, |item| {
+            let payment = payment::to_snapshot(wire::read("payment", item.get().as_bytes())?)?;
+            payments.insert(payment.provider_ref.clone(), payment);
+            Ok(ControlFlow::<()>::Continue(()))
+        });
+        all.await?;
+        Ok(payments.into_values().collect())
+    }
+
+    async fn of_payment(&self, payment_ref: &str) -> Result<Option<QrSnapshot>, AskError> {
+        let query = [("payment_id", payment_ref.to_owned())];
+        let answer = self.api.ask("FindQrOfPayment", &["v1", "payments", "qr_codes"], &query).await?;
+        let page: wire::Page = wire::read("list", &answer.body)?;
+        match (page.items.as_slice(), page.count) {
+            ([], None | Some(0)) => Ok(None),
+            ([code], None | Some(1)) => Ok(Some(to_snapshot(wire::read("QR code", code.get().as_bytes())?)?)),
+            _ => Err(unreadable("a payment has more codes than one, or fewer than the answer says").into()),
+        }
+    }
+}
+
+fn violations(order: &QrOrder, limits: &Limits, now: Timestamp) -> Vec<Violation> {
+    let QrOrder { usage, amount, name, description, expire_time, notes } = order;
+    let Limits { close_by_min, close_by_max, notes_value_max } = limits;
+    let mut violations = Violations(Vec::new());
+
+    match (usage, amount) {
+        (Usage::SingleUse, None) => violations.add("amount", "is needed: Razorpay's single-use codes have a fixed amount"),
+        (_, Some(amount)) if amount.paise() < AMOUNT_MIN_PAISE => violations.add("amount", "must be at least one paisa"),
+        _ => (),
+    }
+    match (usage, expire_time) {
+        (Usage::MultipleUse, Some(_)) => violations.add("expire_time", "must be absent: Razorpay's multiple-use codes don't expire"),
+        (Usage::SingleUse, Some(at)) => {
+            let ahead = at.duration_since(now);
+            let within = |bound: &Duration| SignedDuration::try_from(*bound).unwrap_or(SignedDuration::MAX);
+            if ahead < within(close_by_min) || ahead > within(close_by_max) {
+                let (min, max) = (close_by_min.as_secs(), close_by_max.as_secs());
+                violations.add("expire_time", format!("must lie between {min} and {max} seconds from now for this account"));
+            }
+        }
+        (_, None) => (),
+    }
+    violations.check_text("name", name, NAME_CHARS_MAX, "a limit of ours: Razorpay publishes none");
+    violations.check_text("description", description, DESCRIPTION_CHARS_MAX, "a limit of ours: Razorpay publishes none");
+
+    if notes.len() + 1 > NOTES_MAX {
+        violations.add("notes", format!("has more than {} pairs; Razorpay keeps {NOTES_MAX}, and one is ours", NOTES_MAX - 1));
+    }
+    for (key, value) in notes {
+        let field = format!("notes[{key:?}]");
+        if key.is_empty() {
+            violations.add(&field, "has an empty key");
+        }
+        if key == REFERENCE_NOTE {
+            violations.add(&field, "is the note in which our own reference is sent");
+        }
+        violations.check_text(&field, key, NOTE_KEY_CHARS_MAX, "a limit of Razorpay's for keys");
+        violations.check_text(&field, value, *notes_value_max, "a limit of Razorpay's for values");
+    }
+    violations.0
+}
+
+struct Violations(Vec<Violation>);
+
+impl Violations {
+    fn add(&mut self, field: &str, description: impl Into<String>) {
+        self.0.push(Violation { field: field.to_owned(), description: description.into() });
+    }
+
+    fn check_text(&mut self, field: &str, text: &str, chars_max: usize, whose: &str) {
+        if text.chars().count() > chars_max {
+            self.add(field, format!("is longer than {chars_max} characters ({whose})"));
+        }
+        // Razorpay answers a body that has such a character with a server fault, which would leave us in doubt.
+        if text.chars().any(|c| c > '\u{FFFF}') {
+            self.add(field, "has a character beyond the Basic Multilingual Plane, such as an emoji: Razorpay can't keep those");
+        }
+    }
+}
+
+fn to_request<'a>(order: &'a QrOrder, our_ref: &'a str) -> wire::CreateQr<'a> {
+    let QrOrder { usage, amount, name, description, expire_time, notes } = order;
+    let mut notes: BTreeMap<_, _> = notes.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    notes.insert(REFERENCE_NOTE, our_ref);
+    let (usage, close_by) = match usage {
+        Usage::SingleUse => ("single_use", expire_time.map(Timestamp::as_second)),
+        Usage::MultipleUse => ("multiple_use", None),
+    };
+    wire::CreateQr {
+        r#type: "upi_qr",
+        usage,
+        name,
+        description,
+        fixed_amount: amount.is_some(),
+        payment_amount: amount.map(Money::paise),
+        close_by,
+        notes,
+    }
+}
+
+/// Their entity as our picture of it.
+pub fn to_snapshot(code: wire::QrCode) -> Result<QrSnapshot, Unreadable> {
+    let wire::QrCode {
+        id: code_id,
+        entity,
+        image_url,
+        image_content,
+        payment_amount,
+        fixed_amount,
+        status,
+        mut notes,
+        close_by,
+        closed_at,
+        close_reason,
+    } = code;
+    is_a("qr_code", entity.as_deref())?;
+    let amount = match (fixed_amount, payment_amount) {
+        (Some(false), _) | (None, None) => None,
+        (Some(true) | None, Some(paise)) if paise >= AMOUNT_MIN_PAISE => Some(Money::from_paise(paise)),
+        (Some(true) | None, _) => return Err(unreadable("the QR code has a fixed amount that is none")),
+    };
+    let expire_time = close_by.map(time).transpose()?;
+    let closed_at = closed_at.map(time).transpose()?;
+    let status = match status.as_deref() {
+        Some("active") => QrStatus::Active,
+        Some("closed") => {
+            let reason = match close_reason.as_deref() {
+                Some("on_demand") => Some(CloseReason::Cancelled),
+                Some("paid") => Some(CloseReason::Paid),
+                // No reason is documented for a code that ran past its time: it was neither cancelled nor paid.
+                None if expire_time.is_some() && closed_at >= expire_time => Some(CloseReason::Expired),
+                _ => None,
+            };
+            QrStatus::Closed { reason, at: closed_at }
+        }
+        Some(unheard) => return Err(Unreadable(format!("the QR code has the unheard-of status `{}`", classify::token(unheard)))),
+        None => return Err(unreadable("the QR code has no status")),
+    };
+    Ok(QrSnapshot {
+        provider_ref: id("QR code", code_id)?,
+        our_ref: notes.remove(REFERENCE_NOTE),
+        amount,
+        code: QrCode { upi_link: image_content.unwrap_or_default(), image_url: image_url.unwrap_or_default(), expire_time },
+        status,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const QR_CODE: &str = include_str!("../../../tests/golden/razorpay/qr_code.json");
+    const NOW: i64 = 1_767_239_900;
+
+    fn at(seconds: i64) -> Timestamp {
+        time(seconds).expect("a time of our days")
+    }
+
+    /// What is read of the documented code, with `changes` made to it. A null takes the field away.
+    fn read_with(changes: Value) -> Result<QrSnapshot, Unreadable> {
+        let mut document: Value = serde_json::from_str(QR_CODE).expect("the golden document is JSON");
+        for (key, value) in changes.as_object().expect("changes are an object") {
+            let fields = document.as_object_mut().expect("a code is an object");
+            if value.is_null() {
+                fields.remove(key)
+            } else {
+                fields.insert(key.clone(), value.clone())
+            };
+        }
+        to_snapshot(wire::read("QR code", document.to_string().as_bytes())?)
+    }
+
+    fn documented() -> QrSnapshot {
+        QrSnapshot {
+            provider_ref: "qr_Pz3dM6vX0tJ4Fb".to_owned(),
+            our_ref: None,
+            amount: Some(Money::from_paise(45_000)),
+            code: QrCode {
+                upi_link: String::new(),
+                image_url: "https://rzp.io/i/Xy12Zab3".to_owned(),
+                expire_time: Some(at(1_767_243_500)),
+            },
+            status: QrStatus::Active,
+        }
+    }
+
+    #[test]
+    fn the_documented_code_is_read_field_by_field() {
+        assert_eq!(read_with(json!({})), Ok(documented()));
+        let link = "upi://pay?pa=shop@examplebank&tr=RZPPz3dM6vX0tJ4Fbqrv2";
+        let read = read_with(json!({"image_content": link, "notes": {"bill": "381", "upistream_ref": "ref1"}}));
+        let code = QrCode { upi_link: link.to_owned(), ..documented().code };
+        assert_eq!(read, Ok(QrSnapshot { our_ref: Some("ref1".to_owned()), code, ..documented() }));
+    }
+
+    #[test]
+    fn what_comes_in_several_forms_is_read_in_all_of_them() {
+        for notes in
+            [json!([]), json!(null), json!(""), json!("{}"), json!({}), json!({"upistream_ref": 7}), json!({"upistream_ref": null})]
+        {
+            assert_eq!(read_with(json!({"notes": notes})), Ok(documented()), "{notes}");
+        }
+        let without_time = QrSnapshot { code: QrCode { expire_time: None, ..documented().code }, ..documented() };
+        for (close_by, expected) in [
+            (json!("1767243500"), documented()),
+            (json!(null), without_time.clone()),
+            (json!(0), without_time.clone()),
+            (json!(""), without_time),
+        ] {
+            assert_eq!(read_with(json!({"close_by": close_by})), Ok(expected), "{close_by}");
+        }
+        for unused in
+            ["entity", "name", "usage", "type", "description", "closed_at", "customer_id", "created_at", "payments_count_received"]
+        {
+            assert_eq!(read_with(json!({unused: null})), Ok(documented()), "{unused}");
+        }
+        assert_eq!(read_with(json!({"tax_invoice": {"number": 1.5}, "name": 4, "customer_id": []})), Ok(documented()));
+    }
+
+    #[test]
+    fn a_code_has_an_amount_where_it_is_fixed() {
+        let check = |changes: Value, amount: Option<i64>| {
+            assert_eq!(read_with(changes.clone()).map(|code| code.amount), Ok(amount.map(Money::from_paise)), "{changes}");
+        };
+        check(json!({"fixed_amount": false, "payment_amount": null}), None);
+        check(json!({"fixed_amount": false, "payment_amount": 0}), None);
+        check(json!({"fixed_amount": null, "payment_amount": null}), None);
+        check(json!({"fixed_amount": null}), Some(45_000));
+        check(json!({"payment_amount": 1}), Some(1));
+    }
+
+    #[test]
+    fn a_closed_code_says_why_as_far_as_is_known() {
+        let check = |changes: Value, reason: Option<CloseReason>, closed_at: Option<i64>| {
+            let mut changes = changes;
+            changes["status"] = json!("closed");
+            let status = QrStatus::Closed { reason, at: closed_at.map(at) };
+            assert_eq!(read_with(changes.clone()).map(|code| code.status), Ok(status), "{changes}");
+        };
+        check(json!({"close_reason": "on_demand", "closed_at": NOW}), Some(CloseReason::Cancelled), Some(NOW));
+        check(json!({"close_reason": "paid", "closed_at": "1767239900"}), Some(CloseReason::Paid), Some(NOW));
+        check(json!({"close_reason": "expired_or_so", "closed_at": NOW}), None, Some(NOW));
+        check(json!({"closed_at": 1_767_243_500}), Some(CloseReason::Expired), Some(1_767_243_500));
+        check(json!({"closed_at": 1_767_243_499}), None, Some(1_767_243_499));
+        check(json!({}), None, None);
+        check(json!({"close_by": null}), None, None);
+    }
+
+    #[test]
+    fn what_is_not_certain_is_not_read() {
+        let unreadable = [
+            json!({"payment_amount": 450.5}),
+            json!({"payment_amount": "45000"}),
+            json!({"payment_amount": 0}),
+            json!({"payment_amount": -1}),
+            json!({"payment_amount": null}),
+            json!({"fixed_amount": "true"}),
+            json!({"status": "paused"}),
+            json!({"status": null}),
+            json!({"close_by": "soon"}),
+            json!({"close_by": -1.5}),
+            json!({"close_by": "99999999999999999999"}),
+            json!({"close_by": i64::MAX}),
+            json!({"id": null}),
+            json!({"id": 7}),
+            json!({"id": "qr_/close"}),
+            json!({"entity": "payment"}),
+        ];
+        for changes in unreadable {
+            assert!(read_with(changes.clone()).is_err(), "{changes}");
+        }
+    }
+
+    fn order(usage: Usage) -> QrOrder {
+        QrOrder {
+            usage,
+            amount: Some(Money::from_paise(45_000)),
+            name: "Counter 4".to_owned(),
+            description: "Bill 381".to_owned(),
+            expire_time: None,
+            notes: BTreeMap::from([("bill".to_owned(), "381".to_owned())]),
+        }
+    }
+
+    #[test]
+    fn an_order_becomes_the_documented_request() {
+        let check = |order: QrOrder, expected: Value| assert_eq!(serde_json::to_value(to_request(&order, "ref1")).ok(), Some(expected));
+
+        let notes = json!({"bill": "381", "upistream_ref": "ref1"});
+        check(
+            QrOrder { expire_time: Some(at(1_767_243_500)), ..order(Usage::SingleUse) },
+            json!({
+                "type": "upi_qr", "usage": "single_use", "name": "Counter 4", "description": "Bill 381", "fixed_amount": true,
+                "payment_amount": 45_000, "close_by": 1_767_243_500, "notes": notes,
+            }),
+        );
+        check(
+            QrOrder { amount: None, name: String::new(), description: String::new(), ..order(Usage::MultipleUse) },
+            json!({"type": "upi_qr", "usage": "multiple_use", "fixed_amount": false, "notes": notes}),
+        );
+        check(
+            QrOrder { notes: BTreeMap::new(), ..order(Usage::SingleUse) },
+            json!({
+                "type": "upi_qr", "usage": "single_use", "name": "Counter 4", "description": "Bill 381", "fixed_amount": true,
+                "payment_amount": 45_000, "notes": {"upistream_ref": "ref1"},
+            }),
+        );
+    }
+
+    #[test]
+    fn violations_are_found_all_at_once_and_by_field() {
+        let limits = Limits { close_by_min: Duration::from_secs(900), close_by_max: Duration::from_secs(7_200), notes_value_max: 256 };
+        let check = |order: QrOrder, expected: &[&str]| {
+            let found = violations(&order, &limits, at(NOW));
+            let fields: Vec<_> = found.iter().map(|violation| violation.field.as_str()).collect();
+            assert_eq!(fields, expected, "{found:?}");
+        };
+        let single = || order(Usage::SingleUse);
+        let multiple = || order(Usage::MultipleUse);
+        let notes = |pairs: &[(&str, &str)]| pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+
+        check(single(), &[]);
+        check(multiple(), &[]);
+        check(QrOrder { amount: None, ..multiple() }, &[]);
+        check(QrOrder { amount: None, ..single() }, &["amount"]);
+        check(QrOrder { amount: Some(Money::from_paise(1)), ..single() }, &[]);
+        check(QrOrder { amount: Some(Money::ZERO), ..multiple() }, &["amount"]);
+
+        for (ahead, expected) in [(899, &["expire_time"][..]), (900, &[]), (7_200, &[]), (7_201, &["expire_time"]), (-5, &["expire_time"])]
+        {
+            check(QrOrder { expire_time: Some(at(NOW + ahead)), ..single() }, expected);
+        }
+        check(QrOrder { expire_time: Some(at(NOW + 900)), ..multiple() }, &["expire_time"]);
+        let found = violations(&QrOrder { expire_time: Some(at(NOW)), ..single() }, &limits, at(NOW));
+        assert_eq!(found[0].description, "must lie between 900 and 7200 seconds from now for this account");
+
+        check(QrOrder { name: "é".repeat(255), description: "é".repeat(2048), ..single() }, &[]);
+        check(QrOrder { name: "é".repeat(256), description: "é".repeat(2049), ..single() }, &["name", "description"]);
+        check(QrOrder { name: "नाम ☕".to_owned(), ..single() }, &[]);
+        check(QrOrder { name: "🍵".to_owned(), description: "🍵".to_owned(), ..single() }, &["name", "description"]);
+
+        let pairs = |count: usize| (0..count).map(|index| (format!("k{index}"), String::new())).collect();
+        check(QrOrder { notes: pairs(14), ..single() }, &[]);
+        check(QrOrder { notes: pairs(15), ..single() }, &["notes"]);
+        check(QrOrder { notes: notes(&[("upistream_ref", "x")]), ..single() }, &["notes[\"upistream_ref\"]"]);
+        check(QrOrder { notes: notes(&[("", "x"), ("bill", "🍵")]), ..single() }, &["notes[\"\"]", "notes[\"bill\"]"]);
+        check(QrOrder { notes: notes(&[("bill", &"é".repeat(256))]), ..single() }, &[]);
+        check(QrOrder { notes: notes(&[("bill", &"é".repeat(257))]), ..single() }, &["notes[\"bill\"]"]);
+        let long_key = "k".repeat(257);
+        check(QrOrder { notes: notes(&[(&long_key, "x")]), ..single() }, &[&format!("notes[{long_key:?}]")]);
+
+        check(QrOrder { amount: None, expire_time: Some(at(NOW)), name: "🍵".to_owned(), ..single() }, &["amount", "expire_time", "name"]);
+    }
+}

@@ -1,0 +1,391 @@
+//! The adapter against a server that says what it is told to and remembers what it heard.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+use crate::domain::payment::PaymentStatus;
+use crate::domain::qr::{QrOrder, QrStatus};
+use crate::providers::{Payments, QrCodes};
+
+const QR_CODE: &str = include_str!("../../../tests/golden/razorpay/qr_code.json");
+const PAYMENT: &str = include_str!("../../../tests/golden/razorpay/payment.json");
+const ERROR: &str = include_str!("../../../tests/golden/razorpay/error.json");
+const QR: &str = "qr_Pz3dM6vX0tJ4Fb";
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the server does with a request.
+enum Reply {
+    Answer(u16, String),
+    /// Hangs up without a word.
+    Nothing,
+    Silence,
+}
+
+/// A request as it was heard: `POST /v1/x?y`, its head, its body.
+#[derive(Clone, Debug)]
+struct Heard {
+    line: String,
+    head: String,
+    body: String,
+}
+
+struct Server {
+    address: SocketAddr,
+    heard: Arc<Mutex<Vec<Heard>>>,
+}
+
+impl Server {
+    /// A server that replies with `replies` in turn, one connection each.
+    async fn start(replies: Vec<Reply>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has free ports");
+        let address = listener.local_addr().expect("it is bound");
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let all_heard = heard.clone();
+        tokio::spawn(async move {
+            let mut replies = VecDeque::from(replies);
+            let mut silent = Vec::new();
+            while let Some(reply) = replies.pop_front() {
+                let (mut stream, _) = listener.accept().await.expect("somebody calls");
+                let request = read_request(&mut stream).await;
+                all_heard.lock().expect("no test panics with it").push(request);
+                match reply {
+                    Reply::Answer(status, body) => {
+                        let length = body.len();
+                        let answer = format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+                        stream.write_all(answer.as_bytes()).await.expect("the client listens");
+                    }
+                    Reply::Nothing => (),
+                    Reply::Silence => silent.push(stream),
+                }
+            }
+            // Whoever calls once more than was foreseen waits, and his test fails.
+            std::future::pending::<()>().await;
+        });
+        Self { address, heard }
+    }
+
+    async fn answering(status: u16, body: impl ToString) -> Self {
+        Self::start(vec![Reply::Answer(status, body.to_string())]).await
+    }
+
+    fn provider(&self) -> Provider {
+        provider_at(&format!("http://{}", self.address))
+    }
+
+    fn qr(&self) -> Arc<dyn QrCodes> {
+        self.provider().qr.expect("Razorpay has QR codes")
+    }
+
+    fn payments(&self) -> Arc<dyn Payments> {
+        self.provider().payments.expect("Razorpay has payments")
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.heard().into_iter().map(|heard| heard.line).collect()
+    }
+
+    fn heard(&self) -> Vec<Heard> {
+        self.heard.lock().expect("no test panics with it").clone()
+    }
+}
+
+async fn read_request(stream: &mut TcpStream) -> Heard {
+    let mut read = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let text = String::from_utf8_lossy(&read).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let header = |line: &str| line.to_ascii_lowercase().strip_prefix("content-length: ").and_then(|length| length.parse().ok());
+            if body.len() >= head.lines().find_map(header).unwrap_or(0_usize) {
+                let line = head.lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1").to_owned();
+                return Heard { line, head: head.to_owned(), body: body.to_owned() };
+            }
+        }
+        let length = stream.read(&mut buffer).await.expect("the client writes");
+        assert!(length > 0, "the client hung up in the middle of a request");
+        read.extend_from_slice(&buffer[..length]);
+    }
+}
+
+fn settings(base_url: &str) -> RazorpaySettings {
+    RazorpaySettings {
+        base_url: base_url.to_owned(),
+        key_id: "rzp_test_1".to_owned(),
+        key_secrets: vec!["newer".into(), "older".into()],
+        webhook_secrets: vec!["whsec".into()],
+        account_id: None,
+        timeout: TIMEOUT,
+        deadline_floor: Duration::from_secs(2),
+        close_by_min: Duration::from_secs(900),
+        close_by_max: Duration::from_secs(7_200),
+        notes_value_max: 256,
+    }
+}
+
+fn provider_at(base_url: &str) -> Provider {
+    // Another test may have installed it already: then it is there, which is all we want.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let http = HttpClient::for_loopback().expect("a client without roots needs nothing from the machine");
+    provider("shop".parse().expect("a plain name"), settings(base_url), http)
+}
+
+fn order() -> QrOrder {
+    QrOrder {
+        usage: Usage::SingleUse,
+        amount: Some(Money::from_paise(45_000)),
+        name: "Counter 4".to_owned(),
+        description: String::new(),
+        expire_time: None,
+        notes: BTreeMap::new(),
+    }
+}
+
+/// The documented code with `changes` made to it.
+fn code(changes: Value) -> Value {
+    changed(QR_CODE, changes)
+}
+
+fn payment(changes: Value) -> Value {
+    changed(PAYMENT, changes)
+}
+
+fn changed(document: &str, changes: Value) -> Value {
+    let mut document: Value = serde_json::from_str(document).expect("the golden document is JSON");
+    for (key, value) in changes.as_object().expect("changes are an object") {
+        document[key] = value.clone();
+    }
+    document
+}
+
+fn page(items: Vec<Value>) -> Reply {
+    Reply::Answer(200, json!({"entity": "collection", "count": items.len(), "items": items}).to_string())
+}
+
+/// A full page of codes that are not ours.
+fn full_page() -> Reply {
+    page((0..PAGE).map(|index| code(json!({"id": format!("qr_{index}")}))).collect())
+}
+
+fn named<T: std::fmt::Debug>(outcome: &Result<T, CallError>) -> &'static str {
+    match outcome {
+        Ok(_) => "ok",
+        Err(CallError::Refused { .. }) => "refused",
+        Err(CallError::NotDelivered(_)) => "not_delivered",
+        Err(CallError::InDoubt(_)) => "in_doubt",
+    }
+}
+
+fn is_unanswered<T>(outcome: Result<T, AskError>) -> bool {
+    matches!(outcome, Err(AskError::Unanswered(_)))
+}
+
+#[test]
+fn what_an_account_can_do_is_data() {
+    let provider = provider_at("https://api.razorpay.com");
+    for operation in [Operation::CreateQr, Operation::CloseQr, Operation::FetchPayment] {
+        assert_eq!(provider.capabilities.missing(operation), None);
+    }
+    let open = |usage| provider.capabilities.qr_usage(usage).map(|usage| (usage.open_amount, usage.payments_observable));
+    assert_eq!((open(Usage::SingleUse), open(Usage::MultipleUse)), (Some((false, true)), Some((true, true))));
+    assert!(provider.late_window > Duration::from_hours(3 * 24));
+    assert!(!format!("{:?}", settings("x")).contains("older"), "settings show no secrets");
+}
+
+#[tokio::test]
+async fn a_code_is_asked_for_once_and_as_documented() {
+    let server = Server::answering(200, code(json!({"notes": {"upistream_ref": "ref1"}}))).await;
+    let made = server.qr().create(&order(), "ref1", TIMEOUT).await.expect("it is made");
+    assert_eq!((made.provider_ref.as_str(), made.our_ref.as_deref(), made.status), (QR, Some("ref1"), QrStatus::Active));
+
+    let [Heard { line, head, body }] = server.heard().try_into().expect("one request");
+    assert_eq!(line, "POST /v1/payments/qr_codes");
+    let head = head.to_ascii_lowercase();
+    // `rzp_test_1:newer`, and the scheme exactly so.
+    assert!(head.contains(&format!("authorization: basic {}", STANDARD.encode("rzp_test_1:newer").to_ascii_lowercase())), "{head}");
+    assert!(head.contains("content-type: application/json"), "{head}");
+    let expected = json!({
+        "type": "upi_qr", "usage": "single_use", "name": "Counter 4", "fixed_amount": true, "payment_amount": 45_000,
+        "notes": {"upistream_ref": "ref1"},
+    });
+    assert_eq!(serde_json::from_str::<Value>(&body).ok(), Some(expected));
+}
+
+#[tokio::test]
+async fn every_answer_to_a_creation_has_one_meaning() {
+    let doubt = [
+        Reply::Answer(200, "garbage".to_owned()),
+        Reply::Answer(200, String::new()),
+        Reply::Answer(200, "{}".to_owned()),
+        Reply::Answer(200, "[]".to_owned()),
+        Reply::Answer(200, ERROR.to_owned()),
+        Reply::Answer(200, code(json!({"status": "new_status"})).to_string()),
+        Reply::Answer(200, code(json!({"payment_amount": "45000"})).to_string()),
+        Reply::Answer(200, code(json!({"notes": {"upistream_ref": "another"}})).to_string()),
+        Reply::Answer(204, String::new()),
+        Reply::Answer(301, String::new()),
+        Reply::Answer(409, ERROR.to_owned()),
+        Reply::Answer(500, ERROR.to_owned()),
+        Reply::Answer(503, "<html>".to_owned()),
+        Reply::Nothing,
+        Reply::Silence,
+    ];
+    for reply in doubt {
+        let server = Server::start(vec![reply]).await;
+        let outcome = server.qr().create(&order(), "ref1", Duration::from_millis(500)).await;
+        assert_eq!(named(&outcome), "in_doubt", "{outcome:?}");
+        assert_eq!(server.lines().len(), 1, "it is never asked twice");
+    }
+
+    let outcome = Server::answering(201, QR_CODE).await.qr().create(&order(), "ref1", TIMEOUT).await;
+    assert_eq!(named(&outcome), "ok", "every 2xx is a success, and a code without our note is still the answer");
+    let outcome = Server::answering(429, "").await.qr().create(&order(), "ref1", TIMEOUT).await;
+    assert_eq!(named(&outcome), "not_delivered");
+    let outcome = Server::answering(400, ERROR).await.qr().create(&order(), "ref1", TIMEOUT).await;
+    let Err(CallError::Refused { code, message }) = outcome else { panic!("{outcome:?}") };
+    assert_eq!((code.as_str(), message.as_str()), ("input_validation_failed", "The amount must be at least INR 1.00"));
+}
+
+#[tokio::test]
+async fn what_can_not_be_sent_is_not_delivered() {
+    let closed_port = {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has free ports");
+        format!("http://{}", listener.local_addr().expect("it is bound"))
+    };
+    for base_url in [closed_port.as_str(), "not a url", "data:x"] {
+        let provider = provider_at(base_url);
+        let qr = provider.qr.expect("Razorpay has QR codes");
+        assert_eq!(named(&qr.create(&order(), "ref1", TIMEOUT).await), "not_delivered", "{base_url}");
+        assert_eq!(named(&qr.close(QR, TIMEOUT).await), "not_delivered", "{base_url}");
+        assert!(is_unanswered(qr.fetch(QR).await), "{base_url}");
+    }
+
+    let server = Server::start(Vec::new()).await;
+    let without_secret = RazorpaySettings { key_secrets: Vec::new(), ..settings(&format!("http://{}", server.address)) };
+    let http = HttpClient::for_loopback().expect("a client without roots needs nothing from the machine");
+    let qr = provider("shop".parse().expect("a plain name"), without_secret, http).qr.expect("Razorpay has QR codes");
+    assert_eq!(named(&qr.create(&order(), "ref1", TIMEOUT).await), "not_delivered");
+    assert!(server.lines().is_empty());
+}
+
+#[tokio::test]
+async fn a_close_is_believed_when_it_shows_the_code_closed() {
+    let closed = json!({"status": "closed", "closed_at": 1_767_241_000, "close_reason": "on_demand"});
+    let server = Server::answering(200, code(closed)).await;
+    assert_eq!(named(&server.qr().close(QR, TIMEOUT).await), "ok");
+    let [Heard { line, body, .. }] = server.heard().try_into().expect("one request");
+    assert_eq!((line.as_str(), body.as_str()), ("POST /v1/payments/qr_codes/qr_Pz3dM6vX0tJ4Fb/close", ""));
+
+    let unknown_id = json!({"error": {"code": "BAD_REQUEST_ERROR", "description": "The id provided does not exist"}});
+    let closed_before = json!({"error": {"code": "BAD_REQUEST_ERROR", "description": "QR Code is already closed."}});
+    for (status, body, expected) in [
+        (200, code(json!({})), "in_doubt"),
+        (200, code(json!({"id": "qr_Another", "status": "closed"})), "in_doubt"),
+        (400, closed_before, "in_doubt"),
+        (400, unknown_id, "refused"),
+    ] {
+        let outcome = Server::answering(status, body).await.qr().close(QR, TIMEOUT).await;
+        assert_eq!(named(&outcome), expected, "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_fetch_shows_the_code_or_that_there_is_none() {
+    let server = Server::answering(200, QR_CODE).await;
+    assert_eq!(server.qr().fetch(QR).await.expect("it is there").provider_ref, QR);
+    assert_eq!(server.lines(), ["GET /v1/payments/qr_codes/qr_Pz3dM6vX0tJ4Fb"]);
+
+    let unknown_id = json!({"error": {"code": "BAD_REQUEST_ERROR", "description": "The id provided does not exist."}});
+    assert!(matches!(Server::answering(400, &unknown_id).await.qr().fetch(QR).await, Err(AskError::Absent)));
+    assert!(matches!(Server::answering(400, &unknown_id).await.payments().fetch("pay_1").await, Err(AskError::Absent)));
+    for (status, body) in [(404, String::new()), (500, unknown_id.to_string()), (401, String::new()), (200, PAYMENT.to_owned())] {
+        assert!(is_unanswered(Server::answering(status, &body).await.qr().fetch(QR).await), "{status} {body}");
+    }
+    assert!(is_unanswered(Server::answering(200, QR_CODE).await.qr().fetch("qr_Another").await));
+}
+
+#[tokio::test]
+async fn a_fetch_shows_the_payment() {
+    let server = Server::answering(200, PAYMENT).await;
+    let payment = server.payments().fetch("pay_Pz4kQ1xV7mT2Ld").await.expect("it is there");
+    assert_eq!((payment.status, payment.amount), (PaymentStatus::Captured, Money::from_paise(45_000)));
+    assert_eq!(server.lines(), ["GET /v1/payments/pay_Pz4kQ1xV7mT2Ld"]);
+    assert!(is_unanswered(Server::answering(200, PAYMENT).await.payments().fetch("pay_Another").await));
+}
+
+fn asked() -> Timestamp {
+    Timestamp::from_second(1_767_240_000).expect("a time of our days")
+}
+
+#[tokio::test]
+async fn a_lost_code_is_searched_by_our_reference_near_its_time_first() {
+    let ours = code(json!({"notes": {"upistream_ref": "ref1"}}));
+    let server = Server::start(vec![full_page(), page(vec![code(json!({"id": "qr_1", "notes": []})), ours.clone()])]).await;
+    let found = server.qr().look_up("ref1", asked()).await.expect("it is answered").expect("it is found");
+    assert_eq!(found.provider_ref, QR);
+    let first = "GET /v1/payments/qr_codes?from=1767239400&count=100&skip=";
+    assert_eq!(server.lines(), [format!("{first}0&to=1767240600"), format!("{first}100&to=1767240600")]);
+
+    let server = Server::start(vec![page(Vec::new()), page(vec![ours])]).await;
+    assert!(server.qr().look_up("ref1", asked()).await.expect("it is answered").is_some());
+    assert_eq!(server.lines()[1], "GET /v1/payments/qr_codes?from=1767240600&count=100&skip=0&to=1767243600");
+
+    let server = Server::start(vec![page(vec![code(json!({}))]), page(Vec::new())]).await;
+    assert_eq!(server.qr().look_up("ref1", asked()).await.expect("it is answered"), None);
+}
+
+#[tokio::test]
+async fn a_search_that_did_not_see_everything_does_not_say_absent() {
+    let unreadable = [
+        page(vec![json!("text")]),
+        page(vec![code(json!({"notes": {"upistream_ref": "ref1"}, "status": "new"}))]),
+        Reply::Answer(200, json!({"entity": "collection", "count": 2, "items": [code(json!({}))]}).to_string()),
+        Reply::Answer(200, json!({"entity": "collection", "count": 0}).to_string()),
+        Reply::Answer(500, String::new()),
+    ];
+    for reply in unreadable {
+        assert!(is_unanswered(Server::start(vec![reply]).await.qr().look_up("ref1", asked()).await));
+    }
+
+    let server = Server::start((0..50).map(|_| full_page()).collect()).await;
+    let outcome = server.qr().look_up("ref1", asked()).await;
+    let Err(AskError::Unanswered(cause)) = outcome else { panic!("{outcome:?}") };
+    assert!(cause.0.contains("longer than the 5000 items"), "{cause}");
+    assert_eq!(server.lines().len(), 50);
+}
+
+#[tokio::test]
+async fn the_payments_of_a_code_are_read_to_the_end_and_once_each() {
+    let many: Vec<_> = (0..PAGE).map(|index| payment(json!({"id": format!("pay_{index}")}))).collect();
+    let server = Server::start(vec![page(many), page(vec![payment(json!({"id": "pay_99"})), payment(json!({"id": "pay_100"}))])]).await;
+    let payments = server.qr().payments(QR, asked()).await.expect("it is answered");
+    assert_eq!(payments.len(), 101);
+    assert_eq!(server.lines()[1], format!("GET /v1/payments/qr_codes/{QR}/payments?from=1767240000&count=100&skip=100"));
+
+    let server = Server::start(vec![page(vec![payment(json!({})), payment(json!({"status": "new"}))])]).await;
+    assert!(is_unanswered(server.qr().payments(QR, asked()).await), "a payment that can't be read is not left out");
+
+    let server = Server::start(vec![page(Vec::new())]).await;
+    assert!(server.qr().payments(QR, Timestamp::UNIX_EPOCH).await.expect("it is answered").is_empty());
+    assert!(server.lines()[0].contains("from=946684800&"), "{:?}", server.lines());
+}
+
+#[tokio::test]
+async fn a_payment_came_through_one_code_or_none() {
+    let server = Server::start(vec![page(vec![code(json!({}))])]).await;
+    assert_eq!(server.qr().of_payment("pay_1").await.expect("it is answered").map(|code| code.provider_ref).as_deref(), Some(QR));
+    assert_eq!(server.lines(), ["GET /v1/payments/qr_codes?payment_id=pay_1"]);
+
+    assert_eq!(Server::start(vec![page(Vec::new())]).await.qr().of_payment("pay_1").await.expect("it is answered"), None);
+    let two = page(vec![code(json!({})), code(json!({"id": "qr_2"}))]);
+    assert!(is_unanswered(Server::start(vec![two]).await.qr().of_payment("pay_1").await));
+    let fewer = Reply::Answer(200, json!({"count": 1, "items": []}).to_string());
+    assert!(is_unanswered(Server::start(vec![fewer]).await.qr().of_payment("pay_1").await));
+}

@@ -1,0 +1,361 @@
+//! Callbacks: the documented ones, changed ones, and what nobody would send.
+
+use hmac::{Hmac, KeyInit, Mac};
+use http::HeaderValue;
+use jiff::Timestamp;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use super::*;
+use crate::domain::money::Money;
+use crate::domain::payment::PaymentStatus;
+use crate::domain::qr::{CloseReason, QrStatus};
+
+macro_rules! golden {
+    ($($event:literal),* $(,)?) => {
+        &[$(($event, include_str!(concat!("../../../../tests/golden/razorpay/event.", $event, ".json")))),*]
+    };
+}
+
+const EVENTS: &[(&str, &str)] = golden![
+    "order.notification.delivered",
+    "order.notification.failed",
+    "order.paid",
+    "payment.authorized",
+    "payment.captured",
+    "payment.failed",
+    "payment_link.paid",
+    "qr_code.closed",
+    "qr_code.created",
+    "qr_code.credited",
+    "refund.created",
+    "refund.failed",
+    "refund.processed",
+    "refund.speed_changed",
+    "settlement.processed",
+    "token.cancelled",
+    "token.confirmed",
+    "token.paused",
+    "token.rejected",
+    "token.resumed",
+];
+const ACCOUNT: &str = "acc_Pz1aV7mH5pZ3Qw";
+
+fn golden(event: &str) -> Value {
+    let (_, text) = EVENTS.iter().find(|(name, _)| *name == event).expect("there is a golden document of it");
+    serde_json::from_str(text).expect("the golden document is JSON")
+}
+
+fn read_value(callback: &Value) -> Result<Callback, NotUnderstood> {
+    read(callback.to_string().as_bytes(), Some(ACCOUNT))
+}
+
+/// `event` about the same payment, with `changes` made to the payment.
+fn about_payment(event: &str, changes: Value) -> Value {
+    let mut callback = golden(event);
+    for (key, value) in changes.as_object().expect("changes are an object") {
+        callback["payload"]["payment"]["entity"][key] = value.clone();
+    }
+    callback
+}
+
+fn the_only(callback: Result<Callback, NotUnderstood>) -> Observation {
+    match callback {
+        Ok(Callback::Facts { mut observations, .. }) if observations.len() == 1 => observations.remove(0),
+        other => panic!("{other:?} is not one fact"),
+    }
+}
+
+fn origin_of(callback: &Value) -> PaymentOrigin {
+    match the_only(read_value(callback)) {
+        Observation::Payment { origin, .. } => origin,
+        Observation::Qr(code) => panic!("{code:?} is no payment"),
+    }
+}
+
+#[test]
+fn every_documented_event_comes_to_something() {
+    let mut seen = String::new();
+    for (event, text) in EVENTS {
+        let came_to = match read(text.as_bytes(), Some(ACCOUNT)) {
+            Ok(Callback::Foreign { .. }) => "foreign".to_owned(),
+            Ok(Callback::Facts { observations, .. }) => match observations.as_slice() {
+                [Observation::Qr(code)] => format!("code {:?}", code.status),
+                [Observation::Payment { snapshot, origin }] => format!("payment {:?} {origin:?}", snapshot.status),
+                other => format!("{other:?}"),
+            },
+            Err(error) => error.to_string(),
+        };
+        seen += &format!("{event:<29} {came_to}\n");
+    }
+    let expected = r#"
+order.notification.delivered  foreign
+order.notification.failed     foreign
+order.paid                    foreign
+payment.authorized            foreign
+payment.captured              foreign
+payment.failed                foreign
+payment_link.paid             foreign
+qr_code.closed                code Closed { reason: Some(Cancelled), at: Some(2026-01-01T04:16:40Z) }
+qr_code.created               code Active
+qr_code.credited              payment Captured Qr { provider_ref: Some("qr_Pz3dM6vX0tJ4Fb"), our_ref: None }
+refund.created                foreign
+refund.failed                 foreign
+refund.processed              foreign
+refund.speed_changed          foreign
+settlement.processed          foreign
+token.cancelled               foreign
+token.confirmed               foreign
+token.paused                  foreign
+token.rejected                foreign
+token.resumed                 foreign
+"#;
+    assert_eq!(seen.trim(), expected.trim(), "\n{seen}");
+}
+
+#[test]
+fn a_credit_is_read_field_by_field_and_names_its_code() {
+    let mut callback = golden("qr_code.credited");
+    callback["payload"]["qr_code"]["entity"]["notes"]["upistream_ref"] = json!("ref1");
+    let Ok(Callback::Facts { event, occur_time, observations }) = read_value(&callback) else { panic!("it is a fact") };
+    assert_eq!((event.as_str(), occur_time.as_second()), ("qr_code.credited", 1_767_240_400));
+    let [Observation::Payment { snapshot, origin }] = observations.as_slice() else { panic!("{observations:?}") };
+    assert_eq!(*origin, PaymentOrigin::Qr { provider_ref: Some("qr_Pz3dM6vX0tJ4Fb".to_owned()), our_ref: Some("ref1".to_owned()) });
+    assert_eq!(snapshot.provider_ref, "pay_Pz4mC9rG5hB7Nt");
+    assert_eq!(snapshot.status, PaymentStatus::Captured);
+    assert_eq!((snapshot.amount, snapshot.fee, snapshot.tax), (Money::from_paise(45_000), Some(Money::ZERO), Some(Money::ZERO)));
+    assert_eq!(snapshot.rrn.as_deref(), Some("600187654321"));
+    assert_eq!(snapshot.pay_time.as_second(), 1_767_240_400);
+
+    let by_the_payments_note = about_payment("qr_code.credited", json!({"notes": {"upistream_ref": "ref2"}, "order_id": "order_1"}));
+    assert_eq!(
+        origin_of(&by_the_payments_note),
+        PaymentOrigin::Qr { provider_ref: Some("qr_Pz3dM6vX0tJ4Fb".to_owned()), our_ref: Some("ref2".to_owned()) }
+    );
+}
+
+#[test]
+fn a_close_is_read_field_by_field() {
+    let Observation::Qr(code) = the_only(read_value(&golden("qr_code.closed"))) else { panic!("it is about a code") };
+    assert_eq!(code.provider_ref, "qr_Pz3dM6vX0tJ4Fb");
+    let at = Timestamp::from_second(1_767_241_000).ok();
+    assert_eq!(code.status, QrStatus::Closed { reason: Some(CloseReason::Cancelled), at });
+}
+
+#[test]
+fn a_payment_says_what_it_was_for_or_does_not() {
+    let plain = json!({"order_id": null, "notes": []});
+    let with = |changes: Value| {
+        let mut merged = plain.clone();
+        merged.as_object_mut().expect("an object").extend(changes.as_object().expect("an object").clone());
+        merged
+    };
+    let ours = PaymentOrigin::Qr { provider_ref: None, our_ref: Some("ref1".to_owned()) };
+    for event in PAYMENT_EVENTS {
+        let check = |changes: Value, expected: PaymentOrigin| {
+            assert_eq!(origin_of(&about_payment(event, changes.clone())), expected, "{event} {changes}");
+        };
+        check(plain.clone(), PaymentOrigin::Untold);
+        check(with(json!({"notes": {"bill": "1"}})), PaymentOrigin::Untold);
+        check(with(json!({"method": null})), PaymentOrigin::Untold);
+        check(with(json!({"order_id": "order_1", "description": "QRv2 Payment"})), PaymentOrigin::Untold);
+        check(with(json!({"notes": {"upistream_ref": "ref1"}})), ours.clone());
+        check(with(json!({"notes": {"upistream_ref": "ref1"}, "order_id": "order_1"})), ours.clone());
+
+        let elsewhere = [
+            json!({"order_id": "order_1"}),
+            json!({"invoice_id": "inv_1"}),
+            json!({"method": "card"}),
+            json!({"method": "card", "currency": "USD", "amount": "12.50", "status": "odd"}),
+        ];
+        for changes in elsewhere {
+            let callback = read_value(&about_payment(event, with(changes.clone())));
+            assert_eq!(callback.ok(), Some(Callback::Foreign { event: (*event).to_owned() }), "{event} {changes}");
+        }
+        let not_understood = [json!({"currency": "USD"}), json!({"amount": 450.5}), json!({"status": "new"}), json!({"id": null})];
+        for changes in not_understood {
+            assert!(read_value(&about_payment(event, with(changes.clone()))).is_err(), "{event} {changes}");
+        }
+    }
+}
+
+#[test]
+fn the_refunds_of_a_payment_show_in_the_payment() {
+    let callback = about_payment("refund.processed", json!({"order_id": null}));
+    let Observation::Payment { snapshot, .. } = the_only(read_value(&callback)) else { panic!("it is about a payment") };
+    assert_eq!((snapshot.status, snapshot.refunded), (PaymentStatus::Captured, Money::from_paise(12_000)));
+
+    let given_back = json!({"order_id": null, "status": "refunded", "captured": false, "amount_refunded": 45_000});
+    let callback = about_payment("refund.created", given_back);
+    let Observation::Payment { snapshot, .. } = the_only(read_value(&callback)) else { panic!("it is about a payment") };
+    assert_eq!(snapshot.status, PaymentStatus::Reversed);
+}
+
+#[test]
+fn the_time_of_an_event_stands_in_either_place() {
+    let mut callback = golden("qr_code.closed");
+    callback["payload"]["created_at"] = json!("1767241001");
+    let time = |callback: &Value| match read_value(callback) {
+        Ok(Callback::Facts { occur_time, .. }) => Some(occur_time.as_second()),
+        _ => None,
+    };
+    assert_eq!(time(&callback), Some(1_767_241_000));
+    callback["created_at"] = Value::Null;
+    assert_eq!(time(&callback), Some(1_767_241_001));
+    callback["payload"]["created_at"] = Value::Null;
+    assert_eq!(time(&callback), None);
+}
+
+#[test]
+fn what_we_never_heard_of_is_not_understood() {
+    for event in ["payment.teleported", "refund.arn_updated", "order.created", "qr_code.expired", "settlement.failed", "", "payout"] {
+        let mut callback = golden("qr_code.closed");
+        callback["event"] = json!(event);
+        assert!(read_value(&callback).is_err(), "{event}");
+    }
+    for event in
+        ["payment.dispute.created", "payment.downtime.started", "subscription.charged", "payout.processed", "product.route.activated"]
+    {
+        let callback = json!({"account_id": ACCOUNT, "event": event});
+        assert_eq!(read_value(&callback).ok(), Some(Callback::Foreign { event: event.to_owned() }));
+    }
+    for body in ["", "{", "[]", "null", "7", "{}", r#"{"event":"qr_code.closed"}"#, r#"{"event":"qr_code.closed","payload":[]}"#] {
+        assert!(read(body.as_bytes(), None).is_err(), "{body}");
+    }
+    for (event, missing) in
+        [("qr_code.credited", "payment"), ("qr_code.credited", "qr_code"), ("qr_code.closed", "qr_code"), ("refund.created", "payment")]
+    {
+        let mut callback = golden(event);
+        callback["payload"].as_object_mut().expect("a payload is an object").remove(missing);
+        assert!(read_value(&callback).is_err(), "{event} without {missing}");
+    }
+}
+
+#[test]
+fn a_callback_that_names_another_account_is_not_read() {
+    for named in [json!("acc_OtherOtherOt"), json!(null), json!(7)] {
+        for event in ["qr_code.closed", "order.paid"] {
+            let mut callback = golden(event);
+            callback["account_id"] = named.clone();
+            assert!(read_value(&callback).is_err(), "{event} {named}");
+            assert!(read(callback.to_string().as_bytes(), None).is_ok(), "without a configured account all are ours");
+        }
+    }
+}
+
+fn signed(key: &str, body: &[u8]) -> HeaderMap {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("HMAC takes keys of every length");
+    mac.update(body);
+    let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    HeaderMap::from_iter([(http::HeaderName::from_static("x-razorpay-signature"), HeaderValue::try_from(hex).expect("hex is plain"))])
+}
+
+#[test]
+fn the_signature_is_over_the_bytes_as_they_came() {
+    let secrets = |texts: &[&str]| texts.iter().map(|text| SecretString::from(*text)).collect();
+    let webhooks = RazorpayWebhooks::new(secrets(&["current", "previous", ""]), None);
+    let body = Bytes::from_static(br#"{"event":"order.paid","u":"https:\/\/a.in"}"#);
+    for key in ["current", "previous"] {
+        let verified = webhooks.verify(&signed(key, &body), body.clone()).expect("it is signed");
+        assert_eq!(webhooks.read(&verified).ok(), Some(Callback::Foreign { event: "order.paid".to_owned() }));
+    }
+    let as_rewritten = Bytes::from_static(br#"{"event":"order.paid","u":"https://a.in"}"#);
+    assert!(webhooks.verify(&signed("current", &body), as_rewritten).is_err());
+    assert!(webhooks.verify(&signed("", &body), body.clone()).is_err(), "an empty secret is none");
+    assert!(webhooks.verify(&signed("other", &body), body.clone()).is_err());
+    assert!(webhooks.verify(&HeaderMap::new(), body.clone()).is_err());
+    assert!(RazorpayWebhooks::new(Vec::new(), None).verify(&signed("", &body), body).is_err());
+}
+
+fn json_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        (0..60_000_i64).prop_map(Value::from),
+        ".{0,8}".prop_map(Value::from),
+        "[0-9]{1,25}".prop_map(Value::from),
+        prop::sample::select(vec!["captured", "refunded", "closed", "active", "INR", "upi", "qr_code", "payment"]).prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map("[a-z_]{1,8}", inner, 0..4).prop_map(|map| Value::from(serde_json::Map::from_iter(map))),
+        ]
+    })
+}
+
+/// The pointers to everything in `value`.
+fn places(value: &Value, place: String, all: &mut Vec<String>) {
+    let children: Vec<(String, &Value)> = match value {
+        Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), value)).collect(),
+        Value::Array(list) => list.iter().enumerate().map(|(index, value)| (index.to_string(), value)).collect(),
+        _ => Vec::new(),
+    };
+    all.push(place.clone());
+    for (key, child) in children {
+        places(child, format!("{place}/{key}"), all);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn arbitrary_bytes_are_survived(body in prop::collection::vec(any::<u8>(), 0..512)) {
+        let _ = read(&body, None);
+        let _ = wire::failure(&body);
+        let _ = wire::read::<wire::Page>("list", &body);
+        let _ = wire::read::<wire::QrCode>("QR code", &body).map(qr::to_snapshot);
+        let _ = wire::read::<wire::Payment>("payment", &body).map(payment::to_snapshot);
+    }
+
+    #[test]
+    fn arbitrary_json_is_survived(value in json_value()) {
+        let body = value.to_string();
+        let _ = wire::failure(json!({"error": value}).to_string().as_bytes());
+        let _ = wire::read::<wire::Page>("list", json!({"items": value}).to_string().as_bytes());
+        let _ = wire::read::<wire::QrCode>("QR code", body.as_bytes()).map(qr::to_snapshot);
+        let _ = wire::read::<wire::Payment>("payment", body.as_bytes()).map(payment::to_snapshot);
+        for event in ["payment.captured", "qr_code.credited", "qr_code.closed"] {
+            let entity = json!({"entity": value});
+            let callback = json!({"event": event, "created_at": 1, "payload": {"payment": entity, "qr_code": entity}});
+            let _ = read(callback.to_string().as_bytes(), None);
+        }
+    }
+
+    #[test]
+    fn whatever_is_changed_in_a_callback_no_amount_is_invented(
+        event in prop::sample::select(vec!["payment.captured", "payment.failed", "refund.processed", "qr_code.credited", "qr_code.closed"]),
+        place in any::<prop::sample::Index>(),
+        value in json_value(),
+    ) {
+        let mut callback = golden(event);
+        if callback["payload"]["payment"].is_object() {
+            callback["payload"]["payment"]["entity"]["order_id"] = Value::Null;
+        }
+        let mut all = Vec::new();
+        places(&callback, String::new(), &mut all);
+        let place: &String = place.get(&all);
+        *callback.pointer_mut(place).expect("the place is there") = value;
+        let Ok(Callback::Facts { observations, .. }) = read(callback.to_string().as_bytes(), None) else { return Ok(()) };
+        for observation in observations {
+            match observation {
+                Observation::Payment { snapshot, .. } => {
+                    let told = &callback["payload"]["payment"]["entity"];
+                    prop_assert_eq!(Some(snapshot.amount.paise()), told["amount"].as_i64());
+                    prop_assert_eq!(snapshot.fee.map(Money::paise), told["fee"].as_i64());
+                }
+                Observation::Qr(code) => {
+                    let told = &callback["payload"]["qr_code"]["entity"];
+                    if let Some(amount) = code.amount {
+                        prop_assert_eq!(Some(amount.paise()), told["payment_amount"].as_i64());
+                    }
+                }
+            }
+        }
+    }
+}

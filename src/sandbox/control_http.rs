@@ -1,0 +1,213 @@
+//! The control interface by HTTP, JSON in and out. Loopback only, and no browser: a page that
+//! somebody visits must not be able to make payments up, so requests with an `Origin` are refused.
+//!
+//! | method and path (below `/control`) | body | answer |
+//! |---|---|---|
+//! | `POST /razorpay/{account}/pay` | `{"qr": id or text, "amount"?, "vpa"?, "outcome"?, "any_amount"?}` or `{"order": id, …}` | `{"payment_id"}` |
+//! | `POST /razorpay/{account}/authorize_late` | `{"payment_id"}` | `{}` |
+//! | `POST /razorpay/{account}/capture` | `{"payment_id"}` | `{}` |
+//! | `POST /razorpay/{account}/fail` | `{"payment_id"}` | `{}` |
+//! | `GET /razorpay/{account}/qr_codes`, `…/payments` | | `{"items": […]}`, newest first |
+//! | `POST /faults` | `{"account"?, "operation"?, "kind", "times"?}` | `{}` |
+//! | `POST /webhook_faults` | `{"account"?, "event"?, "kind", "times"?}` | `{}` |
+//! | `DELETE /faults` | | `{}`: both kinds are forgotten |
+//! | `POST /webhooks/release` | | `{}` |
+//! | `POST /webhook_url` | `{"account", "url"}` | `{}` |
+//! | `GET`, `POST /clock` | `{"advance_ms"}` | `{"now_ms", "now"}` |
+//! | `POST /list_lag` | `{"seconds"}` | `{}` |
+//! | `GET`, `POST /switches` | all that differ from the default | the switches |
+//! | `GET /seen`, `/deliveries` | | `{"items": […]}`, oldest first |
+//!
+//! A `kind` without settings is a string (`"answer_lost"`), one with settings an object
+//! (`{"delay": {"ms": 50}}`). Errors are `{"error": text}` with 400, 404 or 409.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use http::{StatusCode, header};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::razorpay::{Outcome, link};
+use super::server::json as respond;
+use super::{ControlError, Inner, PayOptions, Sandbox};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pay {
+    qr: Option<String>,
+    order: Option<String>,
+    amount: Option<i64>,
+    vpa: Option<String>,
+    #[serde(default)]
+    outcome: Outcome,
+    #[serde(default)]
+    any_amount: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PaymentId {
+    payment_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WebhookUrl {
+    account: String,
+    url: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Advance {
+    advance_ms: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Lag {
+    seconds: u64,
+}
+
+/// Why a control request was not done.
+enum Refusal {
+    NoSuchPath,
+    Unreadable(String),
+    Control(ControlError),
+}
+
+impl From<ControlError> for Refusal {
+    fn from(error: ControlError) -> Self {
+        Self::Control(error)
+    }
+}
+
+/// `path` is what comes after `/control/`.
+pub async fn answer(inner: &Arc<Inner>, parts: &Parts, path: &str, body: &[u8]) -> Response {
+    if parts.headers.contains_key(header::ORIGIN) {
+        return respond(403, json!({ "error": "the control interface is not for browsers" }).to_string());
+    }
+    let sandbox = Sandbox { inner: inner.clone() };
+    let segments: Vec<_> = path.trim_matches('/').split('/').collect();
+    let (status, value) = match act(&sandbox, parts.method.as_str(), &segments, body).await {
+        Ok(value) => (200, value),
+        Err(Refusal::NoSuchPath) => (404, json!({ "error": "there is no such path" })),
+        Err(Refusal::Unreadable(text)) => (400, json!({ "error": text })),
+        Err(Refusal::Control(error)) => {
+            let status = match &error {
+                ControlError::UnknownAccount(_) | ControlError::NotFound(_) => 404,
+                ControlError::WrongState { .. } | ControlError::Full | ControlError::TooManyFaults(_) => 409,
+                ControlError::AmountNeeded(_) | ControlError::WrongAmount { .. } | ControlError::BadAmount | ControlError::BadUrl(_) => 400,
+            };
+            (status, json!({ "error": error.to_string() }))
+        }
+    };
+    respond(status, value.to_string())
+}
+
+async fn act(sandbox: &Sandbox, method: &str, path: &[&str], body: &[u8]) -> Result<Value, Refusal> {
+    let done = Ok(json!({}));
+    match (method, path) {
+        ("POST", ["razorpay", account, "pay"]) => pay(sandbox, account, read(body)?).await,
+        ("POST", ["razorpay", account, "authorize_late"]) => {
+            sandbox.authorize_late(account, &read::<PaymentId>(body)?.payment_id).await?;
+            done
+        }
+        ("POST", ["razorpay", account, "capture"]) => {
+            sandbox.capture(account, &read::<PaymentId>(body)?.payment_id).await?;
+            done
+        }
+        ("POST", ["razorpay", account, "fail"]) => {
+            sandbox.fail_payment(account, &read::<PaymentId>(body)?.payment_id).await?;
+            done
+        }
+        ("GET", ["razorpay", account, "qr_codes"]) => Ok(items(sandbox.qr_codes(account)?)),
+        ("GET", ["razorpay", account, "payments"]) => Ok(items(sandbox.payments(account)?)),
+        ("POST", ["faults"]) => {
+            sandbox.fault(read(body)?)?;
+            done
+        }
+        ("DELETE", ["faults"]) => {
+            sandbox.clear_faults();
+            done
+        }
+        ("POST", ["webhook_faults"]) => {
+            sandbox.webhook_fault(read(body)?)?;
+            done
+        }
+        ("POST", ["webhooks", "release"]) => {
+            sandbox.release_webhooks();
+            done
+        }
+        ("POST", ["webhook_url"]) => {
+            let WebhookUrl { account, url } = read(body)?;
+            sandbox.set_webhook_url(&account, &url)?;
+            done
+        }
+        ("POST", ["clock"]) => {
+            sandbox.advance(Duration::from_millis(read::<Advance>(body)?.advance_ms));
+            Ok(clock(sandbox))
+        }
+        ("GET", ["clock"]) => Ok(clock(sandbox)),
+        ("POST", ["list_lag"]) => {
+            sandbox.set_list_lag(read::<Lag>(body)?.seconds);
+            done
+        }
+        ("POST", ["switches"]) => {
+            sandbox.switches(read(body)?);
+            Ok(json!(sandbox.current_switches()))
+        }
+        ("GET", ["switches"]) => Ok(json!(sandbox.current_switches())),
+        ("GET", ["seen"]) => Ok(items(sandbox.seen())),
+        ("GET", ["deliveries"]) => Ok(items(sandbox.deliveries())),
+        _ => Err(Refusal::NoSuchPath),
+    }
+}
+
+async fn pay(sandbox: &Sandbox, account: &str, pay: Pay) -> Result<Value, Refusal> {
+    let Pay { qr, order, amount, vpa, outcome, any_amount } = pay;
+    let options = PayOptions { amount, vpa, outcome, any_amount };
+    let payment_id = match (qr, order) {
+        (Some(qr), None) => sandbox.pay_qr(account, &qr, options).await?,
+        (None, Some(order)) => sandbox.pay_order(account, &order, options).await?,
+        _ => {
+            return Err(Refusal::Unreadable("say what is paid: `qr` or `order`".to_owned()));
+        }
+    };
+    Ok(json!({ "payment_id": payment_id }))
+}
+
+/// The picture behind a code's `image_url`, as SVG.
+pub fn picture(inner: &Inner, name: &str) -> Response {
+    let text = inner.read(|state, _| {
+        inner.config.accounts.iter().find_map(|account| {
+            let qrs = &state.razorpay.get(&account.name)?.qrs;
+            let qr = qrs.newest_first().find(|qr| qr.picture == name)?;
+            Some(link::write(qr, &account.name))
+        })
+    });
+    match text.and_then(|text| qrcode::QrCode::new(text).ok()) {
+        Some(code) => {
+            let svg = code.render::<qrcode::render::svg::Color<'_>>().min_dimensions(256, 256).build();
+            ([(header::CONTENT_TYPE, "image/svg+xml")], svg).into_response()
+        }
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|error| Refusal::Unreadable(error.to_string()))
+}
+
+fn items(items: Vec<impl Serialize>) -> Value {
+    json!({ "items": items })
+}
+
+fn clock(sandbox: &Sandbox) -> Value {
+    let now = sandbox.now();
+    json!({ "now_ms": now.as_millisecond(), "now": now })
+}

@@ -1,0 +1,38 @@
+//! Who calls: Basic with the account's key, and the scheme spelled exactly so. Other spellings fail
+//! at the real service, so being lenient here would hide a client's fault.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use secrecy::ExposeSecret;
+use subtle::ConstantTimeEq;
+
+use super::error::ApiError;
+use crate::sandbox::SandboxAccount;
+use crate::sandbox::switches::Switches;
+
+pub fn authenticate<'a>(headers: &HeaderMap, accounts: &'a [SandboxAccount], switches: &Switches) -> Result<&'a SandboxAccount, ApiError> {
+    let refused = |description| {
+        let status = if switches.auth_status_400 { 400 } else { 401 };
+        match switches.auth_old_style {
+            true => ApiError::old_style(status, description),
+            false => ApiError::not_applicable(status, description),
+        }
+    };
+    let (key_id, key_secret) = credentials(headers).ok_or_else(|| refused("Authentication failed"))?;
+    let account = accounts.iter().find(|account| account.key_id == key_id);
+    let account = account.ok_or_else(|| refused("The api key provided is invalid"))?;
+    let expected = account.key_secret.expose_secret().as_bytes();
+    match bool::from(expected.ct_eq(key_secret.as_bytes())) {
+        true => Ok(account),
+        false => Err(refused("The api secret provided is invalid")),
+    }
+}
+
+fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
+    let encoded = headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Basic ")?;
+    let decoded = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
+    let (key_id, key_secret) = decoded.split_once(':')?;
+    Some((key_id.to_owned(), key_secret.to_owned()))
+}

@@ -1,0 +1,95 @@
+//! The `upi://pay?…` text inside a QR code: written strictly, read leniently.
+
+use super::qr::Qr;
+
+/// The text of a code. Its `tr` is `RZP`, the 14 characters of its id, `qrv2`.
+pub fn write(qr: &Qr, merchant: &str) -> String {
+    let mode = if qr.payment_amount.is_some() { "15" } else { "01" };
+    let mut link = format!(
+        "upi://pay?ver=01&mode={mode}&pa={}&pn={}&mc=5411&tr={}&cu=INR",
+        vpa(merchant),
+        percent_encode(merchant),
+        reference(&qr.id)
+    );
+    if let Some(amount) = qr.payment_amount {
+        link.push_str(&format!("&am={}.{:02}", amount / 100, amount % 100));
+    }
+    let note: String = qr.description.as_deref().unwrap_or_default().chars().filter(is_note).take(50).collect();
+    let note = note.trim();
+    if !note.is_empty() {
+        link.push_str("&tn=");
+        link.push_str(&percent_encode(note));
+    }
+    link.push_str("&qrMedium=06");
+    link
+}
+
+/// The id of the code that a text belongs to, and the amount that the text asks for in paise.
+pub fn read(text: &str) -> Option<(String, Option<i64>)> {
+    let query = text.strip_prefix("upi://pay?")?;
+    let value = |wanted: &str| {
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.find(|(name, value)| name.eq_ignore_ascii_case(wanted) && !value.is_empty()).map(|(_, value)| value)
+    };
+    let id = value("tr")?.strip_prefix("RZP")?.strip_suffix("qrv2")?;
+    let amount = match value("am") {
+        Some(rupees) => Some(paise(rupees)?),
+        None => None,
+    };
+    Some((format!("qr_{id}"), amount))
+}
+
+fn reference(qr_id: &str) -> String {
+    format!("RZP{}qrv2", qr_id.strip_prefix("qr_").unwrap_or(qr_id))
+}
+
+fn vpa(merchant: &str) -> String {
+    let local: String = merchant.chars().filter(char::is_ascii_alphanumeric).take(30).collect();
+    format!("{}.rzp@examplebank", if local.is_empty() { "merchant".to_owned() } else { local.to_ascii_lowercase() })
+}
+
+/// Rupees as a decimal text; no binary fraction comes near them.
+fn paise(rupees: &str) -> Option<i64> {
+    let (whole, part) = rupees.split_once('.').unwrap_or((rupees, ""));
+    if part.len() > 2 || !(whole.bytes().chain(part.bytes())).all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let part: i64 = format!("{part:0<2}").parse().ok()?;
+    whole.parse::<i64>().ok()?.checked_mul(100)?.checked_add(part)
+}
+
+fn is_note(c: &char) -> bool {
+    c.is_ascii_alphanumeric() || *c == ' '
+}
+
+fn percent_encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{paise, read};
+
+    #[test]
+    fn rupees_become_paise_without_fractions() {
+        assert_eq!(paise("450.00"), Some(45_000));
+        assert_eq!(paise("450.5"), Some(45_050));
+        assert_eq!(paise("1"), Some(100));
+        assert_eq!(paise("1.005"), None);
+        assert_eq!(paise("-1"), None);
+    }
+
+    #[test]
+    fn a_text_leads_back_to_its_code() {
+        let text = "upi://pay?pa=a.b@examplebank&tr=RZPPz3dM6vX0tJ4Fbqrv2&am=450.00";
+        assert_eq!(read(text), Some(("qr_Pz3dM6vX0tJ4Fb".to_owned(), Some(45_000))));
+        assert_eq!(read("upi://pay?pa=a.b@examplebank"), None);
+    }
+}

@@ -1,0 +1,228 @@
+//! Razorpay, as its documentation describes it. Written from the specification alone: it shares no
+//! type with the adapter, since a field misread in both would cancel out.
+//!
+//! Where the sources are silent this simulator decides (beside the S-rows, see `switches.rs`):
+//! - `payment_amount` without `fixed_amount` is an unknown field.
+//! - A payment on a closed code is captured and refunded at once; the code counts nothing and
+//!   sends no `qr_code.credited`.
+//! - An `authorized` payment leaves a `single_use` code open; the capture closes it.
+//! - The answer to a creation lacks `closed_at` and `close_reason`, as in the official sample.
+//! - `image_url` points back at the sandbox, since a made-up address at the real host could be somebody's.
+
+mod auth;
+mod customer;
+pub mod desk;
+pub mod error;
+mod event;
+mod input;
+pub mod life;
+pub mod link;
+mod order;
+pub mod payment;
+pub mod qr;
+mod refund;
+
+use http::{HeaderMap, Method};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+pub use auth::authenticate;
+use desk::Desk;
+use error::ApiError;
+pub use payment::Outcome;
+
+/// What is asked for, by the path and method alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    QrCreate,
+    QrList,
+    QrFetch(String),
+    QrUpdate(String),
+    QrClose(String),
+    QrPayments(String),
+    PaymentList,
+    PaymentFetch(String),
+    PaymentUpdate(String),
+    PaymentCapture(String),
+    OrderCreate,
+    OrderList,
+    OrderFetch(String),
+    OrderUpdate(String),
+    OrderPayments(String),
+    CustomerCreate,
+    CustomerList,
+    CustomerFetch(String),
+}
+
+/// A request whose operation is known and whose caller was authenticated.
+pub struct Call {
+    pub query: Vec<(String, String)>,
+    pub body: Map<String, Value>,
+}
+
+impl Operation {
+    /// `path` is what comes after `/v1`; a trailing slash is tolerated.
+    pub fn of(method: &Method, path: &str) -> Option<Self> {
+        let segments: Vec<_> = path.trim_matches('/').split('/').collect();
+        let id = |id: &str| id.to_owned();
+        Some(match (method.as_str(), segments.as_slice()) {
+            ("POST", ["payments", "qr_codes"]) => Self::QrCreate,
+            ("GET", ["payments", "qr_codes"]) => Self::QrList,
+            ("GET", ["payments", "qr_codes", qr]) => Self::QrFetch(id(qr)),
+            ("PATCH", ["payments", "qr_codes", qr]) => Self::QrUpdate(id(qr)),
+            ("POST", ["payments", "qr_codes", qr, "close"]) => Self::QrClose(id(qr)),
+            ("GET", ["payments", "qr_codes", qr, "payments"]) => Self::QrPayments(id(qr)),
+            ("GET", ["payments"]) => Self::PaymentList,
+            ("GET", ["payments", payment]) => Self::PaymentFetch(id(payment)),
+            ("PATCH", ["payments", payment]) => Self::PaymentUpdate(id(payment)),
+            ("POST", ["payments", payment, "capture"]) => Self::PaymentCapture(id(payment)),
+            ("POST", ["orders"]) => Self::OrderCreate,
+            ("GET", ["orders"]) => Self::OrderList,
+            ("GET", ["orders", order]) => Self::OrderFetch(id(order)),
+            ("PATCH", ["orders", order]) => Self::OrderUpdate(id(order)),
+            ("GET", ["orders", order, "payments"]) => Self::OrderPayments(id(order)),
+            ("POST", ["customers"]) => Self::CustomerCreate,
+            ("GET", ["customers"]) => Self::CustomerList,
+            ("GET", ["customers", customer]) => Self::CustomerFetch(id(customer)),
+            _ => return None,
+        })
+    }
+
+    /// The name that faults and the request log know it by.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::QrCreate => "qr.create",
+            Self::QrList => "qr.list",
+            Self::QrFetch(_) => "qr.fetch",
+            Self::QrUpdate(_) => "qr.update",
+            Self::QrClose(_) => "qr.close",
+            Self::QrPayments(_) => "qr.payments",
+            Self::PaymentList => "payment.list",
+            Self::PaymentFetch(_) => "payment.fetch",
+            Self::PaymentUpdate(_) => "payment.update",
+            Self::PaymentCapture(_) => "payment.capture",
+            Self::OrderCreate => "order.create",
+            Self::OrderList => "order.list",
+            Self::OrderFetch(_) => "order.fetch",
+            Self::OrderUpdate(_) => "order.update",
+            Self::OrderPayments(_) => "order.payments",
+            Self::CustomerCreate => "customer.create",
+            Self::CustomerList => "customer.list",
+            Self::CustomerFetch(_) => "customer.fetch",
+        }
+    }
+
+    fn is_of_qr_codes(&self) -> bool {
+        self.name().starts_with("qr.")
+    }
+}
+
+/// Does it, and says what is answered with 200.
+pub fn act(operation: &Operation, desk: &mut Desk<'_>, call: &Call) -> Result<String, ApiError> {
+    if operation.is_of_qr_codes() && !desk.switches.qr_codes {
+        return Err(ApiError::no_such_url(if desk.switches.unknown_url_404 { 404 } else { 400 }));
+    }
+    match operation {
+        Operation::QrCreate => desk.create_qr(call),
+        Operation::QrList => desk.list_qrs(call),
+        Operation::QrFetch(id) => desk.fetch_qr(id, call),
+        Operation::QrUpdate(id) => desk.update_qr(id, call),
+        Operation::QrClose(id) => desk.close_qr(id, call),
+        Operation::QrPayments(id) => desk.list_qr_payments(id, call),
+        Operation::PaymentList => desk.list_payments(call),
+        Operation::PaymentFetch(id) => desk.fetch_payment(id, call),
+        Operation::PaymentUpdate(id) => desk.update_payment(id, call),
+        Operation::PaymentCapture(id) => desk.capture_payment(id, call),
+        Operation::OrderCreate => desk.create_order(call),
+        Operation::OrderList => desk.list_orders(call),
+        Operation::OrderFetch(id) => desk.fetch_order(id, call),
+        Operation::OrderUpdate(id) => desk.update_order(id, call),
+        Operation::OrderPayments(id) => desk.list_order_payments(id, call),
+        Operation::CustomerCreate => desk.create_customer(call),
+        Operation::CustomerList => desk.list_customers(call),
+        Operation::CustomerFetch(id) => desk.fetch_customer(id, call),
+    }
+}
+
+impl Call {
+    /// Reads the body: JSON or nothing, and no emoji, which the real service can't store.
+    pub fn parse(headers: &HeaderMap, mut query: Vec<(String, String)>, body: &[u8]) -> Result<Self, ApiError> {
+        // An official client writes `expand[expand]`; any index into the list will do.
+        for (name, _) in query.iter_mut().filter(|(name, _)| name.starts_with("expand[")) {
+            *name = "expand[]".to_owned();
+        }
+        let form = headers.get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        if form.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded")) && !body.is_empty() {
+            return Err(ApiError::invalid("The request body must be JSON."));
+        }
+        if body.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Self { query, body: Map::new() });
+        }
+        let unreadable = |_| ApiError::invalid("The request body is not valid JSON.");
+        let body = match serde_json::from_slice(body).map_err(unreadable)? {
+            Value::Object(body) => body,
+            // PHP clients print an empty object so.
+            Value::Array(items) if items.is_empty() => Map::new(),
+            _ => return Err(ApiError::invalid("The request body must be a JSON object.")),
+        };
+        if body.iter().any(|(name, value)| has_emoji(name) || holds_emoji(value)) {
+            return Err(ApiError::trouble());
+        }
+        Ok(Self { query, body })
+    }
+
+    /// For calls that take nothing at all.
+    fn expect_bare(&self, known: &[&str]) -> Result<(), ApiError> {
+        let query = self.query.iter().map(|(name, _)| name);
+        let strangers: Vec<_> = query.filter(|name| !known.contains(&name.as_str())).cloned().collect();
+        if !strangers.is_empty() {
+            return Err(ApiError::not_required(&strangers));
+        }
+        self.expect_no_body()
+    }
+
+    fn expect_no_query(&self) -> Result<(), ApiError> {
+        let names: Vec<_> = self.query.iter().map(|(name, _)| name.clone()).collect();
+        if names.is_empty() { Ok(()) } else { Err(ApiError::not_required(&names)) }
+    }
+
+    fn expect_no_body(&self) -> Result<(), ApiError> {
+        let names: Vec<_> = self.body.keys().cloned().collect();
+        if names.is_empty() { Ok(()) } else { Err(ApiError::not_required(&names)) }
+    }
+}
+
+fn holds_emoji(value: &Value) -> bool {
+    match value {
+        Value::String(text) => has_emoji(text),
+        Value::Array(items) => items.iter().any(holds_emoji),
+        Value::Object(fields) => fields.iter().any(|(name, value)| has_emoji(name) || holds_emoji(value)),
+        _ => false,
+    }
+}
+
+fn has_emoji(text: &str) -> bool {
+    text.chars().any(|c| c >= '\u{1F000}')
+}
+
+#[derive(Serialize)]
+struct Collection<T> {
+    entity: &'static str,
+    count: usize,
+    items: Vec<T>,
+}
+
+impl<T: Serialize> Collection<T> {
+    fn of(items: Vec<T>) -> Self {
+        Self { entity: "collection", count: items.len(), items }
+    }
+}
+
+fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("our own views have string keys and no failing parts")
+}
+
+/// Notes are printed as an empty array where there are none.
+fn notes_as_printed<S: serde::Serializer>(notes: &input::Notes, to: S) -> Result<S::Ok, S::Error> {
+    if notes.is_empty() { to.collect_seq(std::iter::empty::<()>()) } else { to.collect_map(notes) }
+}

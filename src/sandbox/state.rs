@@ -1,0 +1,149 @@
+//! All that the sandbox remembers, and its snapshot on disk: one JSON file, written beside and
+//! renamed, so that a reader never meets half of it. It is a test tool's file, not a database.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::SandboxConfig;
+use super::dice::Dice;
+use super::faults::Faults;
+use super::razorpay::desk::{Books, Desk};
+use super::switches::Switches;
+use super::webhooks::Queue;
+use super::{SandboxAccount, StartError};
+
+const FORMAT: u32 = 1;
+/// Requests that are remembered.
+const SEEN_MAX: usize = 5_000;
+
+#[derive(Serialize, Deserialize)]
+#[serde(default)]
+pub struct State {
+    format: u32,
+    pub offset_ms: i64,
+    pub dice: Dice,
+    pub switches: Switches,
+    pub list_lag_ms: i64,
+    pub queue: Queue,
+    pub webhook_urls: BTreeMap<String, String>,
+    pub razorpay: BTreeMap<String, Books>,
+    #[serde(skip)]
+    pub faults: Faults,
+    #[serde(skip)]
+    pub seen: VecDeque<SeenRequest>,
+}
+
+/// One request as it was asked and answered. The credentials are left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SeenRequest {
+    /// Milliseconds since 1970 on the sandbox's clock.
+    pub at: i64,
+    pub account: Option<String>,
+    pub operation: String,
+    pub method: String,
+    /// With its query.
+    pub path: String,
+    /// Null where there was none.
+    pub body: Value,
+    pub answered: Answered,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answered {
+    /// The connection was cut, or nothing came.
+    Lost,
+    #[serde(untagged)]
+    Status(u16),
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            format: FORMAT,
+            offset_ms: 0,
+            dice: Dice::default(),
+            switches: Switches::default(),
+            list_lag_ms: 0,
+            queue: Queue::default(),
+            webhook_urls: BTreeMap::new(),
+            razorpay: BTreeMap::new(),
+            faults: Faults::default(),
+            seen: VecDeque::new(),
+        }
+    }
+}
+
+impl State {
+    /// The stored state, or a fresh one.
+    pub fn open(config: &SandboxConfig) -> Result<Self, StartError> {
+        let mut state = match config.state_file.as_deref().map(read).transpose()?.flatten() {
+            Some(state) => state,
+            None => Self { dice: Dice::new(config.seed), ..Self::default() },
+        };
+        for account in &config.accounts {
+            if let Some(url) = &account.webhook_url {
+                state.webhook_urls.insert(account.name.clone(), url.clone());
+            }
+        }
+        Ok(state)
+    }
+
+    /// Written in place of the one before. Tells nobody but the caller of a failure.
+    pub fn save(&self, file: &Path) -> io::Result<()> {
+        let beside = file.with_extension("tmp");
+        std::fs::write(&beside, serde_json::to_vec(self)?)?;
+        std::fs::rename(&beside, file)
+    }
+
+    pub fn see(&mut self, request: SeenRequest) {
+        if self.seen.len() >= SEEN_MAX {
+            self.seen.pop_front();
+        }
+        self.seen.push_back(request);
+    }
+
+    pub fn desk<'a>(&'a mut self, account: &'a SandboxAccount, now_ms: i64, spread_ms: u64, base_url: &'a str) -> Desk<'a> {
+        let has_webhook = self.webhook_urls.contains_key(&account.name);
+        Desk {
+            account,
+            books: self.razorpay.entry(account.name.clone()).or_default(),
+            dice: &mut self.dice,
+            queue: &mut self.queue,
+            switches: &self.switches,
+            now_ms,
+            list_lag_ms: self.list_lag_ms,
+            spread_ms,
+            base_url,
+            has_webhook,
+        }
+    }
+
+    /// When something happens by itself next.
+    pub fn next_due_ms(&self) -> Option<i64> {
+        let agendas = self.razorpay.values().filter_map(|books| books.agenda.first());
+        agendas.map(|appointment| appointment.at_ms).chain(self.queue.next_due_ms()).min()
+    }
+}
+
+fn read(file: &Path) -> Result<Option<State>, StartError> {
+    let bytes = match std::fs::read(file) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(state_file(file, error)),
+    };
+    let state: State = serde_json::from_slice(&bytes).map_err(|error| state_file(file, error.into()))?;
+    if state.format != FORMAT {
+        let error = io::Error::other(format!("its format is {}, this release reads {FORMAT}", state.format));
+        return Err(state_file(file, error));
+    }
+    Ok(Some(state))
+}
+
+fn state_file(file: &Path, source: io::Error) -> StartError {
+    StartError::StateFile { file: file.to_owned(), source }
+}

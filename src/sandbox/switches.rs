@@ -1,0 +1,87 @@
+//! What the sources leave open or contradict each other on: a default each, and the other reading.
+//! The S-numbers are those of the provider's specification, section 13.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Switches {
+    /// S1: authentication failures answer 400 instead of 401.
+    pub auth_status_400: bool,
+    /// S1: authentication failures have the old body, `code` and `description` alone.
+    pub auth_old_style: bool,
+    /// S2: an unknown path answers 404 instead of 400.
+    pub unknown_url_404: bool,
+    /// S5: `close_by` from now + 15 minutes to 45 days, instead of now + 2 minutes to 2 hours.
+    pub older_close_by: bool,
+    /// S6: `close_by` on a `multiple_use` code is ignored instead of refused.
+    pub close_by_ignored_on_multiple_use: bool,
+    /// S7: what `single_use` without `fixed_amount` is told instead of the default.
+    pub single_use_text: Option<String>,
+    /// S8: a code past `close_by` stays `active` until somebody fetches it.
+    pub expires_when_fetched: bool,
+    /// S9: `qr_code.closed` is sent too when a `single_use` code was paid.
+    pub closed_event_when_paid: bool,
+    /// S10: closing a closed code answers the unchanged entity instead of 400.
+    pub closing_closed_succeeds: bool,
+    /// S11: a payment on a closed code fails at the payer's side; nothing is recorded here.
+    pub closed_code_cannot_be_paid: bool,
+    /// S12: a QR payment sends `qr_code.credited` alone.
+    pub only_credited: bool,
+    /// S13: events leave in the order they happened, one at a time per account.
+    pub strict_order: bool,
+    /// S14: a second order with the same `receipt` is refused.
+    pub receipts_unique: bool,
+    /// S24: bodies of webhooks print non-ASCII as `\uXXXX`.
+    pub escape_unicode: bool,
+    /// S28: the status that goes with `GATEWAY_ERROR`.
+    pub gateway_error_status: u16,
+    /// S29: a `count` above the maximum is lowered to it instead of refused.
+    pub clamp_count: bool,
+    /// S30: whether every call is throttled.
+    pub throttle: Throttle,
+    /// Whether the account may use QR codes; off, their URLs don't exist.
+    pub qr_codes: bool,
+    /// Whether QR entities carry `image_content`.
+    pub image_content: bool,
+    /// Whether an authorised payment captures itself.
+    pub auto_capture: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Throttle {
+    #[default]
+    Off,
+    /// 429 with `Retry-After: 2`.
+    WithRetryAfter,
+    /// The coarser cool-down: 429 without the header.
+    WithoutRetryAfter,
+}
+
+impl Default for Switches {
+    fn default() -> Self {
+        Self {
+            auth_status_400: false,
+            auth_old_style: false,
+            unknown_url_404: false,
+            older_close_by: false,
+            close_by_ignored_on_multiple_use: false,
+            single_use_text: None,
+            expires_when_fetched: false,
+            closed_event_when_paid: false,
+            closing_closed_succeeds: false,
+            closed_code_cannot_be_paid: false,
+            only_credited: false,
+            strict_order: false,
+            receipts_unique: false,
+            escape_unicode: false,
+            gateway_error_status: 502,
+            clamp_count: false,
+            throttle: Throttle::Off,
+            qr_codes: true,
+            image_content: true,
+            auto_capture: true,
+        }
+    }
+}

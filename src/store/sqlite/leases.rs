@@ -1,0 +1,156 @@
+//! The due-index: which records somebody must look at again, when, and who does so now. A row of `due` is a record
+//! that is not at rest; one whose `leased_until` is over is as free as one that has none.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, params};
+
+use super::claims::end_of;
+use super::writer::Turn;
+use super::{SqliteStore, kept, number, records, rows};
+use crate::domain::id::Id;
+use crate::store::{Fence, LeaseStep, Leased, Leases, Look, PAGE_MAX, StoreError};
+
+/// Leases that one look for work finds over and ends. There are never more alive than there is work in flight, so
+/// this is a bound, not a rhythm.
+const ENDED_AT_ONCE: i64 = 10_000;
+
+#[async_trait]
+impl Leases for SqliteStore {
+    async fn take_due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<Leased>, StoreError> {
+        self.write(move |turn| take_due(turn, now, lease, limit)).await
+    }
+
+    async fn renew(&self, id: &Id, fence: Fence, lease: Duration) -> Result<bool, StoreError> {
+        let id = id.clone();
+        self.write(move |turn| {
+            let mut update = turn.connection.prepare_cached(
+                "UPDATE due SET leased_until = ?4
+                 WHERE record = (SELECT n FROM record WHERE id = ?1) AND fence = ?2 AND leased_until > ?3",
+            )?;
+            Ok(update.execute(params![id.as_str(), kept(fence.0), kept(turn.now), end_of(turn.now, lease)])? > 0)
+        })
+        .await
+    }
+
+    async fn release(&self, id: &Id, fence: Fence, next: Look) -> Result<bool, StoreError> {
+        let id = id.clone();
+        self.write(move |turn| {
+            let Some(n) = held(turn, &id, fence)? else {
+                return Ok(false);
+            };
+            look(turn, n, next)?;
+            step(turn, n, LeaseStep::Release(fence))?;
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn wake(&self, id: &Id, now: Timestamp) -> Result<bool, StoreError> {
+        let id = id.clone();
+        self.write(move |turn| {
+            let mut wake = turn.connection.prepare_cached(
+                "INSERT INTO due (record, at) SELECT n, ?2 FROM record WHERE id = ?1
+                 ON CONFLICT (record) DO UPDATE SET at = min(at, excluded.at)",
+            )?;
+            Ok(wake.execute(params![id.as_str(), now.as_millisecond()])? > 0)
+        })
+        .await
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        let now = kept(self.now());
+        self.read(move |connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT min(at) FROM (SELECT min(at) AS at FROM due WHERE leased_until IS NULL
+                 UNION ALL SELECT min(at) FROM due WHERE leased_until <= ?1)",
+            )?;
+            let at: Option<i64> = select.query_row([now], |row| row.get(0))?;
+            at.map(timestamp).transpose()
+        })
+        .await
+    }
+}
+
+fn take_due(turn: &Turn<'_>, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<Leased>, StoreError> {
+    let mut end = turn.connection.prepare_cached(
+        "UPDATE due SET leased_until = NULL
+         WHERE record IN (SELECT record FROM due WHERE leased_until <= ?1 ORDER BY leased_until LIMIT ?2)",
+    )?;
+    end.execute(params![kept(turn.now), ENDED_AT_ONCE])?;
+    let mut select = turn.connection.prepare_cached(
+        "SELECT r.id, r.revision, r.body, d.record, d.at FROM due d JOIN record r ON r.n = d.record
+         WHERE d.leased_until IS NULL AND d.at <= ?1 ORDER BY d.at LIMIT ?2",
+    )?;
+    let found = select.query_map(params![now.as_millisecond(), rows(limit.min(PAGE_MAX))], |row| {
+        Ok((records::row(row)?, row.get::<_, i64>(3)?, row.get::<_, i64>(4)?))
+    })?;
+    // Read to the end before the first lease: it would move rows under the reading.
+    let found = found.collect::<rusqlite::Result<Vec<_>>>()?;
+    let leased = found.into_iter().map(|(record, n, at)| {
+        let fence = take(turn, n, lease)?;
+        Ok(Leased { record: records::stored(record)?, fence, due: timestamp(at)? })
+    });
+    leased.collect()
+}
+
+pub(super) fn look(turn: &Turn<'_>, n: i64, look: Look) -> Result<(), StoreError> {
+    match look {
+        Look::Keep => (),
+        Look::At(at) => {
+            let mut upsert = turn
+                .connection
+                .prepare_cached("INSERT INTO due (record, at) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET at = excluded.at")?;
+            upsert.execute(params![n, at.as_millisecond()])?;
+        }
+        Look::Rest => {
+            turn.connection.prepare_cached("DELETE FROM due WHERE record = ?1")?.execute([n])?;
+        }
+    }
+    Ok(())
+}
+
+/// Does what a change asks for with its record's lease; the fence, if it took it.
+pub(super) fn step(turn: &Turn<'_>, n: i64, step: LeaseStep) -> Result<Option<Fence>, StoreError> {
+    match step {
+        LeaseStep::Keep => Ok(None),
+        LeaseStep::Take(lease) => {
+            let mut select =
+                turn.connection.prepare_cached("SELECT 1 FROM due WHERE record = ?1 AND (leased_until IS NULL OR leased_until <= ?2)")?;
+            let free = select.exists(params![n, kept(turn.now)])?;
+            if free { take(turn, n, lease).map(Some) } else { Ok(None) }
+        }
+        LeaseStep::Release(fence) => {
+            let mut update = turn.connection.prepare_cached("UPDATE due SET leased_until = NULL WHERE record = ?1 AND fence = ?2")?;
+            update.execute(params![n, kept(fence.0)])?;
+            Ok(None)
+        }
+    }
+}
+
+/// Takes a lease that is free.
+fn take(turn: &Turn<'_>, n: i64, lease: Duration) -> Result<Fence, StoreError> {
+    let mut next = turn.connection.prepare_cached("UPDATE meta SET value = value + 1 WHERE key = 'fence' RETURNING value")?;
+    let fence: i64 = next.query_row([], |row| row.get(0))?;
+    let mut update = turn.connection.prepare_cached("UPDATE due SET leased_until = ?2, fence = ?3 WHERE record = ?1")?;
+    update.execute(params![n, end_of(turn.now, lease), fence])?;
+    Ok(Fence(number(fence)))
+}
+
+pub(super) fn holds(turn: &Turn<'_>, id: &Id, fence: Fence) -> Result<bool, StoreError> {
+    Ok(held(turn, id, fence)?.is_some())
+}
+
+/// The number of a record whose lease this fence holds.
+fn held(turn: &Turn<'_>, id: &Id, fence: Fence) -> Result<Option<i64>, StoreError> {
+    let mut select = turn.connection.prepare_cached(
+        "SELECT d.record FROM due d JOIN record r ON r.n = d.record WHERE r.id = ?1 AND d.fence = ?2 AND d.leased_until > ?3",
+    )?;
+    Ok(select.query_row(params![id.as_str(), kept(fence.0), kept(turn.now)], |row| row.get(0)).optional()?)
+}
+
+fn timestamp(ms: i64) -> Result<Timestamp, StoreError> {
+    Timestamp::from_millisecond(ms).map_err(|_| StoreError::Broken("what is stored as a time is none".to_owned()))
+}

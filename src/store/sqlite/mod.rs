@@ -1,0 +1,162 @@
+//! The embedded store: one SQLite file, one process, no other service. It knows neither nouns nor business times;
+//! the contract is in [`super`].
+//!
+//! All writes go through one thread that commits whatever waits in one transaction, so many callers share one
+//! fsync ([`writer`]). Reads run beside it on a few connections that only read ([`readers`]).
+
+mod batch;
+mod claims;
+mod commit;
+mod leases;
+mod log;
+mod place;
+mod readers;
+mod records;
+mod writer;
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, ErrorCode};
+
+use super::{Identity, Store, StoreError};
+pub use place::OpenError;
+use readers::Readers;
+use writer::{Turn, Writer};
+
+/// Where a store takes its time from: ms since 1970. Leases, retentions and log positions go by it.
+pub type StoreClock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// How a store is opened.
+#[derive(Clone)]
+pub struct SqliteOptions {
+    /// How many partitions it is created with. One that exists must have been created with as many.
+    pub partitions: u16,
+    /// What the identity of a store that is created here is made of. One that exists keeps its own.
+    pub random: [u8; 40],
+    pub clock: StoreClock,
+    pub synchronous: Synchronous,
+}
+
+/// What a commit waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Synchronous {
+    /// The disk has it. The only choice where money is moved.
+    Full,
+    /// Nothing: what was acknowledged is lost with the machine's power. For tests that show the difference.
+    Off,
+}
+
+/// A store on disk. Clones are handles on the same store and share its writer; when the last is dropped
+/// the writer ends and the place may be opened again.
+#[derive(Clone)]
+pub struct SqliteStore {
+    place: Arc<Opened>,
+}
+
+// Fields are dropped in this order: the writer's thread ends, the readers close, then others may open the place.
+struct Opened {
+    writer: Writer,
+    readers: Readers,
+    identity: Identity,
+    clock: StoreClock,
+    _lock: File,
+}
+
+impl SqliteStore {
+    /// Opens the store at `path`, or creates it there. Blocks while it does; one process at a time may have it.
+    pub fn open(path: &Path, options: SqliteOptions) -> Result<Self, OpenError> {
+        // Two names of one file must meet at one lock.
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        place::make_folder(&path)?;
+        let lock = place::lock(&path)?;
+        let mut connection = place::connect(&path, options.synchronous)?;
+        let identity = place::create_or_check(&mut connection, &path, &options)?;
+        let writer = Writer::start(connection, options.clock.clone()).map_err(|source| OpenError::Io { path: path.clone(), source })?;
+        let readers = Readers::new(path);
+        Ok(Self { place: Arc::new(Opened { writer, readers, identity, clock: options.clock, _lock: lock }) })
+    }
+
+    /// Has the writer do `step` and answers once its commit is on disk.
+    async fn write<T: Send + 'static>(
+        &self,
+        step: impl FnOnce(&mut Turn<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.place.writer.write(step).await
+    }
+
+    /// Reads from one state of the store, without waiting for the writer.
+    async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let place = self.place.clone();
+        let permit = place.readers.permit().await?;
+        let reading = tokio::task::spawn_blocking(move || {
+            let answer = place.readers.read(look);
+            // Before the place: the last handle may be this one.
+            drop(permit);
+            answer
+        });
+        reading.await.map_err(|_| StoreError::Unavailable("a reader stopped".to_owned()))?
+    }
+
+    fn now(&self) -> u64 {
+        (self.place.clock)()
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    fn identity(&self) -> &Identity {
+        &self.place.identity
+    }
+
+    async fn now_ms(&self) -> Result<u64, StoreError> {
+        Ok(self.now())
+    }
+
+    async fn forget_claims(&self, limit: usize) -> Result<usize, StoreError> {
+        self.write(move |turn| claims::forget(turn, limit)).await
+    }
+}
+
+/// What an error of SQLite *before the end of a transaction* lets us conclude: its writes are rolled back, so nothing
+/// was written. The texts are SQLite's names of its errors, never its messages: those may show what is stored.
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        let rusqlite::Error::SqliteFailure(failure, _) = error else {
+            return StoreError::Broken("what is stored is not what was expected there".to_owned());
+        };
+        let text = failure.to_string();
+        match failure.code {
+            ErrorCode::DatabaseCorrupt
+            | ErrorCode::NotADatabase
+            | ErrorCode::ConstraintViolation
+            | ErrorCode::TypeMismatch
+            | ErrorCode::TooBig
+            | ErrorCode::Unknown
+            | ErrorCode::ApiMisuse
+            | ErrorCode::ParameterOutOfRange => StoreError::Broken(text),
+            // A full disk, an I/O error, no memory, a lock: another time it may do.
+            _ => StoreError::Unavailable(text),
+        }
+    }
+}
+
+/// A number as SQLite keeps it. Ours are times, counts and revisions, all far below the limit.
+fn kept(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A number as it was kept; never negative.
+fn number(kept: i64) -> u64 {
+    u64::try_from(kept).unwrap_or(0)
+}
+
+/// A limit of rows as SQLite takes it.
+fn rows(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,88 @@
+-- The embedded store, format 1. A record's number `n` is its name within this file; ids are text as everywhere.
+
+-- format, partitions, and the store's identity; the last fence.
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY,
+    value BLOB NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE record (
+    n        INTEGER PRIMARY KEY,
+    id       TEXT NOT NULL UNIQUE,
+    revision INTEGER NOT NULL,
+    body     BLOB NOT NULL
+);
+
+-- The due-index: a row for each record that is not at rest. Times of `at` are the business clock's, those of
+-- `leased_until` the store's, both in ms. They stand beside the records so that a lease rewrites no body.
+CREATE TABLE due (
+    record       INTEGER PRIMARY KEY,
+    at           INTEGER NOT NULL,
+    leased_until INTEGER,
+    fence        INTEGER NOT NULL DEFAULT 0
+);
+-- Two indexes that share out the rows, so that nobody who looks for work reads past what others hold.
+CREATE INDEX due_free ON due (at) WHERE leased_until IS NULL;
+CREATE INDEX due_leased ON due (leased_until) WHERE leased_until IS NOT NULL;
+
+CREATE TABLE claim (
+    "partition" INTEGER NOT NULL,
+    scope       TEXT NOT NULL,
+    record      TEXT NOT NULL,
+    fingerprint BLOB NOT NULL,
+    -- How it ended; NULL while its record is not at rest for it.
+    outcome     BLOB,
+    -- When it may be forgotten, in ms of the store's clock; NULL: not yet, or never.
+    over        INTEGER,
+    PRIMARY KEY ("partition", scope)
+) WITHOUT ROWID;
+CREATE INDEX claim_over ON claim (over) WHERE over IS NOT NULL;
+
+CREATE TABLE reference (
+    "partition" INTEGER NOT NULL,
+    account     TEXT NOT NULL,
+    sort        TEXT NOT NULL,
+    value       TEXT NOT NULL,
+    record      INTEGER NOT NULL,
+    PRIMARY KEY ("partition", account, sort, value)
+) WITHOUT ROWID;
+CREATE INDEX reference_of ON reference (record);
+
+-- A list that has entries, and how many: counting them each time would make a guard cost more as its list grows.
+CREATE TABLE list (
+    n           INTEGER PRIMARY KEY,
+    "partition" INTEGER NOT NULL,
+    account     TEXT NOT NULL,
+    key         TEXT NOT NULL,
+    entries     INTEGER NOT NULL,
+    UNIQUE ("partition", account, key)
+);
+CREATE TABLE entry (
+    list   INTEGER NOT NULL,
+    id     TEXT NOT NULL,
+    record INTEGER NOT NULL,
+    PRIMARY KEY (list, id)
+) WITHOUT ROWID;
+CREATE INDEX entry_of ON entry (record);
+
+-- The newest entry that each partition's log ever had: the sequence goes on from here when all were trimmed.
+CREATE TABLE head (
+    "partition" INTEGER PRIMARY KEY,
+    ms          INTEGER NOT NULL,
+    seq         INTEGER NOT NULL
+);
+-- `at` is the partition (above 48 bits) and the sequence number: one key in the order in which the log is read.
+CREATE TABLE event (
+    at   INTEGER PRIMARY KEY,
+    ms   INTEGER NOT NULL,
+    id   TEXT NOT NULL UNIQUE,
+    body BLOB NOT NULL
+);
+
+-- Commits of late and what they were answered, so that one sent twice is applied once.
+CREATE TABLE done (
+    n     INTEGER PRIMARY KEY,
+    name  BLOB NOT NULL UNIQUE,
+    ms    INTEGER NOT NULL,
+    reply BLOB NOT NULL
+);

@@ -1,0 +1,165 @@
+//! The one thread that writes. It takes whatever waits, does each job in a savepoint of one transaction, commits, and
+//! only then answers: many callers share one fsync, and nobody hears of a write that a power cut could take back.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::{self, JoinHandle};
+
+use rusqlite::{Connection, ErrorCode};
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::error;
+
+use super::StoreClock;
+use crate::store::StoreError;
+
+/// Jobs that may wait. A caller beyond them waits to queue up: that is how a slow disk is felt, not as memory.
+const WAITING_MAX: usize = 1_024;
+/// Jobs that share a transaction. More would make the first of them wait longer and spare hardly any fsync.
+const TOGETHER_MAX: usize = 256;
+
+/// A job's turn within the transaction.
+pub(super) struct Turn<'a> {
+    pub(super) connection: &'a Connection,
+    /// The store's clock.
+    pub(super) now: u64,
+    /// Whether the log grew.
+    pub(super) appended: bool,
+}
+
+trait Job: Send {
+    /// False: what it did must be undone.
+    fn run(&mut self, turn: &mut Turn<'_>) -> bool;
+    fn answer(self: Box<Self>, end: Result<(), StoreError>);
+}
+
+struct Asked<T, F> {
+    step: Option<F>,
+    came_to: Option<Result<T, StoreError>>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T: Send, F: FnOnce(&mut Turn<'_>) -> Result<T, StoreError> + Send> Job for Asked<T, F> {
+    fn run(&mut self, turn: &mut Turn<'_>) -> bool {
+        self.came_to = self.step.take().map(|step| step(turn));
+        matches!(self.came_to, Some(Ok(_)))
+    }
+
+    fn answer(self: Box<Self>, end: Result<(), StoreError>) {
+        let not_run = || Err(StoreError::Unavailable("the writer did not come to it".to_owned()));
+        let Self { step: _, came_to, reply } = *self;
+        let answer = end.and_then(|()| came_to.unwrap_or_else(not_run));
+        // A caller who left takes nothing with him.
+        let _ = reply.send(answer);
+    }
+}
+
+/// The way to the writing thread. Dropping it ends the thread, once it has done what was queued, and waits for that.
+pub(super) struct Writer {
+    queue: Option<mpsc::Sender<Box<dyn Job>>>,
+    grown: watch::Receiver<u64>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(super) fn start(connection: Connection, clock: StoreClock) -> std::io::Result<Self> {
+        let (queue, waiting) = mpsc::channel(WAITING_MAX);
+        let (growing, grown) = watch::channel(0);
+        let work = move || write_on(&connection, &clock, waiting, &growing);
+        let thread = thread::Builder::new().name("store-writer".to_owned()).spawn(work)?;
+        Ok(Self { queue: Some(queue), grown, thread: Some(thread) })
+    }
+
+    pub(super) fn grown(&self) -> watch::Receiver<u64> {
+        self.grown.clone()
+    }
+
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        step: impl FnOnce(&mut Turn<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Asked { step: Some(step), came_to: None, reply });
+        let closed = || StoreError::Unavailable("the writer has stopped".to_owned());
+        self.queue.as_ref().ok_or_else(closed)?.send(job).await.map_err(|_| closed())?;
+        // The job was taken and nobody answers for it: it may have been done.
+        answer.await.unwrap_or_else(|_| Err(StoreError::InDoubt("the writer gave up in the middle".to_owned())))
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn write_on(connection: &Connection, clock: &StoreClock, mut waiting: mpsc::Receiver<Box<dyn Job>>, growing: &watch::Sender<u64>) {
+    let mut jobs = Vec::with_capacity(TOGETHER_MAX);
+    while waiting.blocking_recv_many(&mut jobs, TOGETHER_MAX) > 0 {
+        // A job that panics takes its companions' answers with it (they are in doubt), not the writer.
+        let ended = catch_unwind(AssertUnwindSafe(|| commit_together(connection, clock, &mut jobs)));
+        let Ok(ended) = ended else {
+            error!("a write to the store panicked; the writes that shared its transaction are in doubt");
+            roll_back(connection);
+            jobs.clear();
+            continue;
+        };
+        if let Ok(true) = ended {
+            growing.send_modify(|times| *times += 1);
+        }
+        let end = ended.map(|_| ());
+        for job in jobs.drain(..) {
+            job.answer(end.clone());
+        }
+    }
+}
+
+/// Does all jobs in one transaction; says whether the log grew.
+fn commit_together(connection: &Connection, clock: &StoreClock, jobs: &mut [Box<dyn Job>]) -> Result<bool, StoreError> {
+    let appended = run_all(connection, clock, jobs).inspect_err(|_| roll_back(connection))?;
+    match connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])) {
+        Ok(_) => Ok(appended),
+        Err(error) => {
+            roll_back(connection);
+            Err(doubt(error))
+        }
+    }
+}
+
+/// Until COMMIT nothing is written for good, so an error here is one that a rollback undoes.
+fn run_all(connection: &Connection, clock: &StoreClock, jobs: &mut [Box<dyn Job>]) -> Result<bool, StoreError> {
+    let run = |statement: &str| connection.prepare_cached(statement)?.execute([]);
+    run("BEGIN IMMEDIATE")?;
+    let mut appended = false;
+    for job in jobs {
+        run("SAVEPOINT job")?;
+        let mut turn = Turn { connection, now: clock(), appended: false };
+        if job.run(&mut turn) {
+            appended |= turn.appended;
+        } else {
+            // A full disk may have made SQLite roll back everything; then there is no savepoint either.
+            run("ROLLBACK TO job").map_err(|_| StoreError::Unavailable("the transaction was rolled back".to_owned()))?;
+        }
+        run("RELEASE job")?;
+    }
+    Ok(appended)
+}
+
+/// What is known when COMMIT failed.
+fn doubt(error: rusqlite::Error) -> StoreError {
+    match (error.sqlite_error_code(), StoreError::from(error)) {
+        // Some page was refused, and the one that makes the others count is the last: it isn't there.
+        (Some(ErrorCode::DiskFull), StoreError::Unavailable(text)) => StoreError::Unavailable(text),
+        (_, StoreError::Unavailable(text) | StoreError::InDoubt(text) | StoreError::Broken(text)) => StoreError::InDoubt(text),
+    }
+}
+
+fn roll_back(connection: &Connection) {
+    if connection.is_autocommit() {
+        return;
+    }
+    if let Err(failure) = connection.execute_batch("ROLLBACK") {
+        error!("the store could not roll back: {}", StoreError::from(failure));
+    }
+}

@@ -1,0 +1,4 @@
+//! All integration tests, in one binary: linking is what costs.
+
+mod qr;
+mod support;

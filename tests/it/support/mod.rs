@@ -1,0 +1,3 @@
+//! What stories need: the service, its provider, waiting.
+
+pub mod app;
