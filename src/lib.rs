@@ -24,3 +24,5 @@ pub mod config;
 pub mod telemetry;
 
 pub mod sandbox;
+
+pub mod cli;

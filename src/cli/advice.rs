@@ -65,6 +65,9 @@ pub fn next_step(
         ErrorReason::PermissionDenied => {
             format!("have `{}` given to this caller in the service's configuration", said("permission").unwrap_or("the permission"))
         }
+        ErrorReason::IdempotencyKeyReused if said("differing_fields") == Some("expire_time") => {
+            "repeat it with the time of then: a duration in --expires means another time each time".to_owned()
+        }
         ErrorReason::IdempotencyKeyReused => {
             "for a new wish leave --key out or give another; for the old one repeat exactly what was asked for then".to_owned()
         }

@@ -17,17 +17,11 @@ pub fn headings(console: &Console) -> String {
 }
 
 pub fn shown(console: &Console, event: &pb::Event) -> String {
-    let entered = event.r#type.split_once('.').map_or("", |(_, what)| what).to_ascii_uppercase();
-    let tone = match entered.as_str() {
-        "ACTIVATED" => Some(Tone::Good),
-        "MISMATCHED" | "CONTRADICTED" => Some(Tone::Warning),
-        other => tone(other),
-    };
     line(
         console,
         [
             time(event.record_time.as_ref()),
-            Cell::toned(tone, event.r#type.as_str()),
+            Cell::toned(type_tone(&event.r#type), event.r#type.as_str()),
             event.resource_id.as_str().into(),
             event.revision.to_string().into(),
             rupees(amount(event)).into(),
@@ -37,12 +31,23 @@ pub fn shown(console: &Console, event: &pb::Event) -> String {
     )
 }
 
+/// Most types name the state that was entered.
+pub fn type_tone(r#type: &str) -> Option<Tone> {
+    match r#type.split_once('.').map(|(_, what)| what.to_ascii_uppercase()).as_deref() {
+        Some("ACTIVATED") => Some(Tone::Good),
+        Some("CONTRADICTED") => Some(Tone::Warning),
+        Some(other) => tone(other),
+        None => None,
+    }
+}
+
 fn line(console: &Console, cells: [Cell; 7]) -> String {
     let cells: Vec<String> = cells.iter().zip(WIDTHS).zip(RIGHT).map(|((cell, width), right)| cell.padded(console, width, right)).collect();
     cells.join("  ").trim_end().to_owned()
 }
 
-fn amount(event: &pb::Event) -> Option<&pb::Money> {
+/// What its resource is about.
+pub fn amount(event: &pb::Event) -> Option<&pb::Money> {
     match event.resource.as_ref()? {
         Resource::Qr(qr) => qr.amount.as_ref(),
         Resource::Payment(payment) => payment.amount.as_ref(),

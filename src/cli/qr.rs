@@ -159,6 +159,11 @@ async fn create(client: &Client<'_>, mut qrs: Qrs, args: CreateArgs) -> Result<(
     let CreateArgs { account, amount, multiple_use, expires, reference, name, description, labels, notes, key } = args;
     let account = client.account(account).await?;
     let key = key.settle(client.console);
+    let expire_time = expires.map(|expires| expires.future(now()));
+    if let (Some(When::Away(_)), Some(time)) = (expires, expire_time) {
+        // "In half an hour" is another time each time it is said.
+        client.console.note(&format!("to repeat this very request: --key {} --expires {time}", quoted(&key)));
+    }
     let request = pb::CreateQrRequest {
         idempotency_key: key.clone(),
         account,
@@ -168,7 +173,7 @@ async fn create(client: &Client<'_>, mut qrs: Qrs, args: CreateArgs) -> Result<(
         amount: amount.map(money),
         name,
         description,
-        expire_time: expires.map(|expires| to_pb(expires.future(now()))),
+        expire_time: expire_time.map(to_pb),
         notes: notes.into_iter().collect(),
     };
     let call = qrs.create_qr(client.request(request));

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use secrecy::SecretString;
 
 use super::console::{Console, Tone};
 use super::failure::Failure;
@@ -11,8 +10,7 @@ use super::signals::Signals;
 use super::table::{self, Cell};
 use super::{config, logs};
 use crate::app::{self, Options, Running};
-use crate::clock::Randomness;
-use crate::config::{Backend, Config, SandboxSecrets, StoreConfig};
+use crate::config::{Backend, Config, StoreConfig};
 
 /// Run the service
 ///
@@ -36,15 +34,18 @@ pub struct ServeArgs {
 }
 
 pub async fn run(ServeArgs { config: file, insecure }: ServeArgs, console: &Console) -> Result<(), Failure> {
-    let config = config::load(file.as_deref())?.config.with_sandbox_account(sandbox_secrets());
+    let config = config::load(file.as_deref())?.config;
     logs::start(&config.log)?;
     let mut signals = Signals::listen()?;
-    let started = console.during("starting", app::start(config.clone(), Options { insecure, ..Options::default() }));
+    // Nobody routes to a trial set-up, so there is nobody to wait for before it stops.
+    let is_trial = file.is_none() && config.sandbox.is_some();
+    let options = Options { insecure, drain: !is_trial, ..Options::default() };
+    let started = console.during("starting", app::start(config.clone(), options));
     let running = tokio::select! {
         started = started => started.map_err(|error| not_started(&error))?,
         signal = signals.next() => return Err(Failure::new(format!("{signal} while starting"), "start it again")),
     };
-    console.print(&up(console, &config, &running, file.is_none()))?;
+    console.print(&up(console, &config, &running, is_trial))?;
     let signal = signals.next().await;
     console.note(&format!("{signal}: draining; a second signal ends at once"));
     tokio::select! {
@@ -58,27 +59,24 @@ pub async fn run(ServeArgs { config: file, insecure }: ServeArgs, console: &Cons
     }
 }
 
-/// Its own words say what is wrong and what to do.
+/// Where its own words end in what to do ("…; choose another port"), that is the next step.
 pub fn not_started(error: &app::StartError) -> Failure {
-    Failure::new(error.to_string(), "put this right and start again; `upistream config check` shows the settings in force")
-}
-
-/// What the service and its own sandbox agree upon for one run.
-pub fn sandbox_secrets() -> SandboxSecrets {
-    let random = Randomness::of_system();
-    let secret = || SecretString::from(format!("{:032x}", random.bits()));
-    SandboxSecrets { key: secret(), webhook: secret(), webhook_url: secret() }
+    let said = error.to_string();
+    match said.rsplit_once("; ") {
+        Some((what, next)) => Failure::new(what, next),
+        None => Failure::new(said, "put this right and start again; `upistream config check` shows the settings in force"),
+    }
 }
 
 /// What stands where, and what to try.
-fn up(console: &Console, config: &Config, running: &Running, is_bare: bool) -> String {
+fn up(console: &Console, config: &Config, running: &Running, is_trial: bool) -> String {
     let Running { grpc, webhooks, admin, sandbox, accounts, .. } = running;
     let StoreConfig { backend: Backend::Embedded(embedded), .. } = &config.store;
     let mut pairs: Vec<(String, Cell)> = Vec::new();
     let mut add = |name: &str, value: String| pairs.push((format!("  {name}"), value.into()));
     add("gRPC", format!("{grpc}  internal services call here; reflection is on"));
     add("webhooks", format!("{webhooks}  providers call here: POST /webhooks/<account>/<secret>"));
-    add("admin", format!("{admin}  liveness, readiness, metrics"));
+    add("admin", format!("{admin}  GET /livez, /readyz, /metrics"));
     add("accounts", accounts.join(", "));
     add("store", format!("{}", embedded.path.display()));
     if let Some(sandbox) = sandbox {
@@ -92,6 +90,6 @@ fn up(console: &Console, config: &Config, running: &Running, is_bare: bool) -> S
     let account = if accounts.len() > 1 { format!(" --account {}", accounts[0]) } else { String::new() };
     add("try", format!("upistream events tail{address}\nupistream qr create --amount 499{account}{address}"));
     let title = console.paint(Tone::Strong, concat!("upistream ", env!("CARGO_PKG_VERSION"), " serves"));
-    let trial = if is_bare && sandbox.is_some() { ": a trial set-up, no money moves" } else { "" };
+    let trial = if is_trial { ": a trial set-up, no money moves" } else { "" };
     format!("{title}{trial}\n{}", table::block(console, &pairs))
 }
