@@ -294,9 +294,9 @@ pub async fn a_conflict_is_tried_again(place: Place) {
 }
 
 pub async fn a_removed_record_leaves_no_trace(place: Place) {
-    let old = an_old_record(&place.a).await;
     let other = new_id(Kind::Qr);
     done(&place.a, batch([Change { join: vec![list_of("all")], ..create(&other, "stays") }])).await;
+    let old = an_old_record(&place.a).await;
     let leased = place.a.take_due(at(100), LEASE, 1).await.unwrap();
     assert_eq!(leased[0].record.id, old);
 
@@ -313,11 +313,14 @@ pub async fn a_removed_record_leaves_no_trace(place: Place) {
     let (claim, record) = after.claims[0].clone().expect("a claim outlives its record");
     assert_eq!((claim.record, record), (old.clone(), None));
 
-    // Its names are free, and it begins anew.
+    // Its names are free, and it begins anew: whoever comes next inherits none of them.
     let references = vec![ReferenceStep::Unique(reference("r"))];
     done(&place.a, batch([Change { references, ..create(&old, "again") }])).await;
     assert_eq!(place.b.find(HERE, &reference("r")).await.unwrap(), Some(stored(&old, 1, "again")));
+    assert_eq!(place.b.find(HERE, &reference("latest")).await.unwrap(), None);
+    assert_eq!(place.b.list(HERE, &list_of("all"), None, 10).await.unwrap(), [stored(&other, 1, "stays")]);
     assert_eq!(place.b.count(HERE, &list_of("few")).await.unwrap(), 0);
+    place.clock.pass(LEASE);
     assert_eq!(place.b.next_due().await.unwrap(), None);
 }
 
