@@ -24,5 +24,3 @@ pub mod config;
 pub mod telemetry;
 
 pub mod sandbox;
-
-pub mod cli;
