@@ -17,10 +17,10 @@ pub mod http;
 
 pub mod app;
 
+pub mod cli;
+
 pub mod clock;
 pub mod config;
 pub mod telemetry;
 
 pub mod sandbox;
-
-pub mod cli;

@@ -1,3 +1,6 @@
-//! What stories need: the service, its provider, waiting.
+//! What the tests stand on: the service, its provider, waiting; and the time of a store.
 
 pub mod app;
+mod store_time;
+
+pub use store_time::StoreTime;
