@@ -84,7 +84,7 @@ pub fn next_step(
             let from = said("earliest_token").unwrap_or("earliest");
             format!("read the resources anew by their `list` commands, then go on with `upistream events tail --from {from}`")
         }
-        ErrorReason::InvalidToken => "begin without the token".to_owned(),
+        ErrorReason::InvalidToken => "begin without the token; for events that is `--from earliest` or `--from latest`".to_owned(),
         ErrorReason::RefundExceedsPayment => "look at the payment: `upistream payment get` shows what is refunded already".to_owned(),
         ErrorReason::RefundInDoubt | ErrorReason::ContradictionBlocks => {
             format!("resolve what is not known about {resource}: `upistream admin doubts` lists it")

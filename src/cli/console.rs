@@ -60,6 +60,11 @@ impl Console {
         let _ = writeln!(err, "{text}");
     }
 
+    /// For text that goes to standard error, which may be a file while standard output is a terminal.
+    pub fn of_notes(&self) -> Self {
+        Self { colour: self.colour && self.live, ..self.clone() }
+    }
+
     pub fn paint(&self, tone: Tone, text: &str) -> String {
         if !self.colour || text.is_empty() {
             return text.to_owned();

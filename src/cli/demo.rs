@@ -292,3 +292,26 @@ fn short(token: &str) -> String {
     }
     start
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::console::captured::console;
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_tour_ends_well() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (console, out, _) = console();
+        let toured = run(DemoArgs { logs: false }, &console).await;
+        assert!(toured.is_ok(), "{toured:?}\n{}", out.text());
+        for told in [
+            "idempotency_replayed = true",
+            "IDEMPOTENCY_KEY_REUSED",
+            "payment.succeeded",
+            "qr.closed",
+            "resumed: exactly the missed events",
+        ] {
+            assert!(out.text().contains(told), "{told}\n{}", out.text());
+        }
+    }
+}

@@ -78,7 +78,7 @@ impl Failure {
                 2
             }
             Self::Failed(report) => {
-                console.note(&if json { report.json() } else { report.text(console) });
+                console.note(&if json { report.json() } else { report.text(&console.of_notes()) });
                 1
             }
         }

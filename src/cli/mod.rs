@@ -37,7 +37,6 @@ use failure::Failure;
 #[command(
     name = "upistream",
     version,
-    max_term_width = 110,
     after_help = "\
 Begin here:
   upistream demo                      a guided tour; needs nothing, leaves nothing behind

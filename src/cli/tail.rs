@@ -111,11 +111,11 @@ impl Tail {
             Message::Confirmation(confirmation) => {
                 let heartbeat = confirmation.heartbeat_interval.and_then(|interval| Duration::try_from(interval).ok());
                 self.silence_max = heartbeat.unwrap_or(OPEN_LIMIT) * HEARTBEATS_MISSED_MAX + SILENCE_GRACE;
-                return Some(News::Confirmed(confirmation));
+                Some(News::Confirmed(confirmation))
             }
             Message::Event(event) => {
                 self.reached(&event.token);
-                return self.seen.is_new(&event.id).then(|| News::Event(Box::new(event)));
+                self.seen.is_new(&event.id).then(|| News::Event(Box::new(event)))
             }
             Message::CaughtUp(caught_up) => {
                 self.reached(&caught_up.token);
