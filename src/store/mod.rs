@@ -279,14 +279,15 @@ pub trait Records: Send + Sync {
 /// One lease per record, judged by the store's clock.
 #[async_trait]
 pub trait Leases: Send + Sync {
-    /// Takes the lease of up to `limit` (and [`PAGE_MAX`]) records that are due at `now` (business clock) and that nobody holds,
-    /// longest due first. Of several callers, one gets each.
+    /// Takes the lease of up to `limit` (and [`PAGE_MAX`]) records that are due at `now` (business clock) and that
+    /// nobody holds, longest due first. Of several callers, one gets each.
     async fn take_due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<Leased>, StoreError>;
 
     /// Makes the lease last `lease` from now. False: the fence holds it no longer.
     async fn renew(&self, id: &Id, fence: Fence, lease: Duration) -> Result<bool, StoreError>;
 
-    /// Gives the lease back and says when to look again, sooner or later than a [`wake`](Leases::wake) in between. False: the fence holds it no longer, and nothing happened.
+    /// Gives the lease back and says when to look again, whatever a [`wake`](Leases::wake) in between said. False:
+    /// the fence holds it no longer, and nothing happened.
     async fn release(&self, id: &Id, fence: Fence, look: Look) -> Result<bool, StoreError>;
 
     /// Makes a record that is not at rest due at `now` unless it is due sooner; a lease on it stays. False: it is at
