@@ -290,8 +290,8 @@ pub trait Records: Send + Sync {
 /// One lease per record, judged by the store's clock.
 #[async_trait]
 pub trait Leases: Send + Sync {
-    /// Takes the lease of up to `limit` (and [`PAGE_MAX`]) records that are due at `now` (business clock) and that nobody holds,
-    /// longest due first. Of several callers, one gets each.
+    /// Takes the lease of up to `limit` (and [`PAGE_MAX`]) records that are due at `now` (business clock) and that
+    /// nobody holds, longest due first. Of several callers, one gets each.
     async fn take_due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<Leased>, StoreError>;
 
     /// Makes the lease last `lease` from now. False: the fence holds it no longer.

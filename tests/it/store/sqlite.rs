@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -264,4 +265,22 @@ async fn a_caller_who_leaves_takes_no_write_with_him() {
     }
     done(&store, a_pair()).await;
     assert!(store.get(&id).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn commits_of_long_ago_are_no_longer_remembered() {
+    let (folder, clock) = place();
+    let path = folder.path().join("store.db");
+    let store: AnyStore = Arc::new(open(&path, &clock).unwrap());
+    for _ in 0..20 {
+        done(&store, a_pair()).await;
+    }
+    clock.pass(Duration::from_secs(3_601));
+    for _ in 0..15 {
+        done(&store, a_pair()).await;
+    }
+    drop(store);
+    let file = rusqlite::Connection::open(&path).unwrap();
+    let remembered: i64 = file.query_row("SELECT count(*) FROM done", [], |row| row.get(0)).unwrap();
+    assert_eq!(remembered, 15);
 }
