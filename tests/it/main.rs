@@ -1,4 +1,11 @@
 //! All integration tests, in one binary: linking is what costs.
 
+mod deadline;
+mod doubt;
+mod idempotency;
+mod list;
+mod payment;
 mod qr;
+mod quarantine;
 mod support;
+mod webhook;
