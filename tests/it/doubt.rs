@@ -7,7 +7,7 @@ use tonic::Code;
 use upistream::grpc::pb;
 use upistream::sandbox::{FaultKind, PayOptions, Sandbox};
 
-use crate::support::app::{ACCOUNT, App, KEY_ID, callback, close_order, minutes, order, provider, told, until, within};
+use crate::support::app::{ACCOUNT, App, KEY_ID, callback, close_order, minutes, order, provider, razorpay, told, until, within};
 
 const A_MOMENT: Duration = Duration::from_secs(5);
 
@@ -222,12 +222,7 @@ async fn a_free_key_takes_another_order() {
 
 #[tokio::test]
 async fn wrong_credentials_are_no_refusal_and_send_nothing() {
-    let app = App::start_with(provider().await, |config| {
-        let account = config.accounts.get_mut(ACCOUNT).expect("the account is configured");
-        let upistream::config::ProviderConfig::Razorpay(razorpay) = &mut account.provider;
-        razorpay.key_id = format!("{KEY_ID}_of_somebody_else");
-    })
-    .await;
+    let app = App::start_with(provider().await, |config| razorpay(config).key_id = format!("{KEY_ID}_of_somebody_else")).await;
     is_not_sent(&app, "one").await;
     assert!(app.codes().is_empty());
 }

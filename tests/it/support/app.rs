@@ -263,6 +263,19 @@ pub fn within<T>(time: Duration, message: T) -> tonic::Request<T> {
     request
 }
 
+/// The account's settings.
+pub fn razorpay(config: &mut Config) -> &mut RazorpayConfig {
+    let account = config.accounts.get_mut(ACCOUNT).expect("the account is configured");
+    let ProviderConfig::Razorpay(razorpay) = &mut account.provider;
+    razorpay
+}
+
+/// Calls to the provider may take long, so that a caller's time can end in the middle of one.
+pub fn patient(config: &mut Config) {
+    razorpay(config).timeout_ms = 10_000;
+    config.reconciler.lease_ms = 30_000;
+}
+
 pub fn close_order(key: &str, id: &str) -> pb::CloseQrRequest {
     pb::CloseQrRequest { idempotency_key: key.to_owned(), id: id.to_owned() }
 }
