@@ -1,4 +1,5 @@
 //! All integration tests, in one binary: linking is what costs.
 
 mod qr;
+mod restart;
 mod support;

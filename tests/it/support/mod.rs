@@ -1,3 +1,6 @@
 //! What stories need: the service, its provider, waiting.
 
+pub mod agreement;
 pub mod app;
+pub mod process;
+pub mod rounds;
