@@ -8,6 +8,7 @@ mod payment;
 mod qr;
 mod quarantine;
 mod readme;
+mod restart;
 mod store;
 mod support;
 mod webhook;
