@@ -2,4 +2,5 @@
 
 mod qr;
 mod restart;
+mod simulation;
 mod support;

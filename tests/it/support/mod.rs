@@ -3,4 +3,5 @@
 pub mod agreement;
 pub mod app;
 pub mod process;
+pub mod replica;
 pub mod rounds;
