@@ -18,7 +18,7 @@ use crate::domain::payment::{Payment, PaymentState};
 use crate::domain::qr::{Qr, QrFact, QrState};
 use crate::store::{
     Batch, Change, ClaimScope, ClaimStep, Commit, Conflict, Fence, LeaseStep, ListKey, Look, NewEvent, Reference, ReferenceStep,
-    StoreError, Stored, Written,
+    StoreError, Stored, Wake, Written,
 };
 
 /// How often a fact is learned again after another writer came first. Each time that writer got something done.
@@ -92,7 +92,7 @@ impl Engine {
                     return Ok(Outcome::Known(record));
                 }
                 Ok(Learned::AskFirst) => {
-                    self.store.wake(record.id(), now).await?;
+                    self.store.wake(record.id(), now, Wake::News).await?;
                     self.woken.notify_waiters();
                     return Ok(Outcome::AskFirst(record));
                 }

@@ -38,7 +38,7 @@ impl Engine {
                 told.cause = Cause::Rpc;
                 told.traceparent = traceparent;
                 told.occur_time = snapshot.pay_time;
-                let fact = Fact::Payment(PaymentFact::Seen(snapshot));
+                let fact = Fact::Payment(PaymentFact::Seen(Box::new(snapshot)));
                 let outcome = self.learn(Record::Payment(payment), &fact, &told).await.map_err(Error::of_read)?;
                 as_payment(Outcome::record(outcome))
             }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{Instrument, error, info_span, warn};
@@ -54,17 +55,15 @@ impl Engine {
     /// Asks the account's provider for a code.
     pub async fn create_qr(self: &Arc<Self>, asked: Asked, wish: QrWish) -> Result<Answer<Qr>, Error> {
         let provider = self.provider(&wish.account)?.clone();
-        let adapter = qr_adapter(&provider, Operation::CreateQr)?;
-        let usage = provider.capabilities.qr_usage(wish.order.usage);
-        if let Some(why) = usage.map_or(Some("this provider has no such codes"), |usage| usage.missing) {
-            return Err(Error::Lacks { operation: Operation::CreateQr.as_str(), why: why.to_owned() });
-        }
         let now = self.clock.now();
-        let violations = adapter.violations(&wish.order, now);
-        if !violations.is_empty() {
-            return Err(Error::Invalid(violations));
-        }
-        self.check_time(&asked, &provider)?;
+        let adapter = match self.may_create(&asked, &provider, &wish.order, now) {
+            Ok(adapter) => adapter,
+            Err(forbidden) => {
+                let partition = crate::store::partition_of(&*self.store, wish.account.as_str());
+                let nothing = self.randomness.id(Kind::Qr, partition, now);
+                return self.replay_or(&asked, &wish.account, nothing, forbidden).await;
+            }
+        };
 
         let QrWish { account, reference, labels, order } = wish;
         let partition = crate::store::partition_of(&*self.store, account.as_str());
@@ -93,8 +92,10 @@ impl Engine {
     /// Asks the provider to close a code.
     pub async fn close_qr(self: &Arc<Self>, asked: Asked, qr: Qr) -> Result<Answer<Qr>, Error> {
         let provider = self.provider(&qr.header.account)?.clone();
-        let adapter = qr_adapter(&provider, Operation::CloseQr)?;
-        self.check_time(&asked, &provider)?;
+        let adapter = match self.check_time(&asked, &provider).and_then(|()| qr_adapter(&provider, Operation::CloseQr)) {
+            Ok(adapter) => adapter,
+            Err(forbidden) => return self.replay_or(&asked, &qr.header.account, qr.header.id.clone(), forbidden).await,
+        };
         let scope = asked.scope(qr.header.account.as_str());
         let id = qr.header.id.clone();
         let claim = ClaimStep::Take { scope: scope.clone(), fingerprint: asked.fingerprint.to_bytes(), record: id.clone() };
@@ -143,6 +144,31 @@ impl Engine {
             ImageFormat::Svg => qr_image::svg(text, size_pixels, correction).map(|image| (image.into_bytes(), "image/svg+xml")),
         };
         drawn.map_err(|cause| Error::Invalid(vec![Violation { field: "size_pixels".to_owned(), description: cause.to_string() }]))
+    }
+
+    /// Whether a new code may be asked for: nothing is written or sent that would be refused.
+    fn may_create(&self, asked: &Asked, provider: &Provider, order: &QrOrder, now: Timestamp) -> Result<Arc<dyn QrCodes>, Error> {
+        let adapter = qr_adapter(provider, Operation::CreateQr)?;
+        let usage = provider.capabilities.qr_usage(order.usage);
+        if let Some(why) = usage.map_or(Some("this provider has no such codes"), |usage| usage.missing) {
+            return Err(Error::Lacks { operation: Operation::CreateQr.as_str(), why: why.to_owned() });
+        }
+        let violations = adapter.violations(order, now);
+        if !violations.is_empty() {
+            return Err(Error::Invalid(violations));
+        }
+        self.check_time(asked, provider)?;
+        Ok(adapter)
+    }
+
+    /// What forbids a request now does not concern one that was taken before: a repeat of that is answered as every
+    /// repeat is. To say NOT_SENT of it would be wrong. `record`: whom the claim would be for; it need not exist.
+    async fn replay_or(&self, asked: &Asked, account: &AccountName, record: Id, forbidden: Error) -> Result<Answer<Qr>, Error> {
+        let claim = ClaimStep::Take { scope: asked.scope(account.as_str()), fingerprint: asked.fingerprint.to_bytes(), record };
+        match self.claimed_by_whom(&claim).await? {
+            Some((claim, record)) => self.replay_qr(asked, claim, record).await,
+            None => Err(forbidden),
+        }
     }
 
     fn check_time(&self, asked: &Asked, provider: &Provider) -> Result<(), Error> {

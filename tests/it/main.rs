@@ -1,6 +1,15 @@
 //! All integration tests, in one binary: linking is what costs.
 
+mod deadline;
+mod doubt;
+mod idempotency;
+mod list;
+mod payment;
 mod qr;
+mod quarantine;
+mod readme;
 mod restart;
 mod simulation;
+mod store;
 mod support;
+mod webhook;

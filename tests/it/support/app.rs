@@ -28,6 +28,11 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The simulated provider, which outlives the services of a story.
 pub async fn provider() -> Sandbox {
+    provider_on(TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port")).await
+}
+
+/// A provider that listens here.
+pub async fn provider_on(listener: TcpListener) -> Sandbox {
     let account = SandboxAccount {
         name: ACCOUNT.to_owned(),
         key_id: KEY_ID.to_owned(),
@@ -37,7 +42,6 @@ pub async fn provider() -> Sandbox {
         webhook_url: None,
     };
     let config = SandboxConfig { accounts: vec![account], event_spread_ms: 20, webhook_time_scale: 20, ..SandboxConfig::default() };
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
     sandbox::start(listener, config).await.expect("the sandbox starts on loopback")
 }
 
@@ -218,4 +222,230 @@ pub fn check_revisions(events: &[pb::Event]) {
         let before = last.insert(&event.resource_id, event.revision).unwrap_or(0);
         assert_eq!(event.revision, before + 1, "the revisions of {} have a gap at {}", event.resource_id, event.r#type);
     }
+}
+
+/// How an error of the service reads to a program.
+#[derive(Debug)]
+pub struct Told {
+    pub code: tonic::Code,
+    pub reason: String,
+    pub metadata: std::collections::HashMap<String, String>,
+    /// The fields that are not valid.
+    pub fields: Vec<String>,
+    pub retry_after: Option<Duration>,
+}
+
+impl Told {
+    pub fn outcome(&self) -> &str {
+        self.metadata.get("outcome").map_or("", String::as_str)
+    }
+}
+
+/// What an error tells. Every error of the service carries our ErrorInfo.
+pub fn told(status: &tonic::Status) -> Told {
+    use tonic_types::StatusExt;
+    let details = status.get_error_details();
+    let info = details.error_info().unwrap_or_else(|| panic!("the error has no ErrorInfo: {status:?}"));
+    assert_eq!(info.domain, "upistream");
+    Told {
+        code: status.code(),
+        reason: info.reason.clone(),
+        metadata: info.metadata.clone(),
+        fields: details.bad_request().map_or_else(Vec::new, |bad| bad.field_violations.iter().map(|found| found.field.clone()).collect()),
+        retry_after: details.retry_info().and_then(|info| info.retry_delay),
+    }
+}
+
+/// `message` as a request whose caller waits for `time`.
+pub fn within<T>(time: Duration, message: T) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    request.set_timeout(time);
+    request
+}
+
+/// The account's settings.
+pub fn razorpay(config: &mut Config) -> &mut RazorpayConfig {
+    let account = config.accounts.get_mut(ACCOUNT).expect("the account is configured");
+    let ProviderConfig::Razorpay(razorpay) = &mut account.provider;
+    razorpay
+}
+
+/// Calls to the provider may take long, so that a caller's time can end in the middle of one.
+pub fn patient(config: &mut Config) {
+    razorpay(config).timeout_ms = 10_000;
+    config.reconciler.lease_ms = 30_000;
+}
+
+pub fn close_order(key: &str, id: &str) -> pb::CloseQrRequest {
+    pb::CloseQrRequest { idempotency_key: key.to_owned(), id: id.to_owned() }
+}
+
+pub fn minutes(count: u64) -> Duration {
+    Duration::from_secs(count * 60)
+}
+
+/// A callback's envelope around `payload`, as the provider would write it now.
+pub fn callback(event: &str, payload: serde_json::Value, created_at: i64) -> String {
+    let body = serde_json::json!({
+        "entity": "event", "account_id": MERCHANT, "event": event, "contains": [], "payload": payload, "created_at": created_at,
+    });
+    body.to_string()
+}
+
+impl App {
+    /// Something goes wrong with the next call of `operation`.
+    pub fn fault(&self, operation: &str, kind: sandbox::FaultKind) {
+        self.provider.fault(sandbox::Fault::on(operation, kind)).expect("there is room for a fault");
+    }
+
+    /// Something goes wrong with every call of `operation` from now on.
+    pub fn always(&self, operation: &str, kind: sandbox::FaultKind) {
+        let fault = sandbox::Fault { times: u32::MAX, ..sandbox::Fault::on(operation, kind) };
+        self.provider.fault(fault).expect("there is room for a fault");
+    }
+
+    /// Every callback named `event` (`*`: every one) meets `kind` from now on.
+    pub fn callbacks(&self, event: &str, kind: sandbox::WebhookFaultKind) {
+        let fault = sandbox::WebhookFault { times: u32::MAX, ..sandbox::WebhookFault::on(event, kind) };
+        self.provider.webhook_fault(fault).expect("there is room for a fault");
+    }
+
+    /// No callback leaves the provider from now on.
+    pub fn lose_callbacks(&self) {
+        self.callbacks("*", sandbox::WebhookFaultKind::Drop);
+    }
+
+    /// How often the provider was asked for `operation`.
+    pub fn asked(&self, operation: &str) -> usize {
+        self.provider.seen().iter().filter(|request| request.operation == operation).count()
+    }
+
+    /// Waits until the provider was asked for `operation` more than `before` times.
+    pub async fn asked_again(&self, operation: &str, before: usize) {
+        until(&format!("another {operation}"), async || (self.asked(operation) > before).then_some(())).await;
+    }
+
+    /// Time passes, and the provider is asked for `operation` again since.
+    pub async fn advance_until_asked(&self, by: Duration, operation: &str) {
+        let before = self.asked(operation);
+        self.advance(by);
+        self.asked_again(operation, before).await;
+    }
+
+    /// The references of ours that creations carried, oldest first.
+    pub fn references_sent(&self) -> Vec<String> {
+        let creations = self.provider.seen().into_iter().filter(|request| request.operation == "qr.create");
+        creations.filter_map(|request| request.body["notes"]["upistream_ref"].as_str().map(str::to_owned)).collect()
+    }
+
+    /// The codes that the provider has, newest first.
+    pub fn codes(&self) -> Vec<serde_json::Value> {
+        self.provider.qr_codes(ACCOUNT).expect("the sandbox knows the account")
+    }
+
+    /// The provider's id of its only code.
+    pub fn only_code(&self) -> String {
+        let codes = self.codes();
+        assert_eq!(codes.len(), 1, "the provider has {codes:?}");
+        codes[0]["id"].as_str().expect("a code has an id").to_owned()
+    }
+
+    /// A payer pays the code with this provider's id; the payment's id at the provider.
+    pub async fn pay(&self, code: &str, pay: sandbox::PayOptions) -> String {
+        self.provider.pay_qr(ACCOUNT, code, pay).await.expect("the code can be paid")
+    }
+
+    pub async fn get_payment(&self, id: &str) -> pb::Payment {
+        let request = pb::GetPaymentRequest { id: id.to_owned() };
+        self.payments().get_payment(request).await.expect("the payment is there").into_inner().payment.expect("the answer has it")
+    }
+
+    /// The events of one resource, oldest first, once the log has all of its `revision`s; the whole log is gapless.
+    pub async fn story(&self, id: &str, revision: i64) -> Vec<pb::Event> {
+        until(&format!("revision {revision} of {id} in the log"), async || {
+            let log = self.log().await;
+            check_revisions(&log);
+            let story: Vec<_> = log.into_iter().filter(|event| event.resource_id == id).collect();
+            story.last().is_some_and(|event| event.revision >= revision).then_some(story)
+        })
+        .await
+    }
+
+    /// The names of a code's events, oldest first, up to its revision now.
+    pub async fn names_of_qr(&self, id: &str) -> Vec<String> {
+        let story = self.story(id, self.get_qr(id).await.revision).await;
+        story.into_iter().map(|event| event.r#type).collect()
+    }
+
+    /// The names of a payment's events, oldest first, up to its revision now.
+    pub async fn names_of_payment(&self, id: &str) -> Vec<String> {
+        let story = self.story(id, self.get_payment(id).await.revision).await;
+        story.into_iter().map(|event| event.r#type).collect()
+    }
+
+    pub async fn list_qrs(&self) -> Vec<pb::Qr> {
+        let request = pb::ListQrsRequest { account: ACCOUNT.to_owned(), page_size: 200, ..Default::default() };
+        self.qrs().list_qrs(request).await.expect("codes are listed").into_inner().qrs
+    }
+
+    pub async fn quarantine(&self) -> Vec<pb::QuarantineEntry> {
+        let request = pb::ListQuarantineRequest { account: ACCOUNT.to_owned(), ..Default::default() };
+        self.admin().list_quarantine(request).await.expect("the quarantine is listed").into_inner().entries
+    }
+
+    pub async fn doubts(&self) -> Vec<pb::Doubt> {
+        let request = pb::ListDoubtsRequest { account: ACCOUNT.to_owned(), ..Default::default() };
+        self.admin().list_doubts(request).await.expect("doubts are listed").into_inner().doubts
+    }
+
+    /// Posts a callback to the service with this signature; the status of the answer.
+    pub async fn post(&self, url_secret: &str, body: impl Into<reqwest::Body>, signature: &str) -> u16 {
+        let url = format!("http://{}/webhooks/{ACCOUNT}/{url_secret}", self.running.webhooks);
+        let request = http_client().post(url).header("x-razorpay-signature", signature).body(body);
+        request.send().await.expect("the service answers").status().as_u16()
+    }
+
+    /// Posts a callback that the provider might have signed; the status of the answer.
+    pub async fn post_signed(&self, body: &str) -> u16 {
+        self.post(URL_SECRET, body.to_owned(), &signature(WEBHOOK_SECRET, body)).await
+    }
+
+    /// What somebody else who has the account's credentials does at the provider: POSTs `body` to `path`.
+    pub async fn at_provider(&self, path: &str, body: &serde_json::Value) -> serde_json::Value {
+        let url = format!("{}/v1/{path}", self.provider.razorpay_url());
+        let mut request = http_client().post(url).basic_auth(KEY_ID, Some(KEY_SECRET));
+        if !body.is_null() {
+            request = request.json(body);
+        }
+        let answer = request.send().await.expect("the provider answers");
+        assert!(answer.status().is_success(), "the provider answers {}", answer.status());
+        answer.json().await.expect("the provider answers JSON")
+    }
+
+    /// Waits until the provider has nothing left to tell: each callback that it sent was answered with success.
+    pub async fn callbacks_delivered(&self, count: usize) {
+        until(&format!("{count} callbacks to be delivered"), async || {
+            let delivered = self.provider.deliveries().iter().filter(|delivery| delivery.status.is_success()).count();
+            (delivered >= count).then_some(())
+        })
+        .await;
+    }
+
+    /// The service's metrics, as text.
+    pub async fn metrics(&self) -> String {
+        let url = format!("http://{}/metrics", self.running.admin);
+        http_client().get(url).send().await.expect("the service answers").text().await.expect("metrics are text")
+    }
+}
+
+fn http_client() -> reqwest::Client {
+    reqwest::Client::builder().tls_certs_only([]).no_proxy().build().expect("a client for loopback")
+}
+
+/// Lower-case hex HMAC-SHA256, as the provider signs.
+pub fn signature(secret: &str, body: &str) -> String {
+    use hmac::{KeyInit, Mac};
+    let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
+    mac.update(body.as_bytes());
+    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
