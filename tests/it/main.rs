@@ -9,6 +9,7 @@ mod qr;
 mod quarantine;
 mod readme;
 mod restart;
+mod simulation;
 mod store;
 mod support;
 mod webhook;

@@ -3,6 +3,7 @@
 pub mod agreement;
 pub mod app;
 pub mod process;
+pub mod replica;
 pub mod rounds;
 mod store_time;
 
