@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tonic::transport::Channel;
 use upistream::app::{self, Options, Running};
-use upistream::clock::{Randomness, TestClock};
+use upistream::clock::{Clock as _, Randomness, TestClock};
 use upistream::config::{AccountConfig, Backend, Config, EmbeddedConfig, ProviderConfig, RazorpayConfig, Secrets};
 use upistream::grpc::pb;
 use upistream::sandbox::{self, Sandbox, SandboxAccount, SandboxConfig};
@@ -326,7 +326,14 @@ impl App {
     }
 
     /// Time passes, and the provider is asked for `operation` again since.
+    ///
+    /// A look that is still under way would set its next time by the clock as it then is: it is waited for first.
     pub async fn advance_until_asked(&self, by: Duration, operation: &str) {
+        until("the reconciler to have nothing at hand", async || {
+            let due = self.running.store().next_due().await.expect("the store answers");
+            due.filter(|due| *due > self.clock.now())
+        })
+        .await;
         let before = self.asked(operation);
         self.advance(by);
         self.asked_again(operation, before).await;
