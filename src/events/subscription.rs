@@ -211,30 +211,15 @@ impl Subscription {
 
     /// The next entries of the first partition that has some.
     async fn read_page(&self) -> Result<Vec<Arc<Frame>>, SubscriptionEnd> {
-        for (partition, position) in &self.positions {
-            let page = self.feed.store().events_after(*partition, position.seq, self.pace.page).await?;
-            let mut expected = position.seq + 1;
-            let mut frames = Vec::with_capacity(page.len());
-            for logged in &page {
-                if logged.position.seq != expected {
-                    return Err(history_lost(&self.feed, self.positions.keys()).await?);
-                }
-                expected += 1;
-                frames.push(Arc::new(self.feed.frame(logged)?));
-            }
-            if !frames.is_empty() {
-                return Ok(frames);
-            }
-        }
-        // Nothing to read is right only at the end of the log: all of the rest may have been trimmed.
         for head in self.feed.store().heads().await? {
-            if self
-                .positions
-                .get(&head.partition)
-                .is_some_and(|own| own.seq < head.last.seq && head.first.is_none_or(|first| first.seq > own.seq + 1))
-            {
+            let Some(own) = self.positions.get(&head.partition).filter(|own| own.seq < head.last.seq) else { continue };
+            let page = self.feed.store().events_after(head.partition, own.seq, self.pace.page).await?;
+            // There is something to read: if it is not the very next, or not there at all, history was lost.
+            let whole = !page.is_empty() && page.iter().zip(own.seq + 1..).all(|(logged, expected)| logged.position.seq == expected);
+            if !whole {
                 return Err(history_lost(&self.feed, self.positions.keys()).await?);
             }
+            return page.iter().map(|logged| Ok(Arc::new(self.feed.frame(logged)?))).collect();
         }
         Ok(Vec::new())
     }
