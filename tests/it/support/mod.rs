@@ -1,6 +1,7 @@
 //! What the tests stand on: the service, its provider, waiting; and the time of a store.
 
 pub mod app;
+pub mod log;
 mod store_time;
 
 pub use store_time::StoreTime;
