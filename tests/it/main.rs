@@ -2,6 +2,7 @@
 
 mod deadline;
 mod doubt;
+mod events;
 mod idempotency;
 mod list;
 mod payment;

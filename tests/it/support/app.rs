@@ -456,3 +456,15 @@ pub fn signature(secret: &str, body: &str) -> String {
     mac.update(body.as_bytes());
     mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+impl App {
+    /// Stops the service and waits until its store can be opened again. Nothing else may hold it: no feeder, no reader of a stream.
+    pub async fn halt(self) -> (Arc<TempDir>, Arc<TestClock>, Sandbox) {
+        let lock = self.folder.path().join("upistream.db.lock");
+        let Self { running, clock, provider, folder, channel } = self;
+        drop(channel);
+        assert!(running.stop().await, "nothing was under way");
+        until("the store to be given back", async || std::fs::File::open(&lock).ok()?.try_lock().ok()).await;
+        (folder, clock, provider)
+    }
+}
