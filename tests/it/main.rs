@@ -4,6 +4,7 @@ mod deadline;
 mod doubt;
 mod idempotency;
 mod list;
+mod overtaken;
 mod payment;
 mod qr;
 mod quarantine;

@@ -10,8 +10,8 @@ use tonic::transport::Channel;
 use tonic::{Response, Status};
 use tonic_types::StatusExt;
 use upistream::clock::{Clock, after};
-use upistream::grpc::pb::qr_service_client::QrServiceClient;
 use upistream::grpc::pb;
+use upistream::grpc::pb::qr_service_client::QrServiceClient;
 use upistream::sandbox::{Fault, FaultKind, Outcome, PayOptions, WebhookFault, WebhookFaultKind};
 
 use super::world::{CALL_TIMEOUT_MS, World, has_code};
@@ -80,7 +80,11 @@ impl World {
         // A fault that nobody meets must not meet somebody later.
         self.provider.clear_faults();
         let bad_luck = if self.dice.random_bool(0.6) { Some(self.bad_luck()) } else { None };
-        self.tell(format!("ask {:?} with {bad_luck:?}{}", requests.iter().map(Request::key).collect::<Vec<_>>(), if deadly { ", deadly" } else { "" }));
+        self.tell(format!(
+            "ask {:?} with {bad_luck:?}{}",
+            requests.iter().map(Request::key).collect::<Vec<_>>(),
+            if deadly { ", deadly" } else { "" }
+        ));
         for operation in ["qr.create", "qr.close"] {
             if let Some((kind, times)) = bad_luck.clone() {
                 self.provider.fault(Fault { times, ..Fault::on(operation, kind) }).expect("there is room for a fault");

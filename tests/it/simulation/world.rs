@@ -123,13 +123,16 @@ impl World {
         self.provider.release_webhooks();
         self.pass(ABSENCE_IS_PROOF).await;
         let last = Mutex::new(None);
-        let waited = tokio::time::timeout(Duration::from_secs(18), until("agreement", async || {
-            self.app().advance(AT_THE_END);
-            let differs = difference(self.app(), &self.paid).await;
-            let agrees = differs.is_none();
-            *last.lock().expect("nobody panics while holding it") = differs;
-            agrees.then_some(())
-        }))
+        let waited = tokio::time::timeout(
+            Duration::from_secs(18),
+            until("agreement", async || {
+                self.app().advance(AT_THE_END);
+                let differs = difference(self.app(), &self.paid).await;
+                let agrees = differs.is_none();
+                *last.lock().expect("nobody panics while holding it") = differs;
+                agrees.then_some(())
+            }),
+        )
         .await;
         if waited.is_err() {
             panic!("no agreement: {}", last.lock().expect("nobody panics while holding it").clone().unwrap_or_default());
