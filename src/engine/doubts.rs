@@ -122,6 +122,7 @@ impl Engine {
             occur_time: self.clock.now(),
             traceparent: asked.traceparent.clone(),
             fence: None,
+            asked: None,
         };
         let now = self.clock.now();
         let (mut after, event) = match record.learn(&fact, Evidence::Operator, now) {

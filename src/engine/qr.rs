@@ -328,7 +328,7 @@ impl Engine {
     }
 
     fn told_by_caller(&self, asked: &Asked, evidence: Evidence, fence: Option<Fence>) -> Told {
-        Told { cause: Cause::Rpc, evidence, occur_time: self.clock.now(), traceparent: asked.traceparent.clone(), fence }
+        Told { cause: Cause::Rpc, evidence, occur_time: self.clock.now(), traceparent: asked.traceparent.clone(), fence, asked: None }
     }
 }
 

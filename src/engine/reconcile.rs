@@ -161,8 +161,10 @@ impl Engine {
         Stepped::Unanswered
     }
 
+    /// What the provider is about to be asked.
     pub(super) fn told_by_enquiry(&self, fence: Option<Fence>) -> Told {
-        Told { cause: Cause::Reconciliation, evidence: Evidence::Enquiry, occur_time: self.clock.now(), traceparent: None, fence }
+        let now = self.clock.now();
+        Told { cause: Cause::Reconciliation, evidence: Evidence::Enquiry, occur_time: now, traceparent: None, fence, asked: Some(now) }
     }
 }
 

@@ -81,7 +81,7 @@ impl Engine {
                 return self.quarantine(provider, callback, Reason::NotUnderstood, String::new(), cause.to_string()).await;
             }
         };
-        let told = Told { cause: Cause::Webhook, evidence: Evidence::Signature, occur_time, traceparent, fence: None };
+        let told = Told { cause: Cause::Webhook, evidence: Evidence::Signature, occur_time, traceparent, fence: None, asked: None };
         let mut received = Received::Foreign;
         for observation in &observations {
             let kept = match self.observe(provider, observation, &told).await? {

@@ -5,6 +5,7 @@ mod doubt;
 mod events;
 mod idempotency;
 mod list;
+mod overtaken;
 mod payment;
 mod qr;
 mod quarantine;
