@@ -151,7 +151,7 @@ impl Engine {
                 Ok(Err(RecvError::Closed)) => break,
             }
         }
-        decided_answer(record, true)
+        decided_answer(asked, record, true)
     }
 }
 
@@ -163,12 +163,14 @@ pub(super) fn is_decided(record: &Record) -> bool {
     }
 }
 
-/// The answer that a record gives to those who asked for it: itself, or the refusal that it ended with.
-pub(super) fn decided_answer(record: Record, replayed: bool) -> Result<Answer<Record>, Error> {
+/// The answer that a record gives to those who `asked` for it: itself, or the refusal that it ended with. How a change
+/// of it ended says nothing to the one who asked for its creation.
+pub(super) fn decided_answer(asked: &Asked, record: Record, replayed: bool) -> Result<Answer<Record>, Error> {
     use crate::domain::fact::{ChangeFailure, FailureReason};
     use crate::domain::qr::QrState;
     if let Record::Qr(qr) = &record {
-        match (&qr.state, &qr.change_failure) {
+        let created_by_it = qr.header.claim.as_ref() == Some(&asked.scope(qr.header.account.as_str()).0);
+        match (&qr.state, qr.change_failure.as_ref().filter(|_| !created_by_it)) {
             (QrState::Failed(failure), _) if failure.reason == FailureReason::ProviderRefused => {
                 let (code, message) = (failure.provider_code.clone(), failure.provider_message.clone());
                 return Err(Error::Refused { id: qr.header.id.clone(), code, message, replayed });

@@ -311,7 +311,7 @@ impl Engine {
                 }
             };
             return match self.learn(record.clone(), &Fact::Qr(fact), &told).await {
-                Ok(outcome) => self.answer_for(outcome.record()).await,
+                Ok(outcome) => self.answer_for(asked, outcome.record()).await,
                 // The answer is lost to us; the intent stands, and the reconciler looks it up.
                 Err(cause) => {
                     completion_lost(cause);
@@ -323,13 +323,13 @@ impl Engine {
     }
 
     /// What the one who asked is answered once `record` is decided.
-    async fn answer_for(&self, record: Record) -> Result<Answer<Record>, Error> {
+    async fn answer_for(&self, asked: &Asked, record: Record) -> Result<Answer<Record>, Error> {
         match &record {
             Record::Qr(Qr { duplicate_of: Some(other), .. }) => {
                 let resource = self.read_again(other).await.map_err(Error::of_read)?;
                 Ok(Answer { resource, replayed: true })
             }
-            _ => decided_answer(record, false),
+            _ => decided_answer(asked, record, false),
         }
     }
 
