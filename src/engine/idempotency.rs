@@ -145,7 +145,10 @@ impl Engine {
         while !is_decided(&record) {
             match tokio::time::timeout_at(asked.deadline, news.recv()).await {
                 Err(_) => break,
-                Ok(Ok(frame)) if frame.event.record.id() == id => record = frame.event.record.clone(),
+                // The news may be older than what was read.
+                Ok(Ok(frame)) if frame.event.record.id() == id && is_newer(&frame.event.record, &record) => {
+                    record = frame.event.record.clone();
+                }
                 Ok(Ok(_)) => {}
                 Ok(Err(RecvError::Lagged(_))) => record = self.read_again(id).await.map_err(Error::of_read)?,
                 Ok(Err(RecvError::Closed)) => break,
@@ -161,6 +164,10 @@ pub(super) fn is_decided(record: &Record) -> bool {
         Record::Qr(qr) => qr.is_decided(),
         Record::Payment(_) => true,
     }
+}
+
+fn is_newer(record: &Record, than: &Record) -> bool {
+    record.header().revision > than.header().revision
 }
 
 /// The answer that a record gives to those who `asked` for it: itself, or the refusal that it ended with. How a change
