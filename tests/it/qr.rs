@@ -132,7 +132,7 @@ async fn a_close_that_never_arrived_is_given_up_in_the_end_and_can_be_asked_for_
     let qr = app.create("one", 49_900).await;
     let pending = close_in_doubt(&app, &qr, FaultKind::RequestLost).await;
     for _ in 0..4 {
-        app.advance_until_asked(minutes(3), "qr.fetch").await;
+        app.advance_and_look(minutes(3), "qr.fetch").await;
         assert!(app.get_qr(&qr.id).await.pending_change.is_some());
     }
     app.advance(minutes(4));
