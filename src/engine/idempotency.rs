@@ -145,13 +145,16 @@ impl Engine {
         while !is_decided(&record) {
             match tokio::time::timeout_at(asked.deadline, news.recv()).await {
                 Err(_) => break,
-                Ok(Ok(frame)) if frame.event.record.id() == id => record = frame.event.record.clone(),
+                // The news may be older than what was read.
+                Ok(Ok(frame)) if frame.event.record.id() == id && is_newer(&frame.event.record, &record) => {
+                    record = frame.event.record.clone();
+                }
                 Ok(Ok(_)) => {}
                 Ok(Err(RecvError::Lagged(_))) => record = self.read_again(id).await.map_err(Error::of_read)?,
                 Ok(Err(RecvError::Closed)) => break,
             }
         }
-        decided_answer(record, true)
+        decided_answer(asked, record, true)
     }
 }
 
@@ -163,12 +166,18 @@ pub(super) fn is_decided(record: &Record) -> bool {
     }
 }
 
-/// The answer that a record gives to those who asked for it: itself, or the refusal that it ended with.
-pub(super) fn decided_answer(record: Record, replayed: bool) -> Result<Answer<Record>, Error> {
+fn is_newer(record: &Record, than: &Record) -> bool {
+    record.header().revision > than.header().revision
+}
+
+/// The answer that a record gives to those who `asked` for it: itself, or the refusal that it ended with. How a change
+/// of it ended says nothing to the one who asked for its creation.
+pub(super) fn decided_answer(asked: &Asked, record: Record, replayed: bool) -> Result<Answer<Record>, Error> {
     use crate::domain::fact::{ChangeFailure, FailureReason};
     use crate::domain::qr::QrState;
     if let Record::Qr(qr) = &record {
-        match (&qr.state, &qr.change_failure) {
+        let created_by_it = qr.header.claim.as_ref() == Some(&asked.scope(qr.header.account.as_str()).0);
+        match (&qr.state, qr.change_failure.as_ref().filter(|_| !created_by_it)) {
             (QrState::Failed(failure), _) if failure.reason == FailureReason::ProviderRefused => {
                 let (code, message) = (failure.provider_code.clone(), failure.provider_message.clone());
                 return Err(Error::Refused { id: qr.header.id.clone(), code, message, replayed });

@@ -222,10 +222,9 @@ impl Engine {
             }
             Ok(Ok(Commit::Done(written))) => written,
         };
-        let Some(fence) = fence_of(&written) else {
-            // The reconciler holds the record just now: it finds the change and looks after it.
-            return Ok(Answer { resource: as_qr(intent)?, replayed: false });
-        };
+        // `None`: somebody looks at the record just now. The call is made all the same, or nobody would make it: the claim
+        // keeps other changes out, and that it was not made is believed only a lease, a timeout and more after the intent.
+        let fence = fence_of(&written);
 
         let (done, answer) = oneshot::channel();
         let deadline = asked.deadline;
@@ -249,7 +248,8 @@ impl Engine {
         }
     }
 
-    /// Calls the provider on behalf of `record`, whose lease `fence` holds, and learns the answer.
+    /// Calls the provider on behalf of `record`, whose lease `fence` holds, and learns the answer. Without a fence it
+    /// may call until `leased_until`, and no longer.
     #[expect(clippy::too_many_arguments, reason = "the body of the task above")]
     async fn act(
         &self,
@@ -258,20 +258,24 @@ impl Engine {
         adapter: &dyn QrCodes,
         record: Record,
         act: Act,
-        fence: Fence,
+        fence: Option<Fence>,
         mut leased_until: Instant,
     ) -> Result<Answer<Record>, Error> {
-        let told = self.told_by_caller(asked, Evidence::Answer, Some(fence));
+        let told = self.told_by_caller(asked, Evidence::Answer, fence);
         let mut pause = RETRY_PAUSE;
         for attempt in 1.. {
             // The call must be over before the lease is: nobody else may act for this record meanwhile.
             if leased_until.saturating_duration_since(Instant::now()) <= provider.call_timeout {
                 let lease = self.settings.patience.lease;
                 let renewed_from = Instant::now();
-                match self.store.renew(record.id(), fence, lease).await {
-                    Ok(true) => leased_until = renewed_from + lease,
-                    Ok(false) | Err(_) => return Ok(Answer { resource: record, replayed: false }),
+                let renewed = match fence {
+                    Some(fence) => self.store.renew(record.id(), fence, lease).await.unwrap_or(false),
+                    None => false,
+                };
+                if !renewed {
+                    return Ok(Answer { resource: record, replayed: false });
                 }
+                leased_until = renewed_from + lease;
             }
             let called = match &act {
                 Act::Create { order, our_ref } => adapter.create(order, our_ref, provider.call_timeout).await,
@@ -299,13 +303,17 @@ impl Engine {
                 }
                 Err(CallError::InDoubt(cause)) => {
                     warn!("no answer about `{}`, it will be looked up: {cause}", record.id());
-                    self.give_back(&record, &told).await.map_err(completion_lost).ok();
+                    let given_back = match fence {
+                        Some(_) => self.give_back(&record, &told).await,
+                        None => self.wake_now(record.id()).await,
+                    };
+                    given_back.map_err(completion_lost).ok();
                     self.woken.notify_waiters();
                     return Ok(Answer { resource: record, replayed: false });
                 }
             };
             return match self.learn(record.clone(), &Fact::Qr(fact), &told).await {
-                Ok(outcome) => self.answer_for(outcome.record()).await,
+                Ok(outcome) => self.answer_for(asked, outcome.record()).await,
                 // The answer is lost to us; the intent stands, and the reconciler looks it up.
                 Err(cause) => {
                     completion_lost(cause);
@@ -317,13 +325,13 @@ impl Engine {
     }
 
     /// What the one who asked is answered once `record` is decided.
-    async fn answer_for(&self, record: Record) -> Result<Answer<Record>, Error> {
+    async fn answer_for(&self, asked: &Asked, record: Record) -> Result<Answer<Record>, Error> {
         match &record {
             Record::Qr(Qr { duplicate_of: Some(other), .. }) => {
                 let resource = self.read_again(other).await.map_err(Error::of_read)?;
                 Ok(Answer { resource, replayed: true })
             }
-            _ => decided_answer(record, false),
+            _ => decided_answer(asked, record, false),
         }
     }
 

@@ -97,7 +97,7 @@ async fn a_code_that_lists_do_not_show_yet_is_not_believed_absent() {
     let qr = create_in_doubt(&app, "one").await;
 
     for _ in 0..2 {
-        app.advance_until_asked(minutes(2), "qr.list").await;
+        app.advance_and_look(minutes(2), "qr.list").await;
         let still = app.get_qr(&qr.id).await;
         assert_eq!((still.state(), still.revision), (pb::QrState::Requested, 1));
     }
@@ -116,10 +116,10 @@ async fn is_absent_in_the_end(fault: FaultKind) {
     let qr = create_in_doubt(&app, "one").await;
 
     for _ in 0..5 {
-        app.advance_until_asked(Duration::from_secs(150), "qr.list").await;
+        app.advance_and_look(Duration::from_secs(150), "qr.list").await;
     }
     // More than 15 minutes have passed, and a look after them: not yet.
-    app.advance_until_asked(Duration::from_secs(180), "qr.list").await;
+    app.advance_and_look(Duration::from_secs(180), "qr.list").await;
     assert_eq!(app.get_qr(&qr.id).await.state(), pb::QrState::Requested);
 
     app.advance(Duration::from_secs(150));
@@ -155,8 +155,8 @@ async fn while_the_provider_can_not_be_asked_nothing_is_concluded() {
     app.fault("qr.create", FaultKind::AnswerLost);
     let qr = create_in_doubt(&app, "one").await;
     app.always("qr.list", FaultKind::StatusBefore { status: 500 });
-    app.advance_until_asked(minutes(20), "qr.list").await;
-    app.advance_until_asked(minutes(20), "qr.list").await;
+    app.advance_and_look(minutes(20), "qr.list").await;
+    app.advance_and_look(minutes(20), "qr.list").await;
     assert_eq!(app.get_qr(&qr.id).await.state(), pb::QrState::Requested);
 
     app.provider.clear_faults();

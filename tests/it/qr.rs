@@ -6,7 +6,7 @@ use tonic::Code;
 use upistream::grpc::pb;
 use upistream::sandbox::{FaultKind, PayOptions, Switches};
 
-use crate::support::app::{ACCOUNT, App, check_revisions, close_order, minutes, order, told, within};
+use crate::support::app::{ACCOUNT, App, check_revisions, close_order, minutes, order, patient, provider, told, within};
 
 #[tokio::test]
 async fn a_code_is_created_paid_and_its_status_is_told() {
@@ -134,7 +134,7 @@ async fn a_close_that_never_arrived_is_given_up_in_the_end_and_can_be_asked_for_
     let qr = app.create("one", 49_900).await;
     let pending = close_in_doubt(&app, &qr, FaultKind::RequestLost).await;
     for _ in 0..4 {
-        app.advance_until_asked(minutes(3), "qr.fetch").await;
+        app.advance_and_look(minutes(3), "qr.fetch").await;
         assert!(app.get_qr(&qr.id).await.pending_change.is_some());
     }
     app.advance(minutes(4));
@@ -170,6 +170,41 @@ async fn a_refused_close_leaves_the_code_active_and_its_refusal_is_replayed() {
     assert_eq!(close(&app, "c2", &qr.id).await.state(), pb::QrState::Closed);
     let again = told(&app.qrs().close_qr(close_order("c", &qr.id)).await.expect_err("it was refused, whatever came later"));
     assert_eq!((again.reason.as_str(), again.metadata["replayed"].as_str()), ("PROVIDER_REFUSED", "true"));
+}
+
+#[tokio::test]
+async fn a_refused_close_does_not_speak_for_the_creation() {
+    let app = App::start_with(provider().await, patient).await;
+    app.fault("qr.create", FaultKind::Delay { ms: 2_000 });
+    let mut client = app.qrs();
+    let creation = tokio::spawn(async move { client.create_qr(order("one", 49_900)).await });
+    // The callback comes before the answer, and somebody closes what it shows.
+    app.asked_again("qr.create", 0).await;
+    let id = app.list_qrs().await.remove(0).id;
+    app.qr_until(&id, "the callback", |qr| qr.state() == pb::QrState::Active).await;
+    app.provider.switches(Switches { qr_codes: false, ..Switches::default() });
+    let refused = app.qrs().close_qr(close_order("c", &id)).await.expect_err("the account may not use codes any more");
+    assert_eq!(told(&refused).reason, "PROVIDER_REFUSED");
+
+    let created = creation.await.unwrap().expect("the creation was not refused").into_inner().qr.unwrap();
+    assert_eq!((created.state(), created.id), (pb::QrState::Active, id));
+    let again = app.qrs().create_qr(order("one", 49_900)).await.expect("the creation was not refused").into_inner();
+    assert!(again.idempotency_replayed);
+}
+
+#[tokio::test]
+async fn a_close_is_sent_although_somebody_looks_at_the_code_just_then() {
+    let app = App::start_with(provider().await, patient).await;
+    let qr = app.create("one", 49_900).await;
+    app.lose_callbacks();
+    app.fault("qr.fetch", FaultKind::Delay { ms: 2_000 });
+    app.advance_until_asked(minutes(3), "qr.fetch").await;
+    let closed = close(&app, "c", &qr.id).await;
+    assert_eq!((closed.state(), app.asked("qr.close")), (pb::QrState::Closed, 1));
+    // What the look brings is older than the close.
+    app.advance(minutes(10));
+    let names = app.names_of_qr(&qr.id).await;
+    assert_eq!(names, ["qr.requested", "qr.activated", "qr.change_requested", "qr.closed"]);
 }
 
 #[tokio::test]

@@ -339,6 +339,18 @@ impl App {
         self.asked_again(operation, before).await;
     }
 
+    /// Time passes, and the provider is asked for `operation` about the only record that is not at rest; what it said is
+    /// learned, and the next look lies ahead.
+    pub async fn advance_and_look(&self, by: Duration, operation: &str) {
+        use upistream::clock::Clock;
+        self.advance_until_asked(by, operation).await;
+        until("the look to be over", async || {
+            let due = self.running.store().next_due().await.expect("the store answers");
+            due.is_some_and(|due| due > self.clock.now()).then_some(())
+        })
+        .await;
+    }
+
     /// The references of ours that creations carried, oldest first.
     pub fn references_sent(&self) -> Vec<String> {
         let creations = self.provider.seen().into_iter().filter(|request| request.operation == "qr.create");
