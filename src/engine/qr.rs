@@ -89,6 +89,12 @@ impl Engine {
         self.write_then_act(asked, provider, adapter, None, qr, EventKind::QrRequested, claim, Act::Create { order, our_ref }).await
     }
 
+    /// All that the account's provider would refuse about `order`, for a request that is refused anyway.
+    pub fn violations_of(&self, account: &AccountName, order: &QrOrder) -> Vec<Violation> {
+        let adapter = self.providers.get(account).and_then(|provider| provider.qr.as_ref());
+        adapter.map_or_else(Vec::new, |adapter| adapter.violations(order, self.clock.now()))
+    }
+
     /// Asks the provider to close a code.
     pub async fn close_qr(self: &Arc<Self>, asked: Asked, qr: Qr) -> Result<Answer<Qr>, Error> {
         let provider = self.provider(&qr.header.account)?.clone();

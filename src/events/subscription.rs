@@ -129,8 +129,9 @@ impl Subscription {
                 return Ok(Message::Goodbye { token: self.token(), retry_after: self.pace.retry_after });
             }
             if now >= self.next_heartbeat {
+                let bookmark = self.bookmark().await?;
                 self.next_heartbeat = now + self.pace.heartbeat;
-                return Ok(self.bookmark());
+                return Ok(bookmark);
             }
             if let Some(message) = self.step().await? {
                 return Ok(message);
@@ -226,22 +227,27 @@ impl Subscription {
         Ok(Vec::new())
     }
 
-    fn bookmark(&self) -> Message {
+    /// How far it is. The age of what waits costs a look at the log, but only where something does wait.
+    async fn bookmark(&self) -> Result<Message, StoreError> {
         let heads = self.feed.heads();
-        let server_time = self.now.now();
+        let store = self.feed.store();
         let mut events_behind = 0;
-        let mut oldest_unread = None;
+        let mut oldest_unread: Option<u64> = None;
         for (partition, own) in &self.positions {
             let last = heads.get(partition).copied().unwrap_or_default();
-            let behind = last.seq.saturating_sub(own.seq);
-            events_behind += behind;
-            if behind > 0 && own.ms > 0 {
-                oldest_unread = Some(oldest_unread.map_or(own.ms, |oldest: u64| oldest.min(own.ms)));
+            if last.seq > own.seq {
+                events_behind += last.seq - own.seq;
+                // `None`: trimmed meanwhile, as the next read will tell.
+                if let Some(unread) = store.entry(*partition, own.seq + 1).await? {
+                    oldest_unread = Some(oldest_unread.unwrap_or(u64::MAX).min(unread.position.ms));
+                }
             }
         }
-        let newest = heads.values().map(|position| position.ms).max().unwrap_or(0);
-        let time_behind = oldest_unread.map_or(Duration::ZERO, |oldest| Duration::from_millis(newest.saturating_sub(oldest)));
-        Message::Bookmark { token: self.token(), server_time, events_behind, time_behind }
+        let time_behind = match oldest_unread {
+            Some(ms) => Duration::from_millis(store.now_ms().await?.saturating_sub(ms)),
+            None => Duration::ZERO,
+        };
+        Ok(Message::Bookmark { token: self.token(), server_time: self.now.now(), events_behind, time_behind })
     }
 }
 

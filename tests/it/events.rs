@@ -2,6 +2,9 @@
 
 mod filters;
 mod history;
+mod pages;
+mod sharing;
+mod slow;
 
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! What the tests stand on: the service, its provider, waiting; and the time of a store.
 
 pub mod agreement;
+pub mod alone;
 pub mod app;
 pub mod log;
 pub mod process;
