@@ -221,8 +221,9 @@ impl Engine {
             Ok(Ok(Commit::Done(written))) => written,
         };
         let Some(fence) = fence_of(&written) else {
-            // The reconciler holds the record just now: it finds the change and looks after it.
-            return Ok(Answer { resource: as_qr(intent)?, replayed: false });
+            // The reconciler looks at the record just now, and only who holds its lease may send.
+            let Answer { resource, replayed } = self.not_sent(intent, &act, "the record is being looked up", &told).await?;
+            return Ok(Answer { resource: as_qr(resource)?, replayed });
         };
 
         let (done, answer) = oneshot::channel();
@@ -290,10 +291,7 @@ impl Engine {
                         continue;
                     }
                     // Every attempt of this record was not delivered: it certainly did not happen.
-                    match act {
-                        Act::Create { .. } => QrFact::NotSent { message: "the provider could not be reached".to_owned() },
-                        Act::Close { .. } => QrFact::CloseNotSent,
-                    }
+                    return self.not_sent(record, &act, "the provider could not be reached", &told).await;
                 }
                 Err(CallError::InDoubt(cause)) => {
                     warn!("no answer about `{}`, it will be looked up: {cause}", record.id());
@@ -302,16 +300,30 @@ impl Engine {
                     return Ok(Answer { resource: record, replayed: false });
                 }
             };
-            return match self.learn(record.clone(), &Fact::Qr(fact), &told).await {
-                Ok(outcome) => self.answer_for(outcome.record()).await,
-                // The answer is lost to us; the intent stands, and the reconciler looks it up.
-                Err(cause) => {
-                    completion_lost(cause);
-                    Ok(Answer { resource: record, replayed: false })
-                }
-            };
+            return self.complete(record, fact, &told).await;
         }
         Ok(Answer { resource: record, replayed: false })
+    }
+
+    /// Nothing was sent on behalf of `record`, and nothing will be.
+    async fn not_sent(&self, record: Record, act: &Act, why: &str, told: &Told) -> Result<Answer<Record>, Error> {
+        let fact = match act {
+            Act::Create { .. } => QrFact::NotSent { message: why.to_owned() },
+            Act::Close { .. } => QrFact::CloseNotSent,
+        };
+        self.complete(record, fact, told).await
+    }
+
+    /// Learns what a request came to, and answers it.
+    async fn complete(&self, record: Record, fact: QrFact, told: &Told) -> Result<Answer<Record>, Error> {
+        match self.learn(record.clone(), &Fact::Qr(fact), told).await {
+            Ok(outcome) => self.answer_for(outcome.record()).await,
+            // The answer is lost to us; the intent stands, and the reconciler looks it up.
+            Err(cause) => {
+                completion_lost(cause);
+                Ok(Answer { resource: record, replayed: false })
+            }
+        }
     }
 
     /// What the one who asked is answered once `record` is decided.

@@ -3,6 +3,7 @@
 mod deadline;
 mod doubt;
 mod idempotency;
+mod lease;
 mod list;
 mod overtaken;
 mod payment;
