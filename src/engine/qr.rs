@@ -110,6 +110,8 @@ impl Engine {
             // Not possible now; but it may be this very request that made it so, when it came first.
             return match self.claimed_by_whom(&claim).await? {
                 Some((claim, record)) => self.replay_qr(&asked, claim, record).await,
+                // What is asked for is so already.
+                None if matches!(qr.state, QrState::Closed { .. }) => Ok(Answer { resource: qr, replayed: false }),
                 None if qr.pending_change.is_some() => Err(Error::ChangePending { id }),
                 None => Err(Error::StateForbids {
                     state: qr.state.name(),

@@ -17,9 +17,9 @@ use crate::domain::account::{AccountName, ProviderId};
 use crate::domain::fact::{Cause, Evidence};
 use crate::domain::id::{Id, Kind};
 use crate::providers::{AskError, Callback, Observation, Provider, Verified};
-use crate::store::{Batch, Change, Commit, Conflict, Fence, Guard, LeaseStep, ListKey, Look, StoreError, Stored};
+use crate::store::{Batch, Change, Commit, Conflict, Fence, Guard, LeaseStep, ListKey, Look, Reference, ReferenceStep, StoreError, Stored};
 
-/// The list of an account's kept callbacks.
+/// The list of an account's kept callbacks, and the sort of the references by their content.
 pub(super) const QUARANTINE: &str = "quarantine";
 /// The first and the longest pause between two tries to apply a kept callback.
 const RETRY_FIRST: Duration = Duration::from_secs(2);
@@ -49,6 +49,7 @@ pub struct Quarantined {
     pub event: String,
     pub message: String,
     pub receive_time: Timestamp,
+    /// The first time included.
     pub attempts: u32,
     /// The provider's ids that it names.
     pub provider_refs: Vec<String>,
@@ -69,10 +70,10 @@ impl Engine {
         let account = provider.account.clone();
         let now = self.clock.now();
         let partition = crate::store::partition_of(&*self.store, account.as_str());
-        // Named after its content: a repeat finds it.
-        let digest = Sha256::digest(callback.body());
-        let random = u128::from_be_bytes(digest[..16].try_into().expect("a SHA-256 digest has 32 bytes"));
-        let id = Id::new(Kind::Quarantined, partition, 0, random);
+        let id = self.randomness.id(Kind::Quarantined, partition, now);
+        // Its content is another name of it: a repeat finds it.
+        let digest: String = Sha256::digest(callback.body()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let content = Reference { account: account.to_string(), sort: QUARANTINE, value: digest };
         let entry = Quarantined {
             id: id.clone(),
             account: account.clone(),
@@ -81,7 +82,7 @@ impl Engine {
             event,
             message,
             receive_time: now,
-            attempts: 0,
+            attempts: 1,
             provider_refs: provider_refs(provider, callback),
             body: String::from_utf8_lossy(callback.body()).into_owned(),
         };
@@ -92,7 +93,7 @@ impl Engine {
             from: None,
             body: Some(encode(&entry)?),
             event: None,
-            references: Vec::new(),
+            references: vec![ReferenceStep::Unique(content)],
             join: vec![list.clone()],
             leave: Vec::new(),
             look,
@@ -106,7 +107,7 @@ impl Engine {
                 self.woken.notify_waiters();
                 Ok(Received::Quarantined)
             }
-            Commit::Conflict(Conflict::Moved { .. }) => Ok(Received::Quarantined),
+            Commit::Conflict(Conflict::Referenced { .. }) => Ok(Received::Quarantined),
             Commit::Conflict(_) => Err(NotReceived::QuarantineFull),
         }
     }
@@ -204,7 +205,7 @@ impl Engine {
         }
     }
 
-    /// An account's kept callbacks, newest id first.
+    /// An account's kept callbacks, newest first.
     pub async fn list_quarantine(&self, account: &AccountName, before: Option<&Id>, limit: usize) -> Result<Vec<Quarantined>, Error> {
         self.provider(account)?;
         let partition = crate::store::partition_of(&*self.store, account.as_str());

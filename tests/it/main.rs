@@ -2,6 +2,7 @@
 
 mod deadline;
 mod doubt;
+mod events;
 mod idempotency;
 mod lease;
 mod list;

@@ -26,7 +26,7 @@ const NOTE_KEY_CHARS_MAX: usize = 256;
 /// The provider publishes no limits for these two; these are ours.
 const NAME_CHARS_MAX: usize = 255;
 const DESCRIPTION_CHARS_MAX: usize = 2048;
-/// How far the provider's clock may be off when a code is searched by its time.
+/// How far the provider's clock may be off when a code or a payment is searched by its time.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(10);
 /// How long after the intent a request may still have been on its way.
 const ON_ITS_WAY_MAX: SignedDuration = SignedDuration::from_hours(1);
@@ -109,7 +109,8 @@ impl QrCodes for RazorpayQrCodes {
 
     async fn payments(&self, provider_ref: &str, since: Timestamp) -> Result<Vec<PaymentSnapshot>, AskError> {
         let path = ["v1", "payments", "qr_codes", provider_ref, "payments"];
-        let range = Range { from: since, to: None, pages_max: PAYMENT_PAGES_MAX };
+        let from = since.saturating_sub(CLOCK_SKEW).unwrap_or(Timestamp::MIN);
+        let range = Range { from, to: None, pages_max: PAYMENT_PAGES_MAX };
         // An item that moved to a later page while we read is seen twice; the later picture holds.
         let mut payments = BTreeMap::new();
         let all = self.api.search("ListQrPayments", &path, range, |item| {

@@ -266,7 +266,7 @@ mod tests {
         for end in together(&writer, [1, 0, 2].map(|n| writer.write(job(n)))).await {
             assert!(matches!(end, Err(StoreError::InDoubt(_))), "{end:?}");
         }
-        assert_eq!(numbers(&writer).await, []);
+        assert_eq!(numbers(&writer).await, Vec::<i64>::new());
         assert_eq!(*writer.grown().borrow(), 0);
         writer.write(insert(3)).await.unwrap();
         assert_eq!(numbers(&writer).await, [3]);

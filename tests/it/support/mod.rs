@@ -2,6 +2,7 @@
 
 pub mod agreement;
 pub mod app;
+pub mod log;
 pub mod process;
 pub mod replica;
 pub mod rounds;
