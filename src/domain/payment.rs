@@ -248,8 +248,9 @@ impl Payment {
         let mut next = self.clone();
         // An old callback knows less than we do; a fresh look knows best.
         let fresh = evidence.is_fresh();
+        // Callbacks about a code say that the fee is 0 before it is settled: that is not known yet.
         let newer = |told: &Option<Money>, known: Option<Money>| {
-            if fresh || known.is_none() { told.or(known) } else { known }
+            if fresh || known.is_none_or(|known| known == Money::ZERO) { told.or(known) } else { known }
         };
         next.fee = newer(&snapshot.fee, self.fee);
         next.tax = newer(&snapshot.tax, self.tax);

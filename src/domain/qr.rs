@@ -192,6 +192,11 @@ impl Qr {
         match (fact, &self.state) {
             (QrFact::Seen(snapshot), _) => self.see(snapshot, evidence, at),
 
+            // Money came: whatever says that the code was not made is wrong.
+            (QrFact::Refused { .. } | QrFact::NotSent { .. } | QrFact::Absent, QrState::Requested) if self.payment_count > 0 => {
+                Err(contradiction("money came to a code that is said not to be made".to_owned()))
+            }
+
             (QrFact::Refused { code, message }, QrState::Requested) => Ok(self.failed(
                 Failure {
                     reason: FailureReason::ProviderRefused,

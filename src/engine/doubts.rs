@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::Answer;
 use super::Engine;
 use super::error::Error;
-use super::idempotency::Asked;
+use super::idempotency::{Asked, ClaimOutcome};
 use super::learn::{DOUBTS, Told, decode, is_doubtful};
 use crate::clock::since;
 use crate::domain::account::AccountName;
@@ -17,7 +17,7 @@ use crate::domain::id::Id;
 use crate::domain::payment::PaymentFact;
 use crate::domain::qr::{QrFact, QrState};
 use crate::providers::{AskError, Violation};
-use crate::store::{ClaimStep, Commit, Conflict, ListKey, PAGE_MAX};
+use crate::store::{ClaimStep, Commit, Conflict, ListKey, Look, PAGE_MAX};
 
 /// Why a record is in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,9 +72,7 @@ impl Engine {
         let mut doubts = Vec::with_capacity(page.len());
         for stored in &page {
             let doubt = Doubt::of(decode(stored).map_err(Error::of_read)?);
-            let under_way =
-                |doubt: &Doubt| doubt.kind == DoubtKind::OutcomeUnknown && since(doubt.since, now) < self.settings.patience.lease;
-            doubts.extend(doubt.filter(|doubt| !under_way(doubt)));
+            doubts.extend(doubt.filter(|doubt| !self.may_be_under_way(doubt, now)));
         }
         Ok((doubts, next))
     }
@@ -107,15 +105,16 @@ impl Engine {
         if !is_doubtful(&record) {
             return Err(Error::StateForbids { state: record.state_name(), message: format!("`{}` is not in doubt", record.id()) });
         }
-        let under_way = matches!(&record, Record::Qr(qr) if qr.state == QrState::Requested)
-            && since(record.header().create_time, self.clock.now()) < self.settings.patience.lease;
-        if under_way {
+        let now = self.clock.now();
+        if Doubt::of(record.clone()).is_some_and(|doubt| self.may_be_under_way(&doubt, now)) {
             return Err(Error::StateForbids {
                 state: record.state_name(),
                 message: "the request may still be under way: there is nothing to decide yet".to_owned(),
             });
         }
-        let fact = self.decided_fact(&record, &decision).await?;
+        // What the provider shows is asked for within the caller's time; nothing is written before.
+        let unanswered = Error::ProviderUnavailable { id: Some(record.id().clone()), retry_after: super::PROVIDER_RETRY_AFTER };
+        let fact = tokio::time::timeout_at(asked.deadline, self.decided_fact(&record, &decision)).await.map_err(|_| unanswered)??;
         let told = Told {
             cause: Cause::Operator,
             evidence: Evidence::Operator,
@@ -124,18 +123,22 @@ impl Engine {
             fence: None,
             asked: None,
         };
-        let now = self.clock.now();
         let (mut after, event) = match record.learn(&fact, Evidence::Operator, now) {
             Ok(crate::domain::fact::Learned::Moved(after, event)) => (after, event),
             Ok(_) => return Err(Error::StateForbids { state: record.state_name(), message: "this decision changes nothing".to_owned() }),
             Err(contradiction) => return Err(Error::StateForbids { state: record.state_name(), message: contradiction.message }),
         };
+        if Doubt::of(after.clone()).is_some_and(|doubt| doubt.kind != DoubtKind::Contradiction) {
+            return Err(Error::StateForbids { state: record.state_name(), message: "the provider does not show that it happened".to_owned() });
+        }
         match &mut after {
             Record::Qr(qr) => qr.header.operator_note = Some(note),
             Record::Payment(payment) => payment.header.operator_note = Some(note),
         }
-        let step = self.step(Some(record.clone()), after.clone(), event, &told);
-        let settled = self.settle(scope, record.id().clone(), super::idempotency::ClaimOutcome::Done, record.id().clone());
+        let mut step = self.step(Some(record.clone()), after.clone(), event, &told);
+        // What holds now is the provider's to say.
+        step.look = Some(Look::At(now));
+        let settled = self.settle(scope, record.id().clone(), ClaimOutcome::Done, record.id().clone(), Some(self.settings.claim_retention));
         match self.write(vec![step], vec![claim, settled], &told).await {
             Ok(Commit::Done(_)) => Ok(Answer { resource: after, replayed: false }),
             Ok(Commit::Conflict(Conflict::Claimed { claim, record: now })) => self.replay(&asked, claim, now).await,
@@ -145,6 +148,20 @@ impl Engine {
             }),
             Ok(Commit::Conflict(_)) => Err(changed_meanwhile(&record)),
             Err(cause) => Err(Error::of_write(cause)),
+        }
+    }
+
+    /// Whether the first owner of an undecided request may still be at it.
+    fn may_be_under_way(&self, doubt: &Doubt, now: Timestamp) -> bool {
+        let undecided = matches!(doubt.kind, DoubtKind::OutcomeUnknown | DoubtKind::ChangeUnknown);
+        undecided && since(doubt.since, now) < self.settings.patience.lease
+    }
+
+    /// When the reconciler asks about a doubt again by itself, at about; `None`: it does not, a person has to decide.
+    pub fn looked_at_again(&self, doubt: &Doubt) -> Option<Timestamp> {
+        match (doubt.kind, self.look_after(&doubt.record, self.clock.now())) {
+            (DoubtKind::OutcomeUnknown | DoubtKind::ChangeUnknown, Look::At(time)) => Some(time),
+            _ => None,
         }
     }
 
@@ -163,12 +180,13 @@ impl Engine {
                     return Err(Error::Lacks { operation: "CreateQr", why: "this provider has no QR codes".to_owned() });
                 };
                 match adapter.fetch(provider_ref).await {
-                    Ok(snapshot) if snapshot.our_ref.is_some() && snapshot.our_ref != qr.header.our_ref => {
+                    // Every code of ours carries our reference.
+                    Ok(snapshot) if snapshot.our_ref != qr.header.our_ref => {
                         Err(invalid("happened.provider_ref", "is another request's code at the provider"))
                     }
                     Ok(snapshot) => Ok(Fact::Qr(QrFact::Seen(snapshot))),
                     Err(AskError::Absent) => Err(invalid("happened.provider_ref", "is not known to the provider")),
-                    Err(AskError::Unanswered(_)) => Err(Error::ProviderUnavailable { retry_after: super::PROVIDER_RETRY_AFTER }),
+                    Err(AskError::Unanswered(_)) => Err(Error::ProviderUnavailable { id: None, retry_after: super::PROVIDER_RETRY_AFTER }),
                 }
             }
             (Record::Qr(qr), Decision::DidNotHappen) if qr.state == QrState::Requested => Ok(Fact::Qr(QrFact::Absent)),
@@ -180,7 +198,7 @@ impl Engine {
                 };
                 match adapter.fetch(&provider_ref).await {
                     Ok(snapshot) => Ok(Fact::Qr(QrFact::Seen(snapshot))),
-                    Err(_) => Err(Error::ProviderUnavailable { retry_after: super::PROVIDER_RETRY_AFTER }),
+                    Err(_) => Err(Error::ProviderUnavailable { id: None, retry_after: super::PROVIDER_RETRY_AFTER }),
                 }
             }
             (Record::Qr(_), _) => Ok(Fact::Qr(QrFact::ContradictionsResolved)),

@@ -29,7 +29,7 @@ pub enum Error {
     Lacks { operation: &'static str, why: String },
     /// Nothing reached the provider.
     #[error("the provider can't be reached now")]
-    ProviderUnavailable { retry_after: Duration },
+    ProviderUnavailable { id: Option<Id>, retry_after: Duration },
     #[error("too little time is left: this needs at least {} ms", floor.as_millis())]
     DeadlineTooShort { floor: Duration },
     /// Nothing was written.

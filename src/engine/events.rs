@@ -56,7 +56,7 @@ impl Engine {
     }
 
     /// A page of at most `limit` events. Looks at a bounded number of entries and may be short with more to come.
-    pub async fn list_events(&self, filter: Filter, start: Start, limit: usize) -> Result<EventsPage, Error> {
+    pub async fn list_events(&self, filter: Filter, start: Start, limit: usize, deadline: Instant) -> Result<EventsPage, Error> {
         let pace = Pace {
             heartbeat: Duration::from_secs(3600),
             ends: Instant::now() + Duration::from_secs(3600),
@@ -67,7 +67,7 @@ impl Engine {
         let mut subscription =
             Subscription::open(Arc::clone(&self.feed), filter, start, pace, never, Arc::clone(&self.clock)).await.map_err(Error::from)?;
         let mut frames = Vec::new();
-        let budget = tokio::time::sleep(LIST_TIME_MAX);
+        let budget = tokio::time::sleep_until(deadline.min(Instant::now() + LIST_TIME_MAX));
         tokio::pin!(budget);
         while frames.len() < limit {
             tokio::select! {

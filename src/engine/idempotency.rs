@@ -8,9 +8,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
-use tracing::error;
+use tracing::{error, warn};
 
-use super::error::Error;
+use super::error::{Error, STORE_RETRY_AFTER};
 use super::learn::decode;
 use super::{Answer, Engine};
 use crate::domain::event::Record;
@@ -111,7 +111,7 @@ impl Engine {
                 ClaimOutcome::Refused { code, message } => Err(Error::Refused { id: record.id().clone(), code, message, replayed: true }),
             };
         }
-        self.wait_for_decision(asked, &claim.record).await
+        self.wait_for_decision(asked, record).await
     }
 
     /// The claim that an earlier request with this key holds, and its record. Writes nothing.
@@ -126,35 +126,73 @@ impl Engine {
             changes: Vec::new(),
             guards: vec![never],
         };
-        match self.store.commit(batch).await.map_err(Error::of_read)? {
-            Commit::Conflict(Conflict::Claimed { claim, record }) => Ok(Some((claim, record))),
-            Commit::Done(_) | Commit::Conflict(_) => Ok(None),
+        match self.store.commit(batch).await {
+            Ok(Commit::Conflict(Conflict::Claimed { claim, record })) => Ok(Some((claim, record))),
+            Ok(Commit::Done(_) | Commit::Conflict(_)) => Ok(None),
+            // Whether an earlier request with this key did something is not known.
+            Err(cause) => {
+                warn!("the store did not say whether a key is claimed: {cause}");
+                Err(Error::StoreInDoubt { retry_after: STORE_RETRY_AFTER })
+            }
         }
     }
 
     /// The first request is under way or in doubt: the worker is woken, and the caller gets what is known when his
     /// time is over, or the decision before.
-    async fn wait_for_decision(&self, asked: &Asked, id: &Id) -> Result<Answer<Record>, Error> {
+    async fn wait_for_decision(&self, asked: &Asked, mut record: Record) -> Result<Answer<Record>, Error> {
         if asked.time_left() < WAIT_MIN {
             return Err(Error::InFlight { retry_after: IN_FLIGHT_RETRY_AFTER });
         }
+        let id = record.id().clone();
         let mut news = self.feed.listen();
-        self.store.wake(id, self.clock.now(), Wake::Asked).await.map_err(Error::of_read)?;
-        self.woken.notify_waiters();
-        let mut record = self.read_again(id).await.map_err(Error::of_read)?;
+        match self.store.wake(&id, self.clock.now(), Wake::Asked).await {
+            Ok(_) => self.woken.notify_waiters(),
+            Err(cause) => warn!("`{id}` could not be made due, its repeat waits all the same: {cause}"),
+        }
+        record = self.newest(record).await;
         while !is_decided(&record) {
             match tokio::time::timeout_at(asked.deadline, news.recv()).await {
                 Err(_) => break,
                 // The news may be older than what was read.
-                Ok(Ok(frame)) if frame.event.record.id() == id && is_newer(&frame.event.record, &record) => {
+                Ok(Ok(frame)) if *frame.event.record.id() == id && is_newer(&frame.event.record, &record) => {
                     record = frame.event.record.clone();
                 }
                 Ok(Ok(_)) => {}
-                Ok(Err(RecvError::Lagged(_))) => record = self.read_again(id).await.map_err(Error::of_read)?,
+                Ok(Err(RecvError::Lagged(_))) => record = self.newest(record).await,
                 Ok(Err(RecvError::Closed)) => break,
             }
         }
-        decided_answer(asked, record, true)
+        self.answer(asked, record, true).await
+    }
+
+    /// The record as it is now, or as it was known where the store doesn't answer: the request is recorded, and to say
+    /// that nothing was done would be wrong.
+    async fn newest(&self, known: Record) -> Record {
+        match self.read_again(known.id()).await {
+            Ok(record) => record,
+            Err(cause) => {
+                warn!("`{}` is answered as it was last known: {cause}", known.id());
+                known
+            }
+        }
+    }
+
+    /// What the one who asked is answered by `record`, or by the one that stands for it.
+    pub(super) async fn answer(&self, asked: &Asked, record: Record, replayed: bool) -> Result<Answer<Record>, Error> {
+        let stands_for_it = match &record {
+            Record::Qr(qr) => qr.duplicate_of.clone(),
+            Record::Payment(_) => None,
+        };
+        match stands_for_it {
+            Some(other) => match self.read_again(&other).await {
+                Ok(resource) => Ok(Answer { resource, replayed: true }),
+                Err(cause) => {
+                    warn!("`{other}` could not be read: {cause}");
+                    Ok(Answer { resource: record, replayed })
+                }
+            },
+            None => decided_answer(asked, record, replayed),
+        }
     }
 }
 
@@ -172,7 +210,7 @@ fn is_newer(record: &Record, than: &Record) -> bool {
 
 /// The answer that a record gives to those who `asked` for it: itself, or the refusal that it ended with. How a change
 /// of it ended says nothing to the one who asked for its creation.
-pub(super) fn decided_answer(asked: &Asked, record: Record, replayed: bool) -> Result<Answer<Record>, Error> {
+fn decided_answer(asked: &Asked, record: Record, replayed: bool) -> Result<Answer<Record>, Error> {
     use crate::domain::fact::{ChangeFailure, FailureReason};
     use crate::domain::qr::QrState;
     if let Record::Qr(qr) = &record {
@@ -183,13 +221,13 @@ pub(super) fn decided_answer(asked: &Asked, record: Record, replayed: bool) -> R
                 return Err(Error::Refused { id: qr.header.id.clone(), code, message, replayed });
             }
             (QrState::Failed(failure), _) if failure.reason == FailureReason::NotSent => {
-                return Err(Error::ProviderUnavailable { retry_after: super::PROVIDER_RETRY_AFTER });
+                return Err(Error::ProviderUnavailable { id: Some(qr.header.id.clone()), retry_after: super::PROVIDER_RETRY_AFTER });
             }
             (QrState::Active, Some(ChangeFailure::Refused { code, message })) => {
                 return Err(Error::Refused { id: qr.header.id.clone(), code: code.clone(), message: message.clone(), replayed });
             }
             (QrState::Active, Some(ChangeFailure::NotSent)) => {
-                return Err(Error::ProviderUnavailable { retry_after: super::PROVIDER_RETRY_AFTER });
+                return Err(Error::ProviderUnavailable { id: Some(qr.header.id.clone()), retry_after: super::PROVIDER_RETRY_AFTER });
             }
             _ => {}
         }

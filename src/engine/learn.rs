@@ -11,6 +11,7 @@ use super::Engine;
 use super::error::Error;
 use super::idempotency::ClaimOutcome;
 use super::schedule::next_look;
+use crate::clock::{after, since};
 use crate::domain::event::{Event, EventKind, Fact, Record};
 use crate::domain::fact::{Cause, ChangeFailure, Evidence, FailureReason, Learned};
 use crate::domain::id::{Id, Kind};
@@ -26,6 +27,8 @@ const RACES_MAX: usize = 16;
 /// How often the same write is repeated after the store gave no answer.
 const STORE_TRIES_MAX: usize = 5;
 const STORE_PAUSE: Duration = Duration::from_millis(100);
+/// The pause before a provider that gave no answer is asked again about something that was at rest.
+const UNANSWERED_PAUSE: Duration = Duration::from_secs(30);
 
 /// The sorts of references.
 pub(super) const QR_AT_PROVIDER: &str = "qr.provider";
@@ -190,10 +193,24 @@ impl Engine {
             steps.first().map(|step| step.after.id().partition()).ok_or_else(|| StoreError::Broken("a write of nothing".to_owned()))?;
         let mut changes = Vec::with_capacity(steps.len());
         for step in &steps {
+            let change = self.change(step, told, now)?;
             claims.extend(self.claims_settled_by(step));
-            changes.push(self.change(step, told, now)?);
+            if change.look == Look::Rest {
+                claims.extend(self.retention_of(&step.after));
+            }
+            changes.push(change);
         }
         Ok(Batch { partition, write: self.randomness.bits(), claims, changes, guards: Vec::new() })
+    }
+
+    /// The start of the retention of the claim that a record was made by: it came to rest.
+    fn retention_of(&self, record: &Record) -> Option<ClaimStep> {
+        let scope = ClaimScope(record.header().claim.clone()?);
+        let record = match record {
+            Record::Qr(qr) => qr.duplicate_of.clone().unwrap_or_else(|| qr.header.id.clone()),
+            Record::Payment(payment) => payment.header.id.clone(),
+        };
+        Some(ClaimStep::StartRetention { scope, record, keep: self.settings.claim_retention })
     }
 
     /// Commits, repeating the same batch while the store gives no answer: it finds its own work.
@@ -227,7 +244,6 @@ impl Engine {
             record: after.clone(),
         };
         let (join, leave) = lists(before.as_ref(), after);
-        let late_window = self.providers.get(&header.account).map_or(Duration::ZERO, |provider| provider.late_window);
         Ok(Change {
             id: header.id.clone(),
             from: before.as_ref().map(|before| before.header().revision),
@@ -236,7 +252,7 @@ impl Engine {
             references: references(before.as_ref(), after),
             join,
             leave,
-            look: look.unwrap_or_else(|| self.jittered(next_look(after, now, &self.settings.patience, late_window), now)),
+            look: look.unwrap_or_else(|| self.look_after(after, now)),
             lease: *lease,
         })
     }
@@ -253,48 +269,69 @@ impl Engine {
                 QrState::Failed(failure) if failure.reason == FailureReason::NotSent => claims.push(ClaimStep::Free { scope, record }),
                 QrState::Failed(failure) if failure.reason == FailureReason::ProviderRefused => {
                     let outcome = ClaimOutcome::Refused { code: failure.provider_code.clone(), message: failure.provider_message.clone() };
-                    claims.push(self.settle(scope, record.clone(), outcome, record));
+                    claims.push(self.settle(scope, record.clone(), outcome, record, None));
                 }
                 QrState::Failed(_) | QrState::Active | QrState::Closed { .. } => {
                     let answer = after.duplicate_of.clone().unwrap_or_else(|| record.clone());
-                    claims.push(self.settle(scope, record, ClaimOutcome::Done, answer));
+                    claims.push(self.settle(scope, record, ClaimOutcome::Done, answer, None));
                 }
             }
         }
         if let (Some(pending), None) = (&before.pending_change, &after.pending_change) {
             let record = after.header.id.clone();
             let scope = ClaimScope(pending.claim.clone());
+            let keep = Some(self.settings.claim_retention);
             claims.push(match &after.change_failure {
                 Some(ChangeFailure::NotSent) => ClaimStep::Free { scope, record },
                 Some(ChangeFailure::Refused { code, message }) => {
                     let outcome = ClaimOutcome::Refused { code: code.clone(), message: message.clone() };
-                    self.settle(scope, record.clone(), outcome, record)
+                    self.settle(scope, record.clone(), outcome, record, keep)
                 }
-                Some(ChangeFailure::NotMade) | None => self.settle(scope, record.clone(), ClaimOutcome::Done, record),
+                Some(ChangeFailure::NotMade) | None => self.settle(scope, record.clone(), ClaimOutcome::Done, record, keep),
             });
         }
         claims
     }
 
-    pub(super) fn settle(&self, scope: ClaimScope, record: Id, outcome: ClaimOutcome, answer: Id) -> ClaimStep {
-        ClaimStep::Settle { scope, record, outcome: outcome.to_bytes(), answer, keep: Some(self.settings.claim_retention) }
+    /// Notes how a request ended. The claim of a creation is kept as long as its record is not at rest; that of a change
+    /// for its retention from now on.
+    pub(super) fn settle(&self, scope: ClaimScope, record: Id, outcome: ClaimOutcome, answer: Id, keep: Option<Duration>) -> ClaimStep {
+        ClaimStep::Settle { scope, record, outcome: outcome.to_bytes(), answer, keep }
+    }
+
+    /// When to look at `record` again, by the schedule.
+    pub(super) fn look_after(&self, record: &Record, now: Timestamp) -> Look {
+        let late_window = self.providers.get(&record.header().account).map_or(Duration::ZERO, |provider| provider.late_window);
+        match next_look(record, now, &self.settings.patience, late_window) {
+            Look::At(time) => Look::At(after(now, self.randomness.jittered(since(now, time)))),
+            other @ (Look::Keep | Look::Rest) => other,
+        }
     }
 
     /// The lease back, and the next look by the schedule, where nothing was written.
     pub(super) async fn give_back(&self, record: &Record, told: &Told) -> Result<(), StoreError> {
         let Some(fence) = told.fence else { return Ok(()) };
-        let now = self.clock.now();
-        let late_window = self.providers.get(&record.header().account).map_or(Duration::ZERO, |provider| provider.late_window);
-        let look = self.jittered(next_look(record, now, &self.settings.patience, late_window), now);
+        let look = self.look_after(record, self.clock.now());
+        if let (Look::Rest, Some(retention)) = (look, self.retention_of(record)) {
+            let partition = record.id().partition();
+            let claims = vec![retention];
+            let batch = Batch { partition, write: self.randomness.bits(), claims, changes: Vec::new(), guards: Vec::new() };
+            self.commit_surely(batch).await?;
+        }
         self.store.release(record.id(), fence, look).await?;
         Ok(())
     }
 
-    fn jittered(&self, look: Look, now: Timestamp) -> Look {
-        match look {
-            Look::At(time) => Look::At(crate::clock::after(now, self.randomness.jittered(crate::clock::since(now, time)))),
-            Look::Keep | Look::Rest => look,
-        }
+    /// The lease back after the provider gave no answer: what was to be found out is still to be found out.
+    pub(super) async fn give_back_unanswered(&self, record: &Record, told: &Told) -> Result<(), StoreError> {
+        let Some(fence) = told.fence else { return Ok(()) };
+        let now = self.clock.now();
+        let look = match self.look_after(record, now) {
+            Look::Rest | Look::Keep => Look::At(after(now, self.randomness.jittered(UNANSWERED_PAUSE))),
+            look @ Look::At(_) => look,
+        };
+        self.store.release(record.id(), fence, look).await?;
+        Ok(())
     }
 
     /// A record that is known to be there.

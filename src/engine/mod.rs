@@ -1,6 +1,7 @@
 //! What the service does: use cases over records, providers and the log. It knows neither gRPC nor HTTP.
 
 pub mod accounts;
+mod act;
 pub mod doubts;
 pub mod error;
 pub mod events;
@@ -14,6 +15,7 @@ pub mod quarantine;
 mod reconcile;
 pub mod reference;
 pub mod schedule;
+mod turns;
 pub mod webhook;
 mod worker;
 
@@ -77,6 +79,7 @@ pub struct Engine {
     randomness: Arc<Randomness>,
     settings: Settings,
     metrics: Arc<Metrics>,
+    turns: turns::Turns,
     /// Work that outlives the call that began it. Drain waits for it.
     tasks: TaskTracker,
     /// Something became due now.
@@ -108,6 +111,7 @@ impl Engine {
             randomness,
             settings,
             metrics,
+            turns: turns::Turns::default(),
             tasks: TaskTracker::new(),
             woken: Notify::new(),
             draining: CancellationToken::new(),
@@ -127,9 +131,14 @@ impl Engine {
         &self.store.identity().fingerprint_key
     }
 
-    /// Whether the store answers.
+    /// Whether the store is read and takes writes.
     pub async fn is_ready(&self) -> bool {
-        self.store.now_ms().await.is_ok()
+        self.store.ping().await.is_ok()
+    }
+
+    /// Counts `work` among what a drain waits for.
+    pub fn tracked<W: Future>(&self, work: W) -> impl Future<Output = W::Output> {
+        self.tasks.track_future(work)
     }
 
     /// From now on streams say goodbye and mutations are refused.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::Engine;
 use super::error::Error;
 use super::learn::{Outcome, Told, as_payment, decode};
@@ -10,7 +12,7 @@ use crate::domain::event::{Fact, Record};
 use crate::domain::fact::Cause;
 use crate::domain::id::Id;
 use crate::domain::payment::{Payment, PaymentFact};
-use crate::providers::AskError;
+use crate::providers::{self, AskError};
 
 impl Engine {
     pub async fn get_payment(&self, id: &Id) -> Result<Payment, Error> {
@@ -21,7 +23,12 @@ impl Engine {
     }
 
     /// Asks the provider how the payment stands now, and learns it. Changes nothing there.
-    pub async fn refresh_payment(self: &Arc<Self>, payment: Payment, traceparent: Option<String>) -> Result<Payment, Error> {
+    pub async fn refresh_payment(
+        self: &Arc<Self>,
+        payment: Payment,
+        deadline: Instant,
+        traceparent: Option<String>,
+    ) -> Result<Payment, Error> {
         let provider = self.provider(&payment.header.account)?;
         if let Some(why) = provider.capabilities.missing(Operation::FetchPayment) {
             return Err(Error::Lacks { operation: Operation::FetchPayment.as_str(), why: why.to_owned() });
@@ -33,20 +40,28 @@ impl Engine {
             });
         };
         let told = Told { cause: Cause::Rpc, traceparent, ..self.told_by_enquiry(None) };
-        match payments.fetch(provider_ref).await {
+        let time_left = deadline.saturating_duration_since(Instant::now());
+        if time_left < provider.deadline_floor {
+            return Err(Error::DeadlineTooShort { floor: provider.deadline_floor });
+        }
+        let fetched = match tokio::time::timeout(time_left, payments.fetch(provider_ref)).await {
+            Ok(fetched) => fetched,
+            Err(_) => Err(AskError::Unanswered(providers::Cause("the caller's time is over".to_owned()))),
+        };
+        match fetched {
             Ok(snapshot) => {
                 let told = Told { occur_time: snapshot.pay_time, ..told };
                 let fact = Fact::Payment(PaymentFact::Seen(Box::new(snapshot)));
-                let outcome = self.learn(Record::Payment(payment), &fact, &told).await.map_err(Error::of_read)?;
+                let outcome = self.learn(Record::Payment(payment), &fact, &told).await.map_err(Error::of_write)?;
                 as_payment(Outcome::record(outcome))
             }
             Err(AskError::Absent) => {
                 tracing::error!(resource.id = %payment.header.id, "the provider no longer has the payment `{}`", payment.header.id);
-                Err(Error::ProviderUnavailable { retry_after: super::PROVIDER_RETRY_AFTER })
+                Err(Error::ProviderUnavailable { id: None, retry_after: super::PROVIDER_RETRY_AFTER })
             }
             Err(AskError::Unanswered(cause)) => {
                 tracing::warn!(resource.id = %payment.header.id, "the provider gave no answer: {cause}");
-                Err(Error::ProviderUnavailable { retry_after: super::PROVIDER_RETRY_AFTER })
+                Err(Error::ProviderUnavailable { id: None, retry_after: super::PROVIDER_RETRY_AFTER })
             }
         }
     }

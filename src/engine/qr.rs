@@ -1,33 +1,28 @@
-//! QR codes: create, get, close. First it is written down, then the provider is asked; the work runs in a task of its
-//! own, so a caller who leaves takes nothing with him.
+//! QR codes: create, get, close, draw.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::oneshot;
-use tokio::time::Instant;
-use tracing::{Instrument, error, info_span, warn};
+use tracing::error;
 
+use super::act::{Act, Made, Work};
 use super::error::{Error, STORE_RETRY_AFTER};
-use super::idempotency::{Asked, decided_answer};
-use super::learn::{Told, as_qr, fence_of};
+use super::idempotency::Asked;
+use super::learn::as_qr;
 use super::qr_image::{self, ErrorCorrection};
 use super::{Answer, Engine, reference};
 use crate::domain::account::{AccountName, Operation};
 use crate::domain::event::{EventKind, Fact, Record};
-use crate::domain::fact::{Cause, Evidence, Learned};
+use crate::domain::fact::{Evidence, Learned};
 use crate::domain::header::Header;
 use crate::domain::id::{Id, Kind};
 use crate::domain::qr::{Qr, QrFact, QrOrder, QrState};
-use crate::providers::{CallError, Provider, QrCodes, Violation};
-use crate::store::{ClaimStep, Commit, Conflict, Fence, LeaseStep, StoreError};
+use crate::providers::{Provider, QrCodes, Violation};
+use crate::store::ClaimStep;
 
-/// The pause before a call that was not delivered is tried again; then twice as long each time.
-const RETRY_PAUSE: Duration = Duration::from_millis(200);
-/// How often a call that was not delivered is tried.
-const DELIVERY_TRIES_MAX: u32 = 5;
+/// How often a change is derived anew after the record moved meanwhile.
+const RACES_MAX: usize = 8;
 
 /// A code that a caller wants.
 #[derive(Clone, Debug)]
@@ -43,12 +38,6 @@ pub struct QrWish {
 pub enum ImageFormat {
     Png,
     Svg,
-}
-
-/// A call that acts at the provider on behalf of one record.
-enum Act {
-    Create { order: QrOrder, our_ref: String },
-    Close { provider_ref: String },
 }
 
 impl Engine {
@@ -86,7 +75,15 @@ impl Engine {
         };
         let qr = Record::Qr(Qr::requested(header, order.clone()));
         let claim = ClaimStep::Take { scope, fingerprint: asked.fingerprint.to_bytes(), record: qr.id().clone() };
-        self.write_then_act(asked, provider, adapter, None, qr, EventKind::QrRequested, claim, Act::Create { order, our_ref }).await
+        let act = Act::Create { order, our_ref };
+        let work = Work { asked, provider, adapter, before: None, intent: qr, event: EventKind::QrRequested, claim, act };
+        match self.write_then_act(work).await? {
+            Made::Answer(Answer { resource, replayed }) => Ok(Answer { resource: as_qr(resource)?, replayed }),
+            Made::Moved => {
+                error!("a new id was taken already");
+                Err(Error::Internal)
+            }
+        }
     }
 
     /// All that the account's provider would refuse about `order`, for a request that is refused anyway.
@@ -96,37 +93,40 @@ impl Engine {
     }
 
     /// Asks the provider to close a code.
-    pub async fn close_qr(self: &Arc<Self>, asked: Asked, qr: Qr) -> Result<Answer<Qr>, Error> {
+    pub async fn close_qr(self: &Arc<Self>, asked: Asked, mut qr: Qr) -> Result<Answer<Qr>, Error> {
         let provider = self.provider(&qr.header.account)?.clone();
         let adapter = match self.check_time(&asked, &provider).and_then(|()| qr_adapter(&provider, Operation::CloseQr)) {
             Ok(adapter) => adapter,
             Err(forbidden) => return self.replay_or(&asked, &qr.header.account, qr.header.id.clone(), forbidden).await,
         };
-        let scope = asked.scope(qr.header.account.as_str());
         let id = qr.header.id.clone();
+        let scope = asked.scope(qr.header.account.as_str());
         let claim = ClaimStep::Take { scope: scope.clone(), fingerprint: asked.fingerprint.to_bytes(), record: id.clone() };
-
-        let asked_to_close = Fact::Qr(QrFact::CloseAsked { claim: scope.0 });
-        let before = Record::Qr(qr.clone());
-        let after = match (before.learn(&asked_to_close, Evidence::Answer, self.clock.now()), &qr.header.provider_ref) {
-            (Ok(Learned::Moved(after, _)), Some(provider_ref)) => Some((after, provider_ref.clone())),
-            _ => None,
-        };
-        let Some((after, provider_ref)) = after else {
-            // Not possible now; but it may be this very request that made it so, when it came first.
-            return match self.claimed_by_whom(&claim).await? {
-                Some((claim, record)) => self.replay_qr(&asked, claim, record).await,
-                // What is asked for is so already.
-                None if matches!(qr.state, QrState::Closed { .. }) => Ok(Answer { resource: qr, replayed: false }),
-                None if qr.pending_change.is_some() => Err(Error::ChangePending { id }),
-                None => Err(Error::StateForbids {
-                    state: qr.state.name(),
-                    message: format!("a code that is {} can't be closed", qr.state.name()),
-                }),
+        for _ in 0..RACES_MAX {
+            let fact = Fact::Qr(QrFact::CloseAsked { claim: scope.0.clone() });
+            let before = Record::Qr(qr.clone());
+            let learned = before.learn(&fact, Evidence::Answer, self.clock.now());
+            let (Ok(Learned::Moved(intent, event)), Some(provider_ref)) = (learned, qr.header.provider_ref.clone()) else {
+                // Not possible now; but it may be this very request that made it so, when it came first.
+                return match self.claimed_by_whom(&claim).await? {
+                    Some((claim, record)) => self.replay_qr(&asked, claim, record).await,
+                    // What is asked for is so already.
+                    None if matches!(qr.state, QrState::Closed { .. }) => Ok(Answer { resource: qr, replayed: false }),
+                    None if qr.pending_change.is_some() => Err(Error::ChangePending { id }),
+                    None => Err(Error::StateForbids {
+                        state: qr.state.name(),
+                        message: format!("a code that is {} can't be closed", qr.state.name()),
+                    }),
+                };
             };
-        };
-        self.write_then_act(asked, provider, adapter, Some(before), after, EventKind::QrChangeRequested, claim, Act::Close { provider_ref })
-            .await
+            let (asked, provider, adapter, claim) = (asked.clone(), provider.clone(), Arc::clone(&adapter), claim.clone());
+            let work = Work { asked, provider, adapter, before: Some(before), intent, event, claim, act: Act::Close { provider_ref } };
+            match self.write_then_act(work).await? {
+                Made::Answer(Answer { resource, replayed }) => return Ok(Answer { resource: as_qr(resource)?, replayed }),
+                Made::Moved => qr = self.get_qr(&id).await?,
+            }
+        }
+        Err(Error::StoreUnavailable { retry_after: STORE_RETRY_AFTER })
     }
 
     pub async fn get_qr(&self, id: &Id) -> Result<Qr, Error> {
@@ -198,156 +198,6 @@ impl Engine {
         let Answer { resource, replayed } = self.replay(asked, claim, record).await?;
         Ok(Answer { resource: as_qr(resource)?, replayed })
     }
-
-    /// Writes the intent with its claim, hands the call to a task of its own, and answers with what is committed when
-    /// the caller's time is over.
-    #[expect(clippy::too_many_arguments, reason = "one step of two use cases; a struct would only rename them")]
-    async fn write_then_act(
-        self: &Arc<Self>,
-        asked: Asked,
-        provider: Provider,
-        adapter: Arc<dyn QrCodes>,
-        before: Option<Record>,
-        intent: Record,
-        event: EventKind,
-        claim: ClaimStep,
-        act: Act,
-    ) -> Result<Answer<Qr>, Error> {
-        let lease = self.settings.patience.lease;
-        let told = self.told_by_caller(&asked, Evidence::Answer, None);
-        let mut step = self.step(before, intent.clone(), event, &told);
-        step.lease = LeaseStep::Take(lease);
-        let leased_until = Instant::now() + lease;
-        let written = match tokio::time::timeout_at(asked.deadline, self.write(vec![step], vec![claim], &told)).await {
-            // Dropping the write does not undo it.
-            Err(_) => return Err(Error::StoreInDoubt { retry_after: STORE_RETRY_AFTER }),
-            Ok(Err(cause)) => return Err(Error::of_write(cause)),
-            Ok(Ok(Commit::Conflict(Conflict::Claimed { claim, record }))) => return self.replay_qr(&asked, claim, record).await,
-            Ok(Ok(Commit::Conflict(_))) => {
-                return Err(Error::ChangePending { id: intent.id().clone() });
-            }
-            Ok(Ok(Commit::Done(written))) => written,
-        };
-        // `None`: somebody looks at the record just now. The call is made all the same, or nobody would make it: the claim
-        // keeps other changes out, and that it was not made is believed only a lease, a timeout and more after the intent.
-        let fence = fence_of(&written);
-
-        let (done, answer) = oneshot::channel();
-        let deadline = asked.deadline;
-        let span = info_span!("act", resource.id = %intent.id(), account = %provider.account);
-        let (engine, record) = (Arc::clone(self), intent.clone());
-        self.tasks.spawn(
-            async move {
-                let ended = engine.act(&asked, &provider, &*adapter, record, act, fence, leased_until).await;
-                // Nobody listens where the caller has left.
-                let _ = done.send(ended);
-            }
-            .instrument(span),
-        );
-        match tokio::time::timeout_at(deadline, answer).await {
-            Ok(Ok(ended)) => {
-                let Answer { resource, replayed } = ended?;
-                Ok(Answer { resource: as_qr(resource)?, replayed })
-            }
-            // The work goes on; the caller gets what is committed.
-            Err(_) | Ok(Err(_)) => Ok(Answer { resource: as_qr(intent)?, replayed: false }),
-        }
-    }
-
-    /// Calls the provider on behalf of `record`, whose lease `fence` holds, and learns the answer. Without a fence it
-    /// may call until `leased_until`, and no longer.
-    #[expect(clippy::too_many_arguments, reason = "the body of the task above")]
-    async fn act(
-        &self,
-        asked: &Asked,
-        provider: &Provider,
-        adapter: &dyn QrCodes,
-        record: Record,
-        act: Act,
-        fence: Option<Fence>,
-        mut leased_until: Instant,
-    ) -> Result<Answer<Record>, Error> {
-        let told = self.told_by_caller(asked, Evidence::Answer, fence);
-        let mut pause = RETRY_PAUSE;
-        for attempt in 1.. {
-            // The call must be over before the lease is: nobody else may act for this record meanwhile.
-            if leased_until.saturating_duration_since(Instant::now()) <= provider.call_timeout {
-                let lease = self.settings.patience.lease;
-                let renewed_from = Instant::now();
-                let renewed = match fence {
-                    Some(fence) => self.store.renew(record.id(), fence, lease).await.unwrap_or(false),
-                    None => false,
-                };
-                if !renewed {
-                    return Ok(Answer { resource: record, replayed: false });
-                }
-                leased_until = renewed_from + lease;
-            }
-            let called = match &act {
-                Act::Create { order, our_ref } => adapter.create(order, our_ref, provider.call_timeout).await,
-                Act::Close { provider_ref } => adapter.close(provider_ref, provider.call_timeout).await,
-            };
-            let fact = match called {
-                Ok(snapshot) => QrFact::Seen(snapshot),
-                Err(CallError::Refused { code, message }) => match act {
-                    Act::Create { .. } => QrFact::Refused { code, message },
-                    Act::Close { .. } => QrFact::CloseRefused { code, message },
-                },
-                Err(CallError::NotDelivered(cause)) => {
-                    let time_for_another = asked.time_left() > pause + provider.deadline_floor;
-                    if attempt < DELIVERY_TRIES_MAX && time_for_another {
-                        warn!("a call for `{}` was not delivered, it is tried again: {cause}", record.id());
-                        tokio::time::sleep(self.randomness.jittered(pause)).await;
-                        pause *= 2;
-                        continue;
-                    }
-                    // Every attempt of this record was not delivered: it certainly did not happen.
-                    match act {
-                        Act::Create { .. } => QrFact::NotSent { message: "the provider could not be reached".to_owned() },
-                        Act::Close { .. } => QrFact::CloseNotSent,
-                    }
-                }
-                Err(CallError::InDoubt(cause)) => {
-                    warn!("no answer about `{}`, it will be looked up: {cause}", record.id());
-                    let given_back = match fence {
-                        Some(_) => self.give_back(&record, &told).await,
-                        None => self.wake_now(record.id()).await,
-                    };
-                    given_back.map_err(completion_lost).ok();
-                    self.woken.notify_waiters();
-                    return Ok(Answer { resource: record, replayed: false });
-                }
-            };
-            return match self.learn(record.clone(), &Fact::Qr(fact), &told).await {
-                Ok(outcome) => self.answer_for(asked, outcome.record()).await,
-                // The answer is lost to us; the intent stands, and the reconciler looks it up.
-                Err(cause) => {
-                    completion_lost(cause);
-                    Ok(Answer { resource: record, replayed: false })
-                }
-            };
-        }
-        Ok(Answer { resource: record, replayed: false })
-    }
-
-    /// What the one who asked is answered once `record` is decided.
-    async fn answer_for(&self, asked: &Asked, record: Record) -> Result<Answer<Record>, Error> {
-        match &record {
-            Record::Qr(Qr { duplicate_of: Some(other), .. }) => {
-                let resource = self.read_again(other).await.map_err(Error::of_read)?;
-                Ok(Answer { resource, replayed: true })
-            }
-            _ => decided_answer(asked, record, false),
-        }
-    }
-
-    fn told_by_caller(&self, asked: &Asked, evidence: Evidence, fence: Option<Fence>) -> Told {
-        Told { cause: Cause::Rpc, evidence, occur_time: self.clock.now(), traceparent: asked.traceparent.clone(), fence, asked: None }
-    }
-}
-
-fn completion_lost(cause: StoreError) {
-    error!("the provider's answer could not be written, it will be looked up: {cause}");
 }
 
 /// The adapter for `operation`, or why there is none.
@@ -357,9 +207,4 @@ fn qr_adapter(provider: &Provider, operation: Operation) -> Result<Arc<dyn QrCod
         return Err(lacks(why));
     }
     provider.qr.clone().ok_or_else(|| lacks("this provider has no QR codes"))
-}
-
-/// Whether the code can still be paid, as far as we know.
-pub fn is_open(qr: &Qr) -> bool {
-    matches!(qr.state, QrState::Requested | QrState::Active)
 }

@@ -24,6 +24,7 @@ pub(super) const QUARANTINE: &str = "quarantine";
 /// The first and the longest pause between two tries to apply a kept callback.
 const RETRY_FIRST: Duration = Duration::from_secs(2);
 const RETRY_MAX: Duration = Duration::from_secs(300);
+const RETRY_UNREAD: Duration = Duration::from_secs(6 * 3600);
 /// After this long a kept callback only waits for a person.
 const RETRY_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -122,8 +123,12 @@ impl Engine {
         let now = self.clock.now();
         entry.attempts += 1;
         let age = since(entry.receive_time, now);
-        let look =
-            if age >= RETRY_FOR { Look::Rest } else { Look::At(after(now, self.randomness.jittered(age.clamp(RETRY_FIRST, RETRY_MAX)))) };
+        let pause = match entry.reason {
+            // Only another release can read it.
+            Reason::NotUnderstood => RETRY_UNREAD,
+            Reason::Unmatched | Reason::UnlinkedPayment => age.clamp(RETRY_FIRST, RETRY_MAX),
+        };
+        let look = if age >= RETRY_FOR { Look::Rest } else { Look::At(after(now, self.randomness.jittered(pause))) };
         let list = ListKey { account: entry.account.to_string(), key: QUARANTINE.to_owned() };
         let change = Change {
             id: stored.id.clone(),
@@ -143,11 +148,16 @@ impl Engine {
             changes: vec![change],
             guards: Vec::new(),
         };
-        self.commit_surely(batch).await?;
-        if applied {
-            info!(account = %entry.account, "a kept callback was applied");
+        match self.commit_surely(batch).await? {
+            Commit::Done(_) => {
+                if applied {
+                    info!(account = %entry.account, "a kept callback was applied");
+                }
+                Ok(applied)
+            }
+            // Somebody else tried it at the same time: what was learned is learned, and his word on the entry stands.
+            Commit::Conflict(_) => Ok(false),
         }
-        Ok(applied)
     }
 
     /// Whether the callback needs keeping no longer: learned, or other business.
@@ -217,7 +227,7 @@ impl Engine {
     /// Tries a kept callback now. True: it was applied and is kept no longer.
     pub async fn replay_quarantined(&self, id: &Id) -> Result<bool, Error> {
         let stored = self.store.get(id).await.map_err(Error::of_read)?.ok_or_else(|| Error::no_such("kept callback", id))?;
-        self.replay_kept(&stored, None).await.map_err(Error::of_read)
+        self.replay_kept(&stored, None).await.map_err(Error::of_write)
     }
 
     /// A kept callback, for those who must know whose it is.
@@ -225,6 +235,11 @@ impl Engine {
         let stored = self.store.get(id).await.map_err(Error::of_read)?.ok_or_else(|| Error::no_such("kept callback", id))?;
         decode(&stored).map_err(Error::of_read)
     }
+}
+
+/// The account of a kept callback.
+pub(super) fn account_of(stored: &Stored) -> Option<AccountName> {
+    decode(stored).ok().map(|entry| entry.account)
 }
 
 fn decode(stored: &Stored) -> Result<Quarantined, StoreError> {

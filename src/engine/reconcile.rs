@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use tracing::warn;
+use jiff::{SignedDuration, Timestamp};
+use tracing::{error, warn};
 
 use super::Engine;
 use super::learn::{PAYMENT_AT_PROVIDER, Told, decode};
 use super::schedule::absence_is_proof;
-use crate::clock::since;
 use crate::domain::event::{Fact, Record};
 use crate::domain::fact::{Cause, Evidence};
-use crate::domain::id::Kind;
+use crate::domain::id::{Id, Kind};
 use crate::domain::payment::{Payment, PaymentFact, PaymentSnapshot};
 use crate::domain::qr::{Qr, QrFact, QrState, Usage};
 use crate::providers::{AskError, Provider, QrCodes};
@@ -48,8 +48,10 @@ impl Engine {
             Record::Qr(qr) => self.look_at_qr(&provider, qr, &told).await?,
             Record::Payment(payment) => self.look_at_payment(&provider, payment, &told).await?,
         };
-        if stepped != Stepped::Learned {
-            self.give_back(&record, &told).await?;
+        match stepped {
+            Stepped::Learned => {}
+            Stepped::NobodyToAsk => self.give_back(&record, &told).await?,
+            Stepped::Unanswered => self.give_back_unanswered(&record, &told).await?,
         }
         Ok(stepped)
     }
@@ -103,17 +105,15 @@ impl Engine {
             Err(AskError::Absent) => Vec::new(),
             Err(AskError::Unanswered(cause)) => return Ok(self.unanswered(provider, &cause.to_string())),
         };
-        let snapshot = match adapter.fetch(provider_ref).await {
-            Ok(snapshot) => snapshot,
-            Err(AskError::Absent) => {
-                let cause = format!("the provider no longer has the code of `{}`", qr.header.id);
-                return Ok(self.unanswered(provider, &cause));
-            }
-            Err(AskError::Unanswered(cause)) => return Ok(self.unanswered(provider, &cause.to_string())),
-        };
+        // Before anything else can go wrong: what is listed is money.
         for listed in &payments {
             self.look_at_listed_payment(provider, &qr, listed, told).await?;
         }
+        let snapshot = match adapter.fetch(provider_ref).await {
+            Ok(snapshot) => snapshot,
+            Err(AskError::Absent) => return Ok(self.gone(provider, &qr.header.id)),
+            Err(AskError::Unanswered(cause)) => return Ok(self.unanswered(provider, &cause.to_string())),
+        };
         // The payments may have moved it.
         let current = if payments.is_empty() { Record::Qr(qr) } else { self.read_again(&qr.header.id).await? };
         let still_active = matches!(snapshot.status, crate::domain::qr::QrStatus::Active);
@@ -147,12 +147,20 @@ impl Engine {
         };
         match payments.fetch(&provider_ref).await {
             Ok(snapshot) => {
-                self.learn(Record::Payment(payment), &Fact::Payment(PaymentFact::Seen(Box::new(snapshot))), told).await?;
+                let fact = Fact::Payment(PaymentFact::Seen(Box::new(snapshot)));
+                self.learn(Record::Payment(payment), &fact, told).await?;
                 Ok(Stepped::Learned)
             }
-            Err(AskError::Absent) => Ok(self.unanswered(provider, "the provider no longer has the payment")),
+            Err(AskError::Absent) => Ok(self.gone(provider, &payment.header.id)),
             Err(AskError::Unanswered(cause)) => Ok(self.unanswered(provider, &cause.to_string())),
         }
+    }
+
+    /// The provider says that it does not have what it had: nothing can be learned from that.
+    fn gone(&self, provider: &Provider, id: &Id) -> Stepped {
+        self.metrics.provider_unanswered.with_label_values(&[provider.account.as_str()]).inc();
+        error!(resource.id = %id, account = %provider.account, "the provider no longer has what `{id}` stands for");
+        Stepped::NobodyToAsk
     }
 
     fn unanswered(&self, provider: &Provider, cause: &str) -> Stepped {
@@ -168,7 +176,6 @@ impl Engine {
     }
 }
 
-fn before(time: jiff::Timestamp, by: Duration) -> jiff::Timestamp {
-    let age = since(jiff::Timestamp::UNIX_EPOCH, time).saturating_sub(by);
-    crate::clock::after(jiff::Timestamp::UNIX_EPOCH, age)
+fn before(time: Timestamp, by: Duration) -> Timestamp {
+    SignedDuration::try_from(by).ok().and_then(|by| time.checked_sub(by).ok()).unwrap_or(Timestamp::UNIX_EPOCH)
 }

@@ -1,10 +1,12 @@
-//! The loop: take what is due with a lease, step once within it, give it back. Any number of them run, on any number
-//! of replicas; of several that reach for one record, one gets it.
+//! The loop: take what is due with a lease, step once within it, give it back. It runs on every replica; of several that
+//! reach for one record, one gets it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info_span, warn};
@@ -14,113 +16,136 @@ use super::quarantine::QUARANTINE;
 use super::reconcile::Stepped;
 use crate::clock::after;
 use crate::domain::account::AccountName;
+use crate::domain::event::Record;
+use crate::domain::id::Kind;
 use crate::store::{Leased, ListKey, Look, StoreError};
 
 /// The pause after the store gave no answer.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(500);
-/// How long a record waits whose account has used up its questions.
-const BUDGET_PAUSE: Duration = Duration::from_millis(500);
 /// Events and claims that one round of tidying removes.
 const TIDY_LIMIT: usize = 1_000;
 const TIDY_EVERY: Duration = Duration::from_secs(60);
+/// How many seconds' worth of questions an account saves up while it asks none.
+const SAVED_UP: Duration = Duration::from_secs(1);
 
-/// Questions that an account's provider may still be asked: so many a second, saved up for one second.
+/// What an account may still ask its provider, and how much of it is under way.
 struct Budget {
-    left: u32,
-    filled: Instant,
+    /// From when on the next question is free; may lie behind now by what is saved up.
+    next_free: Instant,
+    /// When the next record that is sent away comes back: one after the other, at the pace of the questions.
+    next_return: Instant,
+    under_way: usize,
 }
 
-/// The budgets of all accounts.
-pub(super) struct Budgets {
-    per_second: u32,
+/// The budgets of all accounts: so many questions a second, and only a part of the places at once, so that one provider
+/// that hangs holds up nobody else.
+struct Budgets {
+    pace: Duration,
+    places_per_account: usize,
     accounts: Mutex<BTreeMap<AccountName, Budget>>,
 }
 
 impl Budgets {
-    fn new(per_second: u32) -> Self {
-        Self { per_second: per_second.max(1), accounts: Mutex::default() }
+    fn new(per_second: u32, places: usize) -> Self {
+        let places_per_account = places.div_ceil(2).max(1);
+        Self { pace: Duration::from_secs(1) / per_second.max(1), places_per_account, accounts: Mutex::default() }
     }
 
-    /// Takes one question from the account's budget, if one is left.
-    fn take(&self, account: &AccountName) -> bool {
+    /// A question of `account`; `Err`: how long the record has to wait for one. `at_once`: it goes before others.
+    fn take(self: &Arc<Self>, account: &AccountName, at_once: bool) -> Result<Question, Duration> {
         let now = Instant::now();
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        let budget = accounts.entry(account.clone()).or_insert(Budget { left: self.per_second, filled: now });
-        if now.duration_since(budget.filled) >= Duration::from_secs(1) {
-            *budget = Budget { left: self.per_second, filled: now };
+        let budget = accounts.entry(account.clone()).or_insert(Budget { next_free: now, next_return: now, under_way: 0 });
+        let free = budget.next_free.max(now.checked_sub(SAVED_UP).unwrap_or(now));
+        if budget.under_way < self.places_per_account && (at_once || free <= now) {
+            budget.next_free = free + self.pace;
+            budget.under_way += 1;
+            return Ok(Question { account: account.clone(), budgets: Arc::clone(self) });
         }
-        let allowed = budget.left > 0;
-        budget.left = budget.left.saturating_sub(1);
-        allowed
+        budget.next_return = budget.next_return.max(now) + self.pace;
+        Err(budget.next_return.duration_since(now))
+    }
+}
+
+/// A question that is under way.
+struct Question {
+    account: AccountName,
+    budgets: Arc<Budgets>,
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        let mut accounts = self.budgets.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(budget) = accounts.get_mut(&self.account) {
+            budget.under_way = budget.under_way.saturating_sub(1);
+        }
     }
 }
 
 impl Engine {
-    /// Runs the configured number of workers, and the tidying, until `stop`.
+    /// Looks at what is due, as many records at once as are configured, and tidies, until `stop`. Then leases go back.
     pub async fn work(self: Arc<Self>, stop: CancellationToken) {
-        let budgets = Arc::new(Budgets::new(self.settings.lookups_per_second));
-        let mut workers = tokio::task::JoinSet::new();
-        for _ in 0..self.settings.workers {
-            workers.spawn(Arc::clone(&self).worker(Arc::clone(&budgets), stop.clone()));
-        }
-        workers.spawn(Arc::clone(&self).tidy(stop));
-        while let Some(ended) = workers.join_next().await {
-            if let Err(cause) = ended {
-                error!("a worker ended badly: {cause}");
-            }
-        }
-    }
-
-    async fn worker(self: Arc<Self>, budgets: Arc<Budgets>, stop: CancellationToken) {
+        let places = Arc::new(Semaphore::new(self.settings.workers));
+        let budgets = Arc::new(Budgets::new(self.settings.lookups_per_second, self.settings.workers));
+        let mut steps = JoinSet::new();
+        steps.spawn(Arc::clone(&self).tidy(stop.clone()));
         while !stop.is_cancelled() {
             // Registered before the look, so that a wake-up between look and wait is not missed.
             let woken = self.woken.notified();
-            let pause = match self.work_once(&budgets).await {
-                Ok(0) => self.settings.idle,
-                Ok(_) => continue,
+            let pause = match self.take_work(&places).await {
+                Ok(taken) if taken.is_empty() => self.settings.idle,
+                Ok(taken) => {
+                    for (leased, place) in taken {
+                        steps.spawn(Arc::clone(&self).step_within_lease(leased, Arc::clone(&budgets), place, stop.clone()));
+                    }
+                    Duration::ZERO
+                }
                 Err(cause) => {
                     warn!("the reconciler waits, the store gave no answer: {cause}");
                     PAUSE_AFTER_ERROR
                 }
             };
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = woken => {}
-                () = tokio::time::sleep(pause) => {}
+            while let Some(ended) = steps.try_join_next() {
+                report(ended);
             }
+            if pause > Duration::ZERO {
+                tokio::select! { () = stop.cancelled() => {} () = woken => {} () = tokio::time::sleep(pause) => {} }
+            }
+        }
+        while let Some(ended) = steps.join_next().await {
+            report(ended);
         }
     }
 
-    /// Takes what is due and steps each once. Says how many there were.
-    async fn work_once(&self, budgets: &Budgets) -> Result<usize, StoreError> {
-        let due = self.store.take_due(self.clock.now(), self.settings.patience.lease, self.settings.batch).await?;
-        for leased in &due {
-            self.step_within_lease(leased, budgets).await;
-        }
-        Ok(due.len())
+    /// Takes the lease of what is due, for as many records as there are places, and waits until there is one.
+    async fn take_work(&self, places: &Arc<Semaphore>) -> Result<Vec<(Leased, OwnedSemaphorePermit)>, StoreError> {
+        let Ok(first) = Arc::clone(places).acquire_owned().await else { return Ok(Vec::new()) };
+        let more = std::iter::from_fn(|| Arc::clone(places).try_acquire_owned().ok());
+        let free: Vec<_> = std::iter::once(first).chain(more).take(self.settings.batch).collect();
+        let due = self.store.take_due(self.clock.now(), self.settings.patience.lease, free.len()).await?;
+        Ok(due.into_iter().zip(free).collect())
     }
 
     /// One step, with the lease renewed as long as it takes. Its failure is handled here: the lease runs out, and the
     /// record comes back.
-    async fn step_within_lease(&self, leased: &Leased, budgets: &Budgets) {
+    async fn step_within_lease(self: Arc<Self>, leased: Leased, budgets: Arc<Budgets>, place: OwnedSemaphorePermit, stop: CancellationToken) {
         let id = &leased.record.id;
         let lease = self.settings.patience.lease;
-        match account_of(leased) {
-            Some(account) if !budgets.take(&account) => {
-                let look = Look::At(after(self.clock.now(), self.randomness.jittered(BUDGET_PAUSE)));
-                if let Err(cause) = self.store.release(id, leased.fence, look).await {
-                    warn!("`{id}` waits for the end of its lease: {cause}");
-                }
-                return;
-            }
-            Some(_) | None => {}
-        }
+        let _question = match self.account_of(&leased) {
+            Some((account, in_doubt)) => match budgets.take(&account, in_doubt) {
+                Ok(question) => Some(question),
+                Err(wait) => return self.send_back(&leased, wait).await,
+            },
+            None => None,
+        };
         let span = info_span!("reconcile", resource.id = %id);
-        let step = self.look_at(leased).instrument(span);
+        let step = self.look_at(&leased).instrument(span);
         tokio::pin!(step);
         let ended = loop {
             tokio::select! {
                 ended = &mut step => break ended,
+                // What is cut off here is only a question; what it has learned is written.
+                () = stop.cancelled() => return self.send_back(&leased, Duration::ZERO).await,
                 () = tokio::time::sleep(lease / 3) => match self.store.renew(id, leased.fence, lease).await {
                     Ok(true) => {}
                     // Somebody else has it: what this step still learns is true all the same.
@@ -129,6 +154,7 @@ impl Engine {
                 }
             }
         };
+        drop(place);
         let result = match &ended {
             Ok(Stepped::Learned) => "learned",
             Ok(Stepped::Unanswered) => "unanswered",
@@ -139,6 +165,24 @@ impl Engine {
         if let Err(cause) = ended {
             warn!("a look at `{id}` could not be completed: {cause}");
         }
+    }
+
+    /// Gives a record back that was not looked at.
+    async fn send_back(&self, leased: &Leased, wait: Duration) {
+        let look = Look::At(after(self.clock.now(), wait));
+        if let Err(cause) = self.store.release(&leased.record.id, leased.fence, look).await {
+            warn!("`{}` waits for the end of its lease: {cause}", leased.record.id);
+        }
+    }
+
+    /// Whose a leased record is, and whether somebody waits for what became of it.
+    fn account_of(&self, leased: &Leased) -> Option<(AccountName, bool)> {
+        if leased.record.id.kind() == Kind::Quarantined {
+            return super::quarantine::account_of(&leased.record).map(|account| (account, false));
+        }
+        let record = super::learn::decode(&leased.record).ok()?;
+        let in_doubt = matches!(&record, Record::Qr(qr) if !qr.is_decided());
+        Some((record.header().account.clone(), in_doubt))
     }
 
     /// Removes what its retention no longer keeps.
@@ -166,7 +210,9 @@ impl Engine {
     }
 }
 
-/// The account of a leased record, read from the little that every stored record begins with.
-fn account_of(leased: &Leased) -> Option<AccountName> {
-    super::learn::decode(&leased.record).ok().map(|record| record.header().account.clone())
+/// A step that ended badly: its lease runs out, and the record comes back.
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(cause) = ended {
+        error!("a step of the reconciler ended badly: {cause}");
+    }
 }

@@ -1,5 +1,6 @@
 //! AdminService: what only a person can decide.
 
+use jiff::Timestamp;
 use tonic::{Request, Response, Status};
 
 use super::call::Call;
@@ -88,7 +89,7 @@ impl AdminService for Api {
                 let needs_operator = matches!(found.kind, DoubtKind::ReportedOnly | DoubtKind::Contradiction);
                 (kinds.is_empty() || kinds.contains(&doubt_kind(found.kind))) && (needs_operator || !operator_needed_only)
             });
-            Ok::<_, Error>((admitted.map(|found| doubt(&found, call.sight)).collect(), next))
+            Ok::<_, Error>((admitted.map(|found| doubt(&found, self.engine.looked_at_again(&found), call.sight)).collect(), next))
         };
         let (doubts, next): (Vec<_>, Option<Id>) = listed.await.map_err(|error| status(&error))?;
         let next_page_token = next.map(|id| page::token(key, "ListDoubtsRequest", &request, id.as_str())).unwrap_or_default();
@@ -185,7 +186,7 @@ fn doubt_kind(kind: DoubtKind) -> pb::DoubtKind {
     }
 }
 
-fn doubt(found: &Doubt, sight: Sight) -> pb::Doubt {
+fn doubt(found: &Doubt, next_look: Option<Timestamp>, sight: Sight) -> pb::Doubt {
     let Doubt { kind, since, record } = found;
     let header = record.header();
     let (operation, resource) = match record {
@@ -203,7 +204,7 @@ fn doubt(found: &Doubt, sight: Sight) -> pb::Doubt {
         provider: header.provider.to_string(),
         operation: operation.to_owned(),
         since: Some(resource::time(*since)),
-        next_look_time: None,
+        next_look_time: next_look.map(resource::time),
         resource: Some(resource),
     }
 }

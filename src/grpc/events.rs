@@ -89,7 +89,7 @@ impl EventService for Api {
                 start = Some(Start::After(self.engine.read_token(&token)?));
             }
             let start = violations.unless_any(start)?;
-            self.engine.list_events(filter, start, limit).await
+            self.engine.list_events(filter, start, limit, call.deadline).await
         };
         let listed = listed.await.map_err(|error| status(&error))?;
         let next_page_token = if listed.more { page::token(key, "ListEventsRequest", &request, &listed.token) } else { String::new() };

@@ -47,7 +47,7 @@ impl PaymentService for Api {
         let pb::RefreshPaymentRequest { id } = request.into_inner();
         let refreshed = async {
             let payment = self.visible_payment(&call, &id).await?;
-            self.engine.refresh_payment(payment, call.traceparent.clone()).await
+            self.engine.refresh_payment(payment, call.deadline, call.traceparent.clone()).await
         };
         let payment = refreshed.await.map_err(|error| status(&error))?;
         Ok(Response::new(pb::RefreshPaymentResponse { payment: Some(resource::payment(&payment, call.sight)) }))

@@ -73,7 +73,10 @@ pub(super) fn status(error: &Error) -> Status {
             add("operation", (*operation).to_owned());
             (Code::FailedPrecondition, Reason::ProviderLacksCapability)
         }
-        Error::ProviderUnavailable { retry_after: after } => {
+        Error::ProviderUnavailable { id, retry_after: after } => {
+            if let Some(id) = id {
+                add("resource_id", id.to_string());
+            }
             retry_after = Some(*after);
             (Code::Unavailable, Reason::ProviderUnavailable)
         }

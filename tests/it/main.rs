@@ -4,6 +4,7 @@ mod deadline;
 mod doubt;
 mod events;
 mod idempotency;
+mod lease;
 mod list;
 mod overtaken;
 mod payment;

@@ -1,0 +1,189 @@
+//! A request that acts at a provider: written down first, then made, then its answer learned. All of it runs in a task
+//! of its own, so a caller who hangs up or runs out of time takes nothing with him.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tracing::{Instrument, error, info_span, warn};
+
+use super::error::{Error, STORE_RETRY_AFTER};
+use super::idempotency::Asked;
+use super::learn::{Told, fence_of};
+use super::{Answer, Engine, PROVIDER_RETRY_AFTER};
+use crate::domain::event::{EventKind, Fact, Record};
+use crate::domain::fact::{Cause, Evidence};
+use crate::domain::qr::{QrFact, QrOrder};
+use crate::providers::{CallError, Provider, QrCodes};
+use crate::store::{ClaimStep, Commit, Conflict, Fence, Guard, LeaseStep, StoreError};
+
+/// The pause before a call that was not delivered is tried again; then twice as long each time.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+/// How often a call that was not delivered is tried.
+const DELIVERY_TRIES_MAX: u32 = 5;
+/// The pause while somebody else looks at the record: looks are short.
+const LEASE_PAUSE: Duration = Duration::from_millis(50);
+
+/// What a provider is asked to do.
+pub(super) enum Act {
+    Create { order: QrOrder, our_ref: String },
+    Close { provider_ref: String },
+}
+
+/// A request on its way to a provider.
+pub(super) struct Work {
+    pub asked: Asked,
+    pub provider: Provider,
+    pub adapter: Arc<dyn QrCodes>,
+    /// The record before the request; `None`: the request makes it.
+    pub before: Option<Record>,
+    /// What is written before the provider is asked.
+    pub intent: Record,
+    pub event: EventKind,
+    pub claim: ClaimStep,
+    pub act: Act,
+}
+
+/// What a request came to.
+pub(super) enum Made {
+    Answer(Answer<Record>),
+    /// Nothing was written: the record moved meanwhile.
+    Moved,
+}
+
+/// The right to act for a record.
+struct Hold {
+    fence: Fence,
+    until: Instant,
+}
+
+impl Engine {
+    /// Writes the intent with its claim, calls the provider, and answers; with what is committed where the caller's time
+    /// is over before.
+    pub(super) async fn write_then_act(self: &Arc<Self>, work: Work) -> Result<Made, Error> {
+        let deadline = work.asked.deadline;
+        let committed: Arc<OnceLock<Record>> = Arc::default();
+        let (done, answer) = oneshot::channel();
+        let span = info_span!("act", resource.id = %work.intent.id(), account = %work.provider.account);
+        let (engine, intent) = (Arc::clone(self), Arc::clone(&committed));
+        self.tasks.spawn(
+            async move {
+                // Nobody listens where the caller has left.
+                let _ = done.send(engine.make(work, &intent).await);
+            }
+            .instrument(span),
+        );
+        match tokio::time::timeout_at(deadline, answer).await {
+            Ok(Ok(made)) => made,
+            // The work goes on; the caller gets what is committed.
+            Err(_) | Ok(Err(_)) => match committed.get() {
+                Some(intent) => Ok(Made::Answer(Answer { resource: intent.clone(), replayed: false })),
+                None => Err(Error::StoreInDoubt { retry_after: STORE_RETRY_AFTER }),
+            },
+        }
+    }
+
+    async fn make(&self, work: Work, committed: &OnceLock<Record>) -> Result<Made, Error> {
+        let lease = self.settings.patience.lease;
+        let told = self.told_by_caller(&work.asked, None);
+        loop {
+            let mut step = self.step(work.before.clone(), work.intent.clone(), work.event, &told);
+            step.lease = LeaseStep::Take(lease);
+            let mut batch = self.batch(vec![step], vec![work.claim.clone()], &told).map_err(Error::of_write)?;
+            if work.before.is_some() {
+                // Only who holds the lease may send: while somebody looks at the record nothing is written.
+                batch.guards.push(Guard::Unheld { id: work.intent.id().clone() });
+            }
+            let taken = Instant::now();
+            match self.commit_surely(batch).await.map_err(Error::of_write)? {
+                Commit::Done(written) => {
+                    let _ = committed.set(work.intent.clone());
+                    let Some(fence) = fence_of(&written) else {
+                        error!("the lease of `{}` was not to be had although nobody held it", work.intent.id());
+                        return Ok(Made::Answer(Answer { resource: work.intent, replayed: false }));
+                    };
+                    let hold = Hold { fence, until: taken + lease };
+                    return self.act(&work, hold).await.map(Made::Answer);
+                }
+                Commit::Conflict(Conflict::Claimed { claim, record }) => {
+                    return self.replay(&work.asked, claim, record).await.map(Made::Answer);
+                }
+                Commit::Conflict(Conflict::Guard(_)) => {
+                    if work.asked.time_left() < work.provider.deadline_floor + LEASE_PAUSE {
+                        return Err(Error::ProviderUnavailable { id: Some(work.intent.id().clone()), retry_after: PROVIDER_RETRY_AFTER });
+                    }
+                    tokio::time::sleep(LEASE_PAUSE).await;
+                }
+                Commit::Conflict(Conflict::Moved { .. } | Conflict::Referenced { .. }) => return Ok(Made::Moved),
+            }
+        }
+    }
+
+    /// Calls the provider within the hold on the record, and learns the answer.
+    async fn act(&self, work: &Work, mut hold: Hold) -> Result<Answer<Record>, Error> {
+        let Work { asked, provider, adapter, intent, act, .. } = work;
+        let told = self.told_by_caller(asked, Some(hold.fence));
+        let undecided = || Ok(Answer { resource: intent.clone(), replayed: false });
+        let mut pause = RETRY_PAUSE;
+        for attempt in 1.. {
+            // The call must be over before the lease is: nobody else may act for this record meanwhile.
+            if hold.until.saturating_duration_since(Instant::now()) <= provider.call_timeout {
+                let lease = self.settings.patience.lease;
+                let renewed_from = Instant::now();
+                if !self.store.renew(intent.id(), hold.fence, lease).await.unwrap_or(false) {
+                    return undecided();
+                }
+                hold.until = renewed_from + lease;
+            }
+            let called = match act {
+                Act::Create { order, our_ref } => adapter.create(order, our_ref, provider.call_timeout).await,
+                Act::Close { provider_ref } => adapter.close(provider_ref, provider.call_timeout).await,
+            };
+            let fact = match (called, act) {
+                (Ok(snapshot), _) => QrFact::Seen(snapshot),
+                (Err(CallError::Refused { code, message }), Act::Create { .. }) => QrFact::Refused { code, message },
+                (Err(CallError::Refused { code, message }), Act::Close { .. }) => QrFact::CloseRefused { code, message },
+                (Err(CallError::NotDelivered(cause)), _) => {
+                    let time_for_another = asked.time_left() > pause + provider.deadline_floor;
+                    if attempt < DELIVERY_TRIES_MAX && time_for_another {
+                        warn!("a call for `{}` was not delivered, it is tried again: {cause}", intent.id());
+                        tokio::time::sleep(self.randomness.jittered(pause)).await;
+                        pause *= 2;
+                        continue;
+                    }
+                    warn!("a call for `{}` was not delivered: {cause}", intent.id());
+                    // Every attempt of this record was not delivered: it certainly did not happen.
+                    match act {
+                        Act::Create { .. } => QrFact::NotSent { message: "the provider could not be reached".to_owned() },
+                        Act::Close { .. } => QrFact::CloseNotSent,
+                    }
+                }
+                (Err(CallError::InDoubt(cause)), _) => {
+                    warn!("no answer about `{}`, it will be looked up: {cause}", intent.id());
+                    self.give_back(intent, &told).await.map_err(completion_lost).ok();
+                    self.woken.notify_waiters();
+                    return undecided();
+                }
+            };
+            return match self.learn(intent.clone(), &Fact::Qr(fact), &told).await {
+                Ok(outcome) => self.answer(asked, outcome.record(), false).await,
+                // The answer is lost to us; the intent stands, and the reconciler looks it up.
+                Err(cause) => {
+                    completion_lost(cause);
+                    undecided()
+                }
+            };
+        }
+        undecided()
+    }
+
+    pub(super) fn told_by_caller(&self, asked: &Asked, fence: Option<Fence>) -> Told {
+        let traceparent = asked.traceparent.clone();
+        Told { cause: Cause::Rpc, evidence: Evidence::Answer, occur_time: self.clock.now(), traceparent, fence, asked: None }
+    }
+}
+
+fn completion_lost(cause: StoreError) {
+    error!("the provider's answer could not be written, it will be looked up: {cause}");
+}
