@@ -74,6 +74,9 @@ pub enum ClaimStep {
     /// `answer` is the record that later requests are answered with: the claim's record from now on. Does nothing if
     /// the claim is not `record`'s or has been settled already.
     Settle { scope: ClaimScope, record: Id, outcome: Bytes, answer: Id, keep: Option<Duration> },
+    /// Its record came to rest: its retention starts now (by the store's clock). Does nothing if the claim is not
+    /// `record`'s, is not settled, or if its retention runs already.
+    StartRetention { scope: ClaimScope, record: Id, keep: Duration },
     /// Gives the key free. Does nothing if the claim is not `record`'s.
     Free { scope: ClaimScope, record: Id },
 }
@@ -121,6 +124,7 @@ pub enum Look {
     /// news to the holder: what he says later makes it no later.
     At(Timestamp),
     /// The record is at rest: never, until a later change or wake says otherwise. Also ends any lease on it.
+    /// A look that news demands (see [`Wake::News`]) stands nevertheless.
     Rest,
 }
 
@@ -140,8 +144,9 @@ pub enum LeaseStep {
 pub enum Wake {
     /// Somebody asked how it stands. Whoever holds its lease finds that out.
     Asked,
-    /// Something happened to it just now, which whoever holds its lease may have missed: it is looked at again
-    /// afterwards.
+    /// Something happened to it just now: it must be looked at. No change and no release makes that look later or takes
+    /// it away; only [`Leases::take_due`] does, by handing the record to somebody who looks. Where somebody holds the
+    /// lease he may have missed the news, so it is looked at again afterwards.
     News,
 }
 
@@ -243,6 +248,8 @@ pub struct Head {
     pub first: Option<Position>,
     /// The newest entry that ever was; zero if none was.
     pub last: Position,
+    /// The time of the newest entry that was removed by trimming; zero if none was.
+    pub trimmed_ms: u64,
 }
 
 /// What a store is, decided when it was created.
@@ -344,6 +351,9 @@ pub trait Store: Records + Leases + Log {
 
     /// The store's clock, in ms since 1970.
     async fn now_ms(&self) -> Result<u64, StoreError>;
+
+    /// Whether it can be read and takes writes now: asks those who do both, and fails while they don't.
+    async fn ping(&self) -> Result<(), StoreError>;
 
     /// Removes claims whose retention is over, at most `limit`; says how many. Until then they stand.
     async fn forget_claims(&self, limit: usize) -> Result<usize, StoreError>;
