@@ -6,7 +6,7 @@ use tonic::Code;
 use upistream::grpc::pb;
 use upistream::sandbox::{FaultKind, PayOptions, Switches};
 
-use crate::support::app::{ACCOUNT, App, check_revisions, close_order, minutes, order, patient, provider, told, within};
+use crate::support::app::{A_WHILE, ACCOUNT, App, check_revisions, close_order, hasty, minutes, order, patient, provider, told, within};
 
 #[tokio::test]
 async fn a_code_is_created_paid_and_its_status_is_told() {
@@ -207,10 +207,10 @@ async fn a_close_is_sent_although_somebody_looks_at_the_code_just_then() {
 
 #[tokio::test]
 async fn a_close_that_is_throttled_for_ever_frees_its_key() {
-    let app = App::start().await;
+    let app = App::start_with(provider().await, hasty).await;
     let qr = app.create("one", 49_900).await;
     app.always("qr.close", FaultKind::TooManyRequests { retry_after: None });
-    let status = app.qrs().close_qr(within(Duration::from_millis(1_500), close_order("c", &qr.id))).await.expect_err("nothing was sent");
+    let status = app.qrs().close_qr(within(A_WHILE, close_order("c", &qr.id))).await.expect_err("nothing was sent");
     let unsent = told(&status);
     assert_eq!((unsent.code, unsent.reason.as_str(), unsent.outcome()), (Code::Unavailable, "PROVIDER_UNAVAILABLE", "NOT_SENT"));
     let active = app.get_qr(&qr.id).await;
