@@ -302,6 +302,7 @@ fn api_settings(config: &Config) -> ApiSettings {
         deadlines: Deadlines { default: config.grpc.deadline_default(), margin: config.grpc.deadline_margin() },
         heartbeats: Heartbeats { min: events.heartbeat_min(), default: events.heartbeat_default(), max: events.heartbeat_max() },
         streams_max: config.grpc.streams_max,
+        streams_per_caller_max: config.grpc.streams_per_caller_max,
         request_bytes_max: config.grpc.request_bytes_max,
         sandbox_accounts,
     }

@@ -17,6 +17,8 @@ pub mod http;
 
 pub mod app;
 
+pub mod cli;
+
 pub mod clock;
 pub mod config;
 pub mod telemetry;

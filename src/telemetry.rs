@@ -17,8 +17,6 @@ pub struct Metrics {
     pub reconciler_steps: IntCounterVec,
     /// Questions that a provider did not answer, by account.
     pub provider_unanswered: IntCounterVec,
-    /// Calls by service, method and gRPC code.
-    pub calls: IntCounterVec,
     /// Whether the store answers: 1 or 0.
     pub store_up: IntGauge,
     /// Callbacks kept because they could not be applied, by account.
@@ -42,7 +40,6 @@ impl Metrics {
             counters("upistream_reconciler_steps_total", "Steps of the reconciler by kind of record and result.", &["kind", "result"]);
         let provider_unanswered =
             counters("upistream_provider_unanswered_total", "Questions that a provider did not answer.", &["account"]);
-        let calls = counters("upistream_rpc_calls_total", "Calls by service, method and gRPC code.", &["service", "method", "code"]);
         let gauge = |name: &str, help: &str| {
             let gauge = IntGauge::new(name, help).expect("the name of a metric is a constant that is valid");
             registry.register(Box::new(gauge.clone())).expect("each metric is registered once");
@@ -62,10 +59,19 @@ impl Metrics {
             subscribers,
             reconciler_steps,
             provider_unanswered,
-            calls,
+
             store_up,
             quarantined,
         }
+    }
+
+    /// The names of all metrics.
+    pub fn names(&self) -> Vec<String> {
+        let with_labels = [&self.webhooks, &self.webhooks_refused, &self.contradictions, &self.reconciler_steps, &self.provider_unanswered];
+        let described = with_labels.into_iter().flat_map(prometheus::core::Collector::desc);
+        let plain = [&self.subscribers, &self.store_up].into_iter().flat_map(prometheus::core::Collector::desc);
+        let gauges = prometheus::core::Collector::desc(&self.quarantined);
+        described.chain(plain).chain(gauges).map(|description| description.fq_name.clone()).collect()
     }
 
     /// The metrics in Prometheus' text format.
@@ -78,6 +84,14 @@ impl Default for Metrics {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// A W3C `traceparent` header's value, if it is one.
+pub fn traceparent(value: &[u8]) -> Option<String> {
+    const LEN: usize = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".len();
+    let fits = value.len() == LEN && value.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-');
+    let text = std::str::from_utf8(value).ok()?;
+    fits.then(|| text.to_owned())
 }
 
 /// How log lines look.

@@ -308,7 +308,7 @@ impl Default for LogConfig {
 impl Default for SandboxSettings {
     fn default() -> Self {
         // Port 0: whatever is free. The state lies beside the embedded store's: each remembers what the other does.
-        Self { listen: loopback(0), state_file: Some("upistream-data/sandbox.json".into()) }
+        Self { listen: loopback(8090), state_file: Some("upistream-data/sandbox.json".into()) }
     }
 }
 

@@ -9,4 +9,6 @@ pub mod money;
 pub mod payment;
 pub mod personal;
 pub mod qr;
+#[cfg(test)]
+mod transitions;
 pub mod upi;

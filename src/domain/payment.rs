@@ -105,7 +105,7 @@ impl PaymentStatus {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PaymentFact {
     /// The provider showed it.
-    Seen(PaymentSnapshot),
+    Seen(Box<PaymentSnapshot>),
     /// An operator settled its contradictions.
     ContradictionsResolved,
 }
@@ -165,6 +165,12 @@ impl Payment {
                 Ok(Learned::Moved(next, EventKind::PaymentUpdated))
             }
         }
+    }
+
+    /// Whether the provider's picture says nothing new about state, amount or refunds.
+    pub fn agrees_with(&self, snapshot: &PaymentSnapshot) -> bool {
+        let shown = state_for(&snapshot.status, snapshot.amount, self.expected);
+        shown.name() == self.state.name() && snapshot.amount == self.amount && snapshot.refunded == self.refunded
     }
 
     fn see(&self, snapshot: &PaymentSnapshot, evidence: Evidence, at: Timestamp) -> Result<PaymentLearned, Contradiction> {

@@ -107,6 +107,14 @@ impl Engine {
         if !is_doubtful(&record) {
             return Err(Error::StateForbids { state: record.state_name(), message: format!("`{}` is not in doubt", record.id()) });
         }
+        let under_way = matches!(&record, Record::Qr(qr) if qr.state == QrState::Requested)
+            && since(record.header().create_time, self.clock.now()) < self.settings.patience.lease;
+        if under_way {
+            return Err(Error::StateForbids {
+                state: record.state_name(),
+                message: "the request may still be under way: there is nothing to decide yet".to_owned(),
+            });
+        }
         let fact = self.decided_fact(&record, &decision).await?;
         let told = Told {
             cause: Cause::Operator,
@@ -114,6 +122,7 @@ impl Engine {
             occur_time: self.clock.now(),
             traceparent: asked.traceparent.clone(),
             fence: None,
+            asked: None,
         };
         let now = self.clock.now();
         let (mut after, event) = match record.learn(&fact, Evidence::Operator, now) {

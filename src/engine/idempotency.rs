@@ -15,7 +15,7 @@ use super::learn::decode;
 use super::{Answer, Engine};
 use crate::domain::event::Record;
 use crate::domain::id::Id;
-use crate::store::{Batch, Claim, ClaimScope, ClaimStep, Commit, Conflict, Guard, Stored};
+use crate::store::{Batch, Claim, ClaimScope, ClaimStep, Commit, Conflict, Guard, Stored, Wake};
 
 /// With less time than this before the caller's deadline there is no point in waiting for news.
 const WAIT_MIN: Duration = Duration::from_millis(50);
@@ -139,7 +139,7 @@ impl Engine {
             return Err(Error::InFlight { retry_after: IN_FLIGHT_RETRY_AFTER });
         }
         let mut news = self.feed.listen();
-        self.store.wake(id, self.clock.now()).await.map_err(Error::of_read)?;
+        self.store.wake(id, self.clock.now(), Wake::Asked).await.map_err(Error::of_read)?;
         self.woken.notify_waiters();
         let mut record = self.read_again(id).await.map_err(Error::of_read)?;
         while !is_decided(&record) {

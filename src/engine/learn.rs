@@ -18,7 +18,7 @@ use crate::domain::payment::{Payment, PaymentState};
 use crate::domain::qr::{Qr, QrFact, QrState};
 use crate::store::{
     Batch, Change, ClaimScope, ClaimStep, Commit, Conflict, Fence, LeaseStep, ListKey, Look, NewEvent, Reference, ReferenceStep,
-    StoreError, Stored, Written,
+    StoreError, Stored, Wake, Written,
 };
 
 /// How often a fact is learned again after another writer came first. Each time that writer got something done.
@@ -43,6 +43,16 @@ pub(super) struct Told {
     pub traceparent: Option<String>,
     /// The lease that its teller holds on the record, to be given back with the write.
     pub fence: Option<Fence>,
+    /// When the provider was asked, where it was.
+    pub asked: Option<Timestamp>,
+}
+
+impl Told {
+    /// Whether `record` moved after the question was asked: then what moved it may be newer than the answer, which is
+    /// no fresh look any more.
+    fn is_overtaken_by(&self, record: &Record) -> bool {
+        self.asked.is_some_and(|asked| record.header().update_time >= asked)
+    }
 }
 
 /// One record's step: where it was, and what it becomes.
@@ -79,7 +89,9 @@ impl Engine {
     pub(super) async fn learn(&self, mut record: Record, fact: &Fact, told: &Told) -> Result<Outcome, StoreError> {
         for _ in 0..RACES_MAX {
             let now = self.clock.now();
-            let (steps, outcome): (Vec<Step>, fn(Record) -> Outcome) = match record.learn(fact, told.evidence, now) {
+            let overtaken = told.is_overtaken_by(&record);
+            let evidence = if overtaken { Evidence::Answer } else { told.evidence };
+            let (steps, outcome): (Vec<Step>, fn(Record) -> Outcome) = match record.learn(fact, evidence, now) {
                 Ok(Learned::Moved(after, event)) => {
                     let mut steps = vec![self.step(Some(record.clone()), after, event, told)];
                     if let Some(parent) = self.parent_step(&steps[0], told).await? {
@@ -91,10 +103,10 @@ impl Engine {
                     self.give_back(&record, told).await?;
                     return Ok(Outcome::Known(record));
                 }
-                Ok(Learned::AskFirst) => {
-                    self.store.wake(record.id(), now).await?;
-                    self.woken.notify_waiters();
-                    return Ok(Outcome::AskFirst(record));
+                Ok(Learned::AskFirst) => return self.ask_again(record, told, now).await,
+                Err(contradiction) if overtaken => {
+                    warn!(resource.id = %record.id(), "an answer about `{}` was overtaken, the provider is asked again: {contradiction}", record.id());
+                    return self.ask_again(record, told, now).await;
                 }
                 Err(contradiction) => {
                     self.metrics.contradictions.with_label_values(&[record.header().account.as_str(), &contradiction.fact]).inc();
@@ -119,6 +131,16 @@ impl Engine {
             }
         }
         Err(StoreError::Unavailable(format!("other writers of `{}` came first {RACES_MAX} times", record.id())))
+    }
+
+    /// Makes the record due now, for a look that begins after whatever moved it last.
+    async fn ask_again(&self, record: Record, told: &Told, now: Timestamp) -> Result<Outcome, StoreError> {
+        if let Some(fence) = told.fence {
+            self.store.release(record.id(), fence, Look::At(now)).await?;
+        }
+        self.store.wake(record.id(), now, Wake::News).await?;
+        self.woken.notify_waiters();
+        Ok(Outcome::AskFirst(record))
     }
 
     /// A step whose lease is given back if the teller holds it.

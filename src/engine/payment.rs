@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::error::Error;
-use super::learn::{Outcome, as_payment, decode};
+use super::learn::{Outcome, Told, as_payment, decode};
 use crate::domain::account::Operation;
 use crate::domain::event::{Fact, Record};
 use crate::domain::fact::Cause;
@@ -32,13 +32,11 @@ impl Engine {
                 why: "this provider can't be asked about payments".to_owned(),
             });
         };
+        let told = Told { cause: Cause::Rpc, traceparent, ..self.told_by_enquiry(None) };
         match payments.fetch(provider_ref).await {
             Ok(snapshot) => {
-                let mut told = self.told_by_enquiry(None);
-                told.cause = Cause::Rpc;
-                told.traceparent = traceparent;
-                told.occur_time = snapshot.pay_time;
-                let fact = Fact::Payment(PaymentFact::Seen(snapshot));
+                let told = Told { occur_time: snapshot.pay_time, ..told };
+                let fact = Fact::Payment(PaymentFact::Seen(Box::new(snapshot)));
                 let outcome = self.learn(Record::Payment(payment), &fact, &told).await.map_err(Error::of_read)?;
                 as_payment(Outcome::record(outcome))
             }

@@ -89,6 +89,12 @@ impl Engine {
         self.write_then_act(asked, provider, adapter, None, qr, EventKind::QrRequested, claim, Act::Create { order, our_ref }).await
     }
 
+    /// All that the account's provider would refuse about `order`, for a request that is refused anyway.
+    pub fn violations_of(&self, account: &AccountName, order: &QrOrder) -> Vec<Violation> {
+        let adapter = self.providers.get(account).and_then(|provider| provider.qr.as_ref());
+        adapter.map_or_else(Vec::new, |adapter| adapter.violations(order, self.clock.now()))
+    }
+
     /// Asks the provider to close a code.
     pub async fn close_qr(self: &Arc<Self>, asked: Asked, qr: Qr) -> Result<Answer<Qr>, Error> {
         let provider = self.provider(&qr.header.account)?.clone();
@@ -110,6 +116,8 @@ impl Engine {
             // Not possible now; but it may be this very request that made it so, when it came first.
             return match self.claimed_by_whom(&claim).await? {
                 Some((claim, record)) => self.replay_qr(&asked, claim, record).await,
+                // What is asked for is so already.
+                None if matches!(qr.state, QrState::Closed { .. }) => Ok(Answer { resource: qr, replayed: false }),
                 None if qr.pending_change.is_some() => Err(Error::ChangePending { id }),
                 None => Err(Error::StateForbids {
                     state: qr.state.name(),
@@ -334,7 +342,7 @@ impl Engine {
     }
 
     fn told_by_caller(&self, asked: &Asked, evidence: Evidence, fence: Option<Fence>) -> Told {
-        Told { cause: Cause::Rpc, evidence, occur_time: self.clock.now(), traceparent: asked.traceparent.clone(), fence }
+        Told { cause: Cause::Rpc, evidence, occur_time: self.clock.now(), traceparent: asked.traceparent.clone(), fence, asked: None }
     }
 }
 

@@ -158,7 +158,8 @@ impl Engine {
             Ok(Callback::Foreign { .. }) => return Ok(true),
             Err(_) => return Ok(false),
         };
-        let told = Told { cause: Cause::Reconciliation, evidence: Evidence::Signature, occur_time, traceparent: None, fence: None };
+        let told =
+            Told { cause: Cause::Reconciliation, evidence: Evidence::Signature, occur_time, traceparent: None, fence: None, asked: None };
         for observation in &observations {
             let settled = match self.observe(provider, observation, &told).await? {
                 Matched::Learned | Matched::Foreign => true,
@@ -193,15 +194,10 @@ impl Engine {
             return Ok(code.our_ref.is_none());
         };
         let crate::domain::event::Record::Qr(qr) = record else { return Ok(false) };
+        let told = self.told_by_enquiry(None);
         match payments.fetch(&snapshot.provider_ref).await {
             Ok(fresh) => {
-                let told = Told {
-                    cause: Cause::Reconciliation,
-                    evidence: Evidence::Enquiry,
-                    occur_time: fresh.pay_time,
-                    traceparent: None,
-                    fence: None,
-                };
+                let told = Told { occur_time: fresh.pay_time, ..told };
                 self.observe_payment(qr, &fresh, &told).await?;
                 Ok(true)
             }

@@ -5,13 +5,13 @@ use std::time::Duration;
 use tracing::warn;
 
 use super::Engine;
-use super::learn::{Told, decode};
+use super::learn::{PAYMENT_AT_PROVIDER, Told, decode};
 use super::schedule::absence_is_proof;
 use crate::clock::since;
 use crate::domain::event::{Fact, Record};
 use crate::domain::fact::{Cause, Evidence};
 use crate::domain::id::Kind;
-use crate::domain::payment::{Payment, PaymentFact};
+use crate::domain::payment::{Payment, PaymentFact, PaymentSnapshot};
 use crate::domain::qr::{Qr, QrFact, QrState, Usage};
 use crate::providers::{AskError, Provider, QrCodes};
 use crate::store::{Fence, Leased, StoreError};
@@ -111,21 +111,34 @@ impl Engine {
             }
             Err(AskError::Unanswered(cause)) => return Ok(self.unanswered(provider, &cause.to_string())),
         };
-        for payment in &payments {
-            let told = Told { occur_time: payment.pay_time, fence: None, ..told.clone() };
-            self.observe_payment(qr.clone(), payment, &told).await?;
+        for listed in &payments {
+            self.look_at_listed_payment(provider, &qr, listed, told).await?;
         }
         // The payments may have moved it.
         let current = if payments.is_empty() { Record::Qr(qr) } else { self.read_again(&qr.header.id).await? };
         let still_active = matches!(snapshot.status, crate::domain::qr::QrStatus::Active);
-        if let Record::Qr(Qr { pending_change: Some(pending), .. }) = &current {
-            if still_active && absence_is_proof(pending.since, self.clock.now(), &self.settings.patience, provider.call_timeout) {
-                self.learn(current, &Fact::Qr(QrFact::CloseNotMade), told).await?;
-                return Ok(Stepped::Learned);
-            }
+        if let Record::Qr(Qr { pending_change: Some(pending), .. }) = &current
+            && still_active
+            && absence_is_proof(pending.since, self.clock.now(), &self.settings.patience, provider.call_timeout)
+        {
+            self.learn(current, &Fact::Qr(QrFact::CloseNotMade), told).await?;
+            return Ok(Stepped::Learned);
         }
         self.learn(current, &Fact::Qr(QrFact::Seen(snapshot)), told).await?;
         Ok(Stepped::Learned)
+    }
+
+    /// A payment as the provider lists it. Lists lag behind single fetches by minutes, so where one differs from what is
+    /// recorded, only a fetch is believed.
+    async fn look_at_listed_payment(&self, provider: &Provider, qr: &Qr, listed: &PaymentSnapshot, told: &Told) -> Result<(), StoreError> {
+        let told = Told { occur_time: listed.pay_time, fence: None, ..told.clone() };
+        match self.find(provider.account.as_str(), PAYMENT_AT_PROVIDER, &listed.provider_ref).await? {
+            None => self.observe_payment(qr.clone(), listed, &told).await.map(|_| ()),
+            Some(Record::Payment(payment)) if !payment.agrees_with(listed) => {
+                self.look_at_payment(provider, payment, &told).await.map(|_| ())
+            }
+            Some(_) => Ok(()),
+        }
     }
 
     async fn look_at_payment(&self, provider: &Provider, payment: Payment, told: &Told) -> Result<Stepped, StoreError> {
@@ -134,7 +147,7 @@ impl Engine {
         };
         match payments.fetch(&provider_ref).await {
             Ok(snapshot) => {
-                self.learn(Record::Payment(payment), &Fact::Payment(PaymentFact::Seen(snapshot)), told).await?;
+                self.learn(Record::Payment(payment), &Fact::Payment(PaymentFact::Seen(Box::new(snapshot))), told).await?;
                 Ok(Stepped::Learned)
             }
             Err(AskError::Absent) => Ok(self.unanswered(provider, "the provider no longer has the payment")),
@@ -148,8 +161,10 @@ impl Engine {
         Stepped::Unanswered
     }
 
+    /// What the provider is about to be asked.
     pub(super) fn told_by_enquiry(&self, fence: Option<Fence>) -> Told {
-        Told { cause: Cause::Reconciliation, evidence: Evidence::Enquiry, occur_time: self.clock.now(), traceparent: None, fence }
+        let now = self.clock.now();
+        Told { cause: Cause::Reconciliation, evidence: Evidence::Enquiry, occur_time: now, traceparent: None, fence, asked: Some(now) }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::domain::id::Kind;
 use crate::domain::payment::{Payment, PaymentFact, PaymentSnapshot};
 use crate::domain::qr::{Qr, QrFact};
 use crate::providers::{BadSignature, Callback, Observation, PaymentOrigin, Provider, Verified};
-use crate::store::{Commit, Conflict, LeaseStep, StoreError};
+use crate::store::{Commit, Conflict, LeaseStep, StoreError, Wake};
 
 /// How often a first report is tried again after another writer recorded the payment first.
 const RACES_MAX: usize = 4;
@@ -81,7 +81,7 @@ impl Engine {
                 return self.quarantine(provider, callback, Reason::NotUnderstood, String::new(), cause.to_string()).await;
             }
         };
-        let told = Told { cause: Cause::Webhook, evidence: Evidence::Signature, occur_time, traceparent, fence: None };
+        let told = Told { cause: Cause::Webhook, evidence: Evidence::Signature, occur_time, traceparent, fence: None, asked: None };
         let mut received = Received::Foreign;
         for observation in &observations {
             let kept = match self.observe(provider, observation, &told).await? {
@@ -119,7 +119,7 @@ impl Engine {
             }
             Observation::Payment { snapshot, origin } => {
                 if let Some(known) = self.find(provider.account.as_str(), PAYMENT_AT_PROVIDER, &snapshot.provider_ref).await? {
-                    self.learn(known, &Fact::Payment(PaymentFact::Seen(snapshot.clone())), told).await?;
+                    self.learn(known, &Fact::Payment(PaymentFact::Seen(Box::new(snapshot.clone()))), told).await?;
                     return Ok(Matched::Learned);
                 }
                 match origin {
@@ -146,7 +146,7 @@ impl Engine {
         for _ in 0..RACES_MAX {
             if let Some(known) = self.find(account.as_str(), PAYMENT_AT_PROVIDER, &snapshot.provider_ref).await? {
                 let told = Told { fence: None, ..told.clone() };
-                return Ok(self.learn(known, &Fact::Payment(PaymentFact::Seen(snapshot.clone())), &told).await.map(Outcome::record)?);
+                return self.learn(known, &Fact::Payment(PaymentFact::Seen(Box::new(snapshot.clone()))), &told).await.map(Outcome::record);
             }
             let first = self.first_report(&qr, snapshot);
             let payment = first.after.clone();
@@ -195,10 +195,10 @@ impl Engine {
         our_ref: Option<&str>,
     ) -> Result<Option<Record>, StoreError> {
         let account = provider.account.as_str();
-        if let Some(provider_ref) = provider_ref {
-            if let Some(record) = self.find(account, QR_AT_PROVIDER, provider_ref).await? {
-                return Ok(Some(record));
-            }
+        if let Some(provider_ref) = provider_ref
+            && let Some(record) = self.find(account, QR_AT_PROVIDER, provider_ref).await?
+        {
+            return Ok(Some(record));
         }
         match our_ref {
             Some(our_ref) => self.find(account, QR_OURS, our_ref).await,
@@ -208,7 +208,7 @@ impl Engine {
 
     /// Makes a record due now.
     pub(super) async fn wake_now(&self, id: &crate::domain::id::Id) -> Result<(), StoreError> {
-        self.store.wake(id, self.clock.now()).await?;
+        self.store.wake(id, self.clock.now(), Wake::News).await?;
         self.woken.notify_waiters();
         Ok(())
     }

@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info_span, warn};
 
 use super::Engine;
+use super::quarantine::QUARANTINE;
 use super::reconcile::Stepped;
 use crate::clock::after;
 use crate::domain::account::AccountName;
-use crate::store::{Leased, Look, StoreError};
+use crate::store::{Leased, ListKey, Look, StoreError};
 
 /// The pause after the store gave no answer.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(500);
@@ -143,10 +144,10 @@ impl Engine {
     /// Removes what its retention no longer keeps.
     async fn tidy(self: Arc<Self>, stop: CancellationToken) {
         loop {
-            tokio::select! { () = stop.cancelled() => return, () = tokio::time::sleep(TIDY_EVERY) => {} }
             if let Err(cause) = self.tidy_once().await {
                 warn!("old events and claims are removed later, the store gave no answer: {cause}");
             }
+            tokio::select! { () = stop.cancelled() => return, () = tokio::time::sleep(TIDY_EVERY) => {} }
         }
     }
 
@@ -156,6 +157,11 @@ impl Engine {
         let oldest = self.store.now_ms().await?.saturating_sub(retention);
         while self.store.trim(oldest, TIDY_LIMIT).await? == TIDY_LIMIT {}
         while self.store.forget_claims(TIDY_LIMIT).await? == TIDY_LIMIT {}
+        for account in self.providers.keys() {
+            let list = ListKey { account: account.to_string(), key: QUARANTINE.to_owned() };
+            let kept = self.store.count(crate::store::partition_of(&*self.store, account.as_str()), &list).await?;
+            self.metrics.quarantined.with_label_values(&[account.as_str()]).set(i64::try_from(kept).unwrap_or(i64::MAX));
+        }
         Ok(())
     }
 }

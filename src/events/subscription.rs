@@ -13,7 +13,7 @@ use super::feed::{Feed, Frame};
 use super::filter::Filter;
 use super::token::{Positions, Token};
 use crate::domain::id::Partition;
-use crate::store::{Head, Position, StoreError};
+use crate::store::{Head, Logged, Position, StoreError};
 
 /// Where a subscription starts.
 #[derive(Clone, Debug)]
@@ -129,8 +129,9 @@ impl Subscription {
                 return Ok(Message::Goodbye { token: self.token(), retry_after: self.pace.retry_after });
             }
             if now >= self.next_heartbeat {
+                let bookmark = self.bookmark().await?;
                 self.next_heartbeat = now + self.pace.heartbeat;
-                return Ok(self.bookmark());
+                return Ok(bookmark);
             }
             if let Some(message) = self.step().await? {
                 return Ok(message);
@@ -211,50 +212,42 @@ impl Subscription {
 
     /// The next entries of the first partition that has some.
     async fn read_page(&self) -> Result<Vec<Arc<Frame>>, SubscriptionEnd> {
-        for (partition, position) in &self.positions {
-            let page = self.feed.store().events_after(*partition, position.seq, self.pace.page).await?;
-            let mut expected = position.seq + 1;
-            let mut frames = Vec::with_capacity(page.len());
-            for logged in &page {
-                if logged.position.seq != expected {
-                    return Err(history_lost(&self.feed, self.positions.keys()).await?);
-                }
-                expected += 1;
-                frames.push(Arc::new(self.feed.frame(logged)?));
-            }
-            if !frames.is_empty() {
-                return Ok(frames);
-            }
-        }
-        // Nothing to read is right only at the end of the log: all of the rest may have been trimmed.
         for head in self.feed.store().heads().await? {
-            if self
-                .positions
-                .get(&head.partition)
-                .is_some_and(|own| own.seq < head.last.seq && head.first.is_none_or(|first| first.seq > own.seq + 1))
-            {
+            let Some(own) = self.positions.get(&head.partition).filter(|own| own.seq < head.last.seq) else { continue };
+            let page = self.feed.store().events_after(head.partition, own.seq, self.pace.page).await?;
+            // There is something to read: if it is not the very next, or not there at all, history was lost.
+            if page.is_empty() {
                 return Err(history_lost(&self.feed, self.positions.keys()).await?);
             }
+            if let Some((found, _)) = page.iter().zip(own.seq + 1..).find(|(logged, expected)| logged.position.seq != *expected) {
+                return Err(hole(&self.feed, self.positions.keys(), found).await?);
+            }
+            return page.iter().map(|logged| Ok(Arc::new(self.feed.frame(logged)?))).collect();
         }
         Ok(Vec::new())
     }
 
-    fn bookmark(&self) -> Message {
+    /// How far it is. The age of what waits costs a look at the log, but only where something does wait.
+    async fn bookmark(&self) -> Result<Message, StoreError> {
         let heads = self.feed.heads();
-        let server_time = self.now.now();
+        let store = self.feed.store();
         let mut events_behind = 0;
-        let mut oldest_unread = None;
+        let mut oldest_unread: Option<u64> = None;
         for (partition, own) in &self.positions {
             let last = heads.get(partition).copied().unwrap_or_default();
-            let behind = last.seq.saturating_sub(own.seq);
-            events_behind += behind;
-            if behind > 0 && own.ms > 0 {
-                oldest_unread = Some(oldest_unread.map_or(own.ms, |oldest: u64| oldest.min(own.ms)));
+            if last.seq > own.seq {
+                events_behind += last.seq - own.seq;
+                // `None`: trimmed meanwhile, as the next read will tell.
+                if let Some(unread) = store.entry(*partition, own.seq + 1).await? {
+                    oldest_unread = Some(oldest_unread.unwrap_or(u64::MAX).min(unread.position.ms));
+                }
             }
         }
-        let newest = heads.values().map(|position| position.ms).max().unwrap_or(0);
-        let time_behind = oldest_unread.map_or(Duration::ZERO, |oldest| Duration::from_millis(newest.saturating_sub(oldest)));
-        Message::Bookmark { token: self.token(), server_time, events_behind, time_behind }
+        let time_behind = match oldest_unread {
+            Some(ms) => Duration::from_millis(store.now_ms().await?.saturating_sub(ms)),
+            None => Duration::ZERO,
+        };
+        Ok(Message::Bookmark { token: self.token(), server_time: self.now.now(), events_behind, time_behind })
     }
 }
 
@@ -268,6 +261,9 @@ async fn starting_positions(feed: &Feed, partitions: &BTreeSet<Partition>, start
             Start::Earliest => before_first(head),
             Start::AtTime(time) => {
                 let ms = u64::try_from(time.as_millisecond()).unwrap_or(0);
+                if was_trimmed_since(head, ms) {
+                    return Err(history_lost(feed, partitions.iter()).await?);
+                }
                 let seq = store.seq_before(head.partition, ms).await?;
                 let entry = store.entry(head.partition, seq).await?;
                 Position { ms: entry.map_or(0, |entry| entry.position.ms), seq }
@@ -291,7 +287,7 @@ async fn starting_positions(feed: &Feed, partitions: &BTreeSet<Partition>, start
 /// Checks that a token's position is of this log, and that the log goes on from there.
 async fn check_position(feed: &Feed, head: &Head, own: Position, partitions: &BTreeSet<Partition>) -> Result<(), SubscriptionEnd> {
     let rewound = || async {
-        let (earliest_token, _) = earliest(feed, partitions.iter()).await?;
+        let earliest_token = earliest(feed, &heads_of(feed, partitions.iter()).await?);
         Ok::<_, SubscriptionEnd>(SubscriptionEnd::HistoryRewound { earliest_token })
     };
     if own.seq > head.last.seq {
@@ -315,6 +311,14 @@ async fn check_position(feed: &Feed, head: &Head, own: Position, partitions: &BT
     Ok(())
 }
 
+/// Whether events that were recorded at `ms` or later may have been removed.
+fn was_trimmed_since(head: &Head, ms: u64) -> bool {
+    match head.first {
+        Some(first) => first.seq > 1 && ms < first.ms,
+        None => head.last.seq > 0 && ms <= head.last.ms,
+    }
+}
+
 /// The position from which all that is still there comes next. Its own entry is gone, so it has no time.
 fn before_first(head: &Head) -> Position {
     match head.first {
@@ -323,17 +327,33 @@ fn before_first(head: &Head) -> Position {
     }
 }
 
-async fn history_lost(feed: &Feed, partitions: impl Iterator<Item = &Partition>) -> Result<SubscriptionEnd, StoreError> {
-    let (earliest_token, earliest_time) = earliest(feed, partitions).await?;
-    Ok(SubscriptionEnd::HistoryLost { earliest_token, earliest_time })
+/// A loss that ends right before `next`. What stands before the hole may still be there, but to begin there would lead
+/// into the same hole again: so this partition can be read from `next` on.
+async fn hole(feed: &Feed, partitions: impl Iterator<Item = &Partition>, next: &Logged) -> Result<SubscriptionEnd, StoreError> {
+    let mut heads = heads_of(feed, partitions).await?;
+    for head in heads.iter_mut().filter(|head| head.partition == next.partition) {
+        head.first = Some(next.position);
+    }
+    Ok(lost(feed, &heads))
 }
 
-/// The token from which everything that is still there can be read, and the time of the oldest of it.
-async fn earliest(feed: &Feed, partitions: impl Iterator<Item = &Partition>) -> Result<(String, Option<Timestamp>), StoreError> {
-    let wanted: BTreeSet<Partition> = partitions.copied().collect();
-    let heads: Vec<Head> = feed.store().heads().await?.into_iter().filter(|head| wanted.contains(&head.partition)).collect();
-    let positions = heads.iter().map(|head| (head.partition, before_first(head))).collect();
+async fn history_lost(feed: &Feed, partitions: impl Iterator<Item = &Partition>) -> Result<SubscriptionEnd, StoreError> {
+    Ok(lost(feed, &heads_of(feed, partitions).await?))
+}
+
+fn lost(feed: &Feed, heads: &[Head]) -> SubscriptionEnd {
     let oldest = heads.iter().filter_map(|head| head.first).map(|first| first.ms).min();
-    let time = oldest.and_then(|ms| i64::try_from(ms).ok()).and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    Ok((super::token::encode(&feed.store().identity().log, &positions), time))
+    let earliest_time = oldest.and_then(|ms| i64::try_from(ms).ok()).and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    SubscriptionEnd::HistoryLost { earliest_token: earliest(feed, heads), earliest_time }
+}
+
+/// The token from which everything that is still there can be read.
+fn earliest(feed: &Feed, heads: &[Head]) -> String {
+    let positions = heads.iter().map(|head| (head.partition, before_first(head))).collect();
+    super::token::encode(&feed.store().identity().log, &positions)
+}
+
+async fn heads_of(feed: &Feed, partitions: impl Iterator<Item = &Partition>) -> Result<Vec<Head>, StoreError> {
+    let wanted: BTreeSet<Partition> = partitions.copied().collect();
+    Ok(feed.store().heads().await?.into_iter().filter(|head| wanted.contains(&head.partition)).collect())
 }

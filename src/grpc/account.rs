@@ -32,33 +32,48 @@ impl Api {
     }
 }
 
+/// Operations that this release can't ask of any provider.
+const NOT_BUILT: &str = "not part of this release";
+
 fn capabilities(capabilities: &Capabilities) -> pb::Capabilities {
     let Capabilities { operations, qr } = capabilities;
     pb::Capabilities {
-        operations: operations.iter().map(operation).collect(),
+        operations: every_operation().map(|named| operation(named, operations)).collect(),
         qrs: qr.iter().map(qr_usage).collect(),
         mandates: None,
         refunds: None,
     }
 }
 
-fn operation(capability: &OperationCapability) -> pb::OperationCapability {
-    let OperationCapability { operation, doubt, missing } = capability;
-    let operation = match operation {
-        Operation::CreateQr => pb::ProviderOperation::CreateQr,
-        Operation::CloseQr => pb::ProviderOperation::CloseQr,
-        Operation::FetchPayment => pb::ProviderOperation::RefreshPayment,
+/// All that the API has a name for.
+fn every_operation() -> impl Iterator<Item = pb::ProviderOperation> {
+    (1..).map_while(|number| pb::ProviderOperation::try_from(number).ok())
+}
+
+fn operation(named: pb::ProviderOperation, operations: &[OperationCapability]) -> pb::OperationCapability {
+    let Some(OperationCapability { operation, doubt, missing }) = operations.iter().find(|known| name(known.operation) == named) else {
+        return pb::OperationCapability { operation: named.into(), missing_reason: NOT_BUILT.to_owned(), ..Default::default() };
     };
-    let doubt = match doubt {
-        DoubtCure::Lookup => pb::DoubtRemedy::Lookup,
-        DoubtCure::SafeResend => pb::DoubtRemedy::SafeResend,
-        DoubtCure::None => pb::DoubtRemedy::None,
+    let doubt = match (operation, doubt) {
+        // It only reads.
+        (Operation::FetchPayment, _) => pb::DoubtRemedy::Unspecified,
+        (_, DoubtCure::Lookup) => pb::DoubtRemedy::Lookup,
+        (_, DoubtCure::SafeResend) => pb::DoubtRemedy::SafeResend,
+        (_, DoubtCure::None) => pb::DoubtRemedy::None,
     };
     pb::OperationCapability {
-        operation: operation.into(),
+        operation: named.into(),
         supported: missing.is_none(),
         doubt: doubt.into(),
         missing_reason: missing.unwrap_or_default().to_owned(),
+    }
+}
+
+fn name(operation: Operation) -> pb::ProviderOperation {
+    match operation {
+        Operation::CreateQr => pb::ProviderOperation::CreateQr,
+        Operation::CloseQr => pb::ProviderOperation::CloseQr,
+        Operation::FetchPayment => pb::ProviderOperation::RefreshPayment,
     }
 }
 

@@ -12,10 +12,10 @@ use super::fingerprint;
 use crate::domain::account::AccountName;
 use crate::domain::personal::Sight;
 use crate::engine::{Asked, Engine, Error};
+use crate::telemetry::traceparent;
 
 /// The caller where none is configured: whoever reaches the loopback address.
 pub const LOCAL_CALLER: &str = "local";
-const TRACEPARENT_LEN: usize = 55;
 
 /// How long calls may take.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +43,7 @@ impl Call {
             caller: LOCAL_CALLER.to_owned(),
             sight: Sight::Clear,
             deadline: Instant::now() + time.saturating_sub(deadlines.margin),
-            traceparent: traceparent(metadata),
+            traceparent: metadata.get("traceparent").and_then(|value| traceparent(value.as_bytes())),
         }
     }
 
@@ -92,13 +92,6 @@ fn timeout(metadata: &MetadataMap) -> Option<Duration> {
         "n" => Some(Duration::from_nanos(number)),
         _ => None,
     }
-}
-
-/// The W3C trace context, if it looks like one.
-fn traceparent(metadata: &MetadataMap) -> Option<String> {
-    let text = metadata.get("traceparent")?.to_str().ok()?;
-    let fits = text.len() == TRACEPARENT_LEN && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-    fits.then(|| text.to_owned())
 }
 
 #[cfg(test)]

@@ -45,9 +45,9 @@ impl EventService for Api {
             }
             let filter = self.filter(&call, filter.unwrap_or_default(), &mut violations)?;
             let start = violations.unless_any(start)?;
-            let place = self.streams.take().ok_or(Error::Exhausted {
+            let place = self.streams.take(&call.caller).map_err(|limit| Error::Exhausted {
                 what: "the number of streams",
-                limit: self.streams.limit(),
+                limit,
                 retry_after: Duration::from_secs(5),
             })?;
             let confirmation = self.confirmation(&filter, heartbeat);

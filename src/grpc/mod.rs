@@ -15,9 +15,8 @@ mod resource;
 mod status;
 mod violations;
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tonic::service::Routes;
@@ -56,6 +55,7 @@ pub struct ApiSettings {
     pub deadlines: Deadlines,
     pub heartbeats: Heartbeats,
     pub streams_max: usize,
+    pub streams_per_caller_max: usize,
     pub request_bytes_max: usize,
     pub sandbox_accounts: BTreeSet<AccountName>,
 }
@@ -70,42 +70,56 @@ pub struct Api {
     sandbox_accounts: BTreeSet<AccountName>,
 }
 
-/// A limited number of places.
+/// A limited number of places, for all and for each caller.
 #[derive(Clone, Debug)]
 struct Places {
     limit: usize,
-    taken: Arc<AtomicUsize>,
+    limit_per_caller: usize,
+    taken: Arc<Mutex<BTreeMap<String, usize>>>,
 }
 
 /// A place, free again when dropped.
-struct Place(Arc<AtomicUsize>);
+struct Place {
+    caller: String,
+    taken: Arc<Mutex<BTreeMap<String, usize>>>,
+}
 
 impl Places {
-    fn new(limit: usize) -> Self {
-        Self { limit, taken: Arc::default() }
+    fn new(limit: usize, limit_per_caller: usize) -> Self {
+        Self { limit, limit_per_caller, taken: Arc::default() }
     }
 
-    fn limit(&self) -> usize {
-        self.limit
-    }
-
-    fn take(&self) -> Option<Place> {
-        let below_limit = |taken: usize| (taken < self.limit).then_some(taken + 1);
-        self.taken.fetch_update(Ordering::SeqCst, Ordering::SeqCst, below_limit).ok()?;
-        Some(Place(Arc::clone(&self.taken)))
+    /// A place for `caller`; `Err`: the limit that is reached.
+    fn take(&self, caller: &str) -> Result<Place, usize> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken.values().sum::<usize>() >= self.limit {
+            return Err(self.limit);
+        }
+        let own = taken.entry(caller.to_owned()).or_default();
+        if *own >= self.limit_per_caller {
+            return Err(self.limit_per_caller);
+        }
+        *own += 1;
+        Ok(Place { caller: caller.to_owned(), taken: Arc::clone(&self.taken) })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = taken.get_mut(&self.caller) {
+            *own = own.saturating_sub(1);
+            if *own == 0 {
+                taken.remove(&self.caller);
+            }
+        }
     }
 }
 
 /// All services of the API, with reflection. Health is added by the one who knows it.
 pub fn routes(engine: Arc<Engine>, settings: ApiSettings) -> Result<Routes, tonic_reflection::server::Error> {
-    let ApiSettings { deadlines, heartbeats, streams_max, request_bytes_max, sandbox_accounts } = settings;
-    let api = Api { engine, deadlines, heartbeats, streams: Places::new(streams_max), sandbox_accounts };
+    let ApiSettings { deadlines, heartbeats, streams_max, streams_per_caller_max, request_bytes_max, sandbox_accounts } = settings;
+    let api = Api { engine, deadlines, heartbeats, streams: Places::new(streams_max, streams_per_caller_max), sandbox_accounts };
     let limit = request_bytes_max;
     let reflection = || {
         let mut builder = tonic_reflection::server::Builder::configure()

@@ -51,12 +51,12 @@ where
             let mut response = answering.await?;
             let headers = response.headers_mut();
             // Ours have details; a stream that has begun has its status in the trailers.
-            if let (Some(code), None) = (headers.get(GRPC_STATUS), headers.get(GRPC_STATUS_DETAILS)) {
-                if let Some(status) = refused_by_framework(Code::from_bytes(code.as_bytes())) {
-                    headers.remove(GRPC_STATUS);
-                    // What can't be put into headers stays as the framework made it.
-                    let _ = status.add_header(headers);
-                }
+            if let (Some(code), None) = (headers.get(GRPC_STATUS), headers.get(GRPC_STATUS_DETAILS))
+                && let Some(status) = refused_by_framework(Code::from_bytes(code.as_bytes()))
+            {
+                headers.remove(GRPC_STATUS);
+                // What can't be put into headers stays as the framework made it.
+                let _ = status.add_header(headers);
             }
             Ok(response)
         })

@@ -29,7 +29,7 @@ impl QrService for Api {
         let call = Call::of(&request, self.deadlines);
         let request = request.into_inner();
         let asked = call.asked(&self.engine, "CreateQr", "CreateQrRequest", &request.idempotency_key, &request);
-        let wish = wish(request).map_err(|error| status(&error))?;
+        let wish = self.wish(&call, request).map_err(|error| status(&error))?;
         let created = async {
             call.check_account(&self.engine, &wish.account, "account", wish.account.as_str())?;
             self.engine.create_qr(asked, wish).await
@@ -96,6 +96,15 @@ impl QrService for Api {
 }
 
 impl Api {
+    /// What is asked for; or all that is wrong with it, what the account's provider would refuse included.
+    fn wish(&self, call: &Call, request: pb::CreateQrRequest) -> Result<QrWish, Error> {
+        let (wish, mut violations) = wish(request);
+        if let Some(wish) = wish.as_ref().filter(|wish| !violations.is_empty() && call.may_see(&self.engine, &wish.account)) {
+            violations.add_further(self.engine.violations_of(&wish.account, &wish.order));
+        }
+        violations.unless_any(wish)
+    }
+
     /// The code with this id, if the caller may see it. `violations`: what is wrong with the rest of the request.
     async fn visible_qr(&self, call: &Call, id: &str, mut violations: Violations) -> Result<Qr, Error> {
         let parsed = violations.id("id", Kind::Qr, id);
@@ -106,7 +115,8 @@ impl Api {
     }
 }
 
-fn wish(request: pb::CreateQrRequest) -> Result<QrWish, Error> {
+/// What is asked for, as far as it can be read, and what is wrong with it whoever the provider is.
+fn wish(request: pb::CreateQrRequest) -> (Option<QrWish>, Violations) {
     let pb::CreateQrRequest { idempotency_key, account, reference, labels, usage, amount, name, description, expire_time, notes } = request;
     let mut violations = Violations::default();
     violations.key(&idempotency_key);
@@ -124,7 +134,8 @@ fn wish(request: pb::CreateQrRequest) -> Result<QrWish, Error> {
     let expire_time = violations.time("expire_time", expire_time.as_ref());
     check_notes(&notes, &mut violations);
     let order = usage.map(|usage| QrOrder { usage, amount, name, description, expire_time, notes });
-    violations.unless_any(account.zip(order).map(|(account, order)| QrWish { account, reference, labels, order }))
+    let wish = account.zip(order).map(|(account, order)| QrWish { account, reference, labels, order });
+    (wish, violations)
 }
 
 fn check_notes(notes: &BTreeMap<String, String>, violations: &mut Violations) {

@@ -27,6 +27,19 @@ impl Violations {
         self.0.push(Violation { field: field.into(), description: description.into() });
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds what somebody else found, except about fields that are named already: what could not be read looks missing
+    /// to him.
+    pub fn add_further(&mut self, found: Vec<Violation>) {
+        let is_within = |named: &str, field: &str| named == field || named.strip_prefix(field).is_some_and(|rest| rest.starts_with('.'));
+        let news = |violation: &Violation| !self.0.iter().any(|known| is_within(&known.field, &violation.field));
+        let further: Vec<Violation> = found.into_iter().filter(news).collect();
+        self.0.extend(further);
+    }
+
     /// `value`, if nothing was wrong.
     pub fn unless_any<T>(self, value: Option<T>) -> Result<T, Error> {
         match value {
@@ -92,8 +105,9 @@ impl Violations {
         for (key, value) in labels {
             let named = key.chars().take(LABEL_KEY_CHARS_MAX).collect::<String>().escape_debug().to_string();
             let entry = format!("{field}[\"{named}\"]");
-            if key.is_empty() || key.chars().count() > LABEL_KEY_CHARS_MAX || key.chars().any(char::is_control) {
-                self.add(&entry, format!("a label's key must have 1 to {LABEL_KEY_CHARS_MAX} characters, none of them control characters"));
+            let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-.".contains(&byte);
+            if key.is_empty() || key.len() > LABEL_KEY_CHARS_MAX || !key.bytes().all(fits) {
+                self.add(&entry, format!("a label's key must have 1 to {LABEL_KEY_CHARS_MAX} characters of a-z, 0-9, `_`, `-` and `.`"));
             }
             if value.chars().count() > LABEL_VALUE_CHARS_MAX || value.chars().any(char::is_control) {
                 self.add(

@@ -20,6 +20,7 @@ use super::client_address::client_address;
 use crate::domain::account::AccountName;
 use crate::engine::Engine;
 use crate::engine::webhook::NotReceived;
+use crate::telemetry::traceparent;
 
 /// Networks whose forwarded headers are believed.
 pub type TrustedProxies = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
@@ -79,7 +80,7 @@ impl Door {
             Ok(Err(_)) => return refused("body_too_large", StatusCode::PAYLOAD_TOO_LARGE),
             Err(_) => return refused("body_too_slow", StatusCode::REQUEST_TIMEOUT),
         };
-        let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let traceparent = headers.get("traceparent").and_then(|value| traceparent(value.as_bytes()));
         let received = match self.engine.verify_callback(account, headers, body) {
             Ok(verified) => self.engine.receive_callback(account, &verified, traceparent).await,
             Err(cause) => Err(cause),

@@ -64,14 +64,15 @@ pub struct Claim {
     pub outcome: Option<Bytes>,
 }
 
-/// What a commit does to one claim. No step writes to a claim without looking.
+/// What a commit does to one claim. No step writes to a claim without looking. A commit may take a claim and then
+/// settle it, but not take one that it took another step on before.
 #[derive(Clone, Debug)]
 pub enum ClaimStep {
     /// Takes the claim, or conflicts with [`Conflict::Claimed`].
     Take { scope: ClaimScope, fingerprint: Bytes, record: Id },
     /// Notes how it ended; its retention starts now (by the store's clock), or never ends where `keep` is `None`.
-    /// `answer` is the record that later requests are answered with. Does nothing if the claim is not `record`'s
-    /// or has been settled already.
+    /// `answer` is the record that later requests are answered with: the claim's record from now on. Does nothing if
+    /// the claim is not `record`'s or has been settled already.
     Settle { scope: ClaimScope, record: Id, outcome: Bytes, answer: Id, keep: Option<Duration> },
     /// Gives the key free. Does nothing if the claim is not `record`'s.
     Free { scope: ClaimScope, record: Id },
@@ -86,12 +87,13 @@ pub struct Reference {
     pub value: String,
 }
 
-/// A reference that a change makes.
+/// A reference that a change makes. All references of one sort are made the same way. When its record is removed
+/// nobody has it.
 #[derive(Clone, Debug)]
 pub enum ReferenceStep {
     /// Fails with [`Conflict::Referenced`] if another record has it.
     Unique(Reference),
-    /// The newest record wins.
+    /// The newest record (the highest id) wins, whoever comes last.
     Latest(Reference),
 }
 
@@ -109,25 +111,38 @@ pub struct NewEvent {
     pub body: Bytes,
 }
 
-/// When somebody should look at a record again, by the business clock.
+/// When somebody should look at a record again, by the business clock, in whole milliseconds: a fraction is cut off.
+/// A record is at rest until a change says when to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
     /// As it was.
     Keep,
-    /// Not before this time.
+    /// Not before this time. Said by a change that neither takes nor releases the lease which somebody holds, it is
+    /// news to the holder: what he says later makes it no later.
     At(Timestamp),
-    /// The record is at rest: never, until a later change says otherwise. Also ends any lease on it.
+    /// The record is at rest: never, until a later change or wake says otherwise. Also ends any lease on it.
     Rest,
 }
 
-/// What a change does to its record's lease.
+/// What a change does to its record's lease, after its [`Look`]. A record at rest has none and gets none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaseStep {
     Keep,
-    /// Takes it for this long (the store's clock) if nobody holds it; the fence is in [`Written`], `None` if it is held.
+    /// Takes it for this long (the store's clock) if nobody holds it; the fence is in [`Written`], `None` if it is held
+    /// or the record is at rest. The commit goes on either way.
     Take(Duration),
     /// Ends it, if this fence still holds it; otherwise nothing happens to the lease.
     Release(Fence),
+}
+
+/// Why a record is looked at now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// Somebody asked how it stands. Whoever holds its lease finds that out.
+    Asked,
+    /// Something happened to it just now, which whoever holds its lease may have missed: it is looked at again
+    /// afterwards.
+    News,
 }
 
 /// One record's step within a commit.
@@ -136,33 +151,37 @@ pub struct Change {
     pub id: Id,
     /// The revision it must be at; `None`: it must not exist.
     pub from: Option<Revision>,
-    /// Its new body; `None` removes it, from its lists, references and the due-index too.
+    /// Its new body; `None` removes it, from its lists, references and the due-index too. A removal makes nothing
+    /// but its event.
     pub body: Option<Bytes>,
     /// The event of this write. Every write of a resource has one; only kept callbacks have none.
     pub event: Option<NewEvent>,
     pub references: Vec<ReferenceStep>,
+    /// Lists that it stands in after this change, if it doesn't yet; it first leaves those that it is to leave.
     pub join: Vec<ListKey>,
     pub leave: Vec<ListKey>,
     pub look: Look,
     pub lease: LeaseStep,
 }
 
-/// What must also hold for a commit to happen.
+/// What must also hold for a commit to happen, before it.
 #[derive(Clone, Debug)]
 pub enum Guard {
-    /// The record is at this revision.
+    /// The record is at this revision; else [`Conflict::Moved`].
     At { id: Id, revision: Revision },
-    /// This fence still holds the record's lease.
+    /// This fence still holds the record's lease: nobody took it since, and it has not run out.
     Held { id: Id, fence: Fence },
     /// The list has fewer entries than this.
     ShorterThan { list: ListKey, entries: u64 },
 }
 
-/// What becomes true together, in one partition, or not at all.
+/// What becomes true together, in one partition, or not at all. A batch that changes a record twice, names ids of
+/// another partition, or has more than [`CHANGES_MAX`] changes, claim steps or guards is [`StoreError::Broken`].
 #[derive(Clone, Debug)]
 pub struct Batch {
     pub partition: Partition,
-    /// Names this commit: the same batch sent twice finds its own work and gives the same reply.
+    /// Names this commit: the same batch sent again within the hour finds its own work and gives the same reply.
+    /// (A conflict did no work; sent again, the batch is tried again.)
     pub write: u128,
     pub claims: Vec<ClaimStep>,
     pub changes: Vec<Change>,
@@ -186,16 +205,16 @@ pub enum Commit {
     Conflict(Conflict),
 }
 
-/// Why a commit wrote nothing. Checked in this order.
+/// Why a commit wrote nothing. Checked in this order, against what stood before the commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Conflict {
     /// The key is taken: by this claim, whose record is now this (`None`: it was removed).
     Claimed { claim: Claim, record: Option<Stored> },
     /// A record is not at the revision that the change or guard names.
     Moved { id: Id },
-    /// A unique reference belongs to another record.
+    /// A unique reference belongs to another record, or another change of the same batch makes it.
     Referenced { reference: Reference, holder: Id },
-    /// The guard at this index does not hold.
+    /// The guard at this index (a lease or a list) does not hold.
     Guard(usize),
 }
 
@@ -271,20 +290,22 @@ pub trait Records: Send + Sync {
 /// One lease per record, judged by the store's clock.
 #[async_trait]
 pub trait Leases: Send + Sync {
-    /// Takes the lease of up to `limit` records that are due at `now` (business clock) and that nobody holds,
-    /// longest due first. Of several callers, one gets each.
+    /// Takes the lease of up to `limit` (and [`PAGE_MAX`]) records that are due at `now` (business clock) and that
+    /// nobody holds, longest due first. Of several callers, one gets each.
     async fn take_due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<Leased>, StoreError>;
 
     /// Makes the lease last `lease` from now. False: the fence holds it no longer.
     async fn renew(&self, id: &Id, fence: Fence, lease: Duration) -> Result<bool, StoreError>;
 
-    /// Gives the lease back and says when to look again. False: the fence holds it no longer, and nothing happened.
+    /// Gives the lease back and says when to look again. A wake by [`Wake::News`] in between is sooner than that.
+    /// False: the fence holds it no longer, and nothing happened.
     async fn release(&self, id: &Id, fence: Fence, look: Look) -> Result<bool, StoreError>;
 
-    /// Makes a record due at `now` unless it is due sooner, one at rest too. False: there is no such record.
-    async fn wake(&self, id: &Id, now: Timestamp) -> Result<bool, StoreError>;
+    /// Makes a record due at `now` unless it is due sooner, one at rest too. False: there is no such record, or `why` is
+    /// [`Wake::Asked`] and somebody holds its lease.
+    async fn wake(&self, id: &Id, now: Timestamp, why: Wake) -> Result<bool, StoreError>;
 
-    /// The time at which the longest-waiting record that is not leased is due.
+    /// The time at which the longest-waiting record that nobody holds is due.
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
 }
 
@@ -301,13 +322,13 @@ pub trait Log: Send + Sync {
     async fn event(&self, id: &Id) -> Result<Option<Logged>, StoreError>;
 
     /// The sequence number of the last entry before `ms`, among those that are still there; one less than the first
-    /// of them where none is before.
+    /// of them where none is before, and that of the last that ever was where none is left.
     async fn seq_before(&self, partition: Partition, ms: u64) -> Result<u64, StoreError>;
 
     /// The ends of every partition's log, in the partitions' order.
     async fn heads(&self) -> Result<Vec<Head>, StoreError>;
 
-    /// Removes entries older than `ms`, at most `limit` of them, oldest first; says how many.
+    /// Removes entries older than `ms`, at most `limit` of them, the oldest of each partition first; says how many.
     /// The sequence goes on where it was.
     async fn trim(&self, ms: u64, limit: usize) -> Result<usize, StoreError>;
 
@@ -324,7 +345,7 @@ pub trait Store: Records + Leases + Log {
     /// The store's clock, in ms since 1970.
     async fn now_ms(&self) -> Result<u64, StoreError>;
 
-    /// Removes claims whose retention is over, at most `limit`; says how many.
+    /// Removes claims whose retention is over, at most `limit`; says how many. Until then they stand.
     async fn forget_claims(&self, limit: usize) -> Result<usize, StoreError>;
 }
 

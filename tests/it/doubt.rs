@@ -12,6 +12,8 @@ use crate::support::app::{
 };
 
 const A_MOMENT: Duration = Duration::from_secs(5);
+/// Longer than the leases of stories.
+const LEASE: Duration = Duration::from_secs(4);
 
 /// A creation whose answer does not come: REQUESTED is answered, and it is said that this is not certain.
 async fn create_in_doubt(app: &App, key: &str) -> pb::Qr {
@@ -301,10 +303,22 @@ async fn an_operator_can_not_name_the_code_of_another_request() {
     app.provider.set_list_lag(1_000_000_000);
     app.fault("qr.create", FaultKind::RequestLost);
     let qr = create_in_doubt(&app, "one").await;
+    app.advance(LEASE);
     let refused = app.admin().resolve_doubt(happened("d1", &qr.id, &other.provider_ref)).await.expect_err("that is another one");
     assert_eq!(told(&refused).fields, ["happened.provider_ref"]);
     assert_eq!(app.get_qr(&qr.id).await, qr);
     assert_eq!(app.get_qr(&other.id).await, other);
+}
+
+#[tokio::test]
+async fn an_operator_does_not_decide_what_may_still_be_under_way() {
+    let app = App::start().await;
+    app.lose_callbacks();
+    app.fault("qr.create", FaultKind::RequestLost);
+    let qr = create_in_doubt(&app, "one").await;
+    let early = told(&app.admin().resolve_doubt(did_not_happen("d1", &qr.id)).await.expect_err("its lease is not over"));
+    assert_eq!((early.code, early.reason.as_str()), (Code::FailedPrecondition, "STATE_FORBIDS"));
+    assert_eq!(app.get_qr(&qr.id).await, qr);
 }
 
 #[tokio::test]
@@ -314,6 +328,7 @@ async fn an_operator_says_that_it_did_not_happen() {
     app.provider.set_list_lag(1_000_000_000);
     app.fault("qr.create", FaultKind::RequestLost);
     let qr = create_in_doubt(&app, "one").await;
+    app.advance(LEASE);
 
     let resolved = app.admin().resolve_doubt(did_not_happen("d1", &qr.id)).await.expect("an operator may say so").into_inner();
     let failed = qr_of(resolved);
@@ -338,6 +353,7 @@ async fn an_operator_needs_a_note_and_the_revision_that_he_saw() {
     app.provider.set_list_lag(1_000_000_000);
     app.fault("qr.create", FaultKind::RequestLost);
     let qr = create_in_doubt(&app, "one").await;
+    app.advance(LEASE);
     let mute = pb::ResolveDoubtRequest { note: "  ".to_owned(), ..did_not_happen("d1", &qr.id) };
     assert_eq!(told(&app.admin().resolve_doubt(mute).await.expect_err("a note is needed")).fields, ["note"]);
     let stale = pb::ResolveDoubtRequest { expected_revision: Some(2), ..did_not_happen("d1", &qr.id) };

@@ -2,10 +2,16 @@
 
 mod deadline;
 mod doubt;
+mod events;
 mod idempotency;
 mod list;
+mod overtaken;
 mod payment;
 mod qr;
 mod quarantine;
+mod readme;
+mod restart;
+mod simulation;
+mod store;
 mod support;
 mod webhook;

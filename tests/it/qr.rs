@@ -64,7 +64,7 @@ async fn a_code_is_closed_and_a_repeat_finds_it_closed() {
 }
 
 #[tokio::test]
-async fn a_code_that_is_closed_or_not_made_can_not_be_closed_by_another_request() {
+async fn a_code_that_is_not_made_can_not_be_closed_and_a_closed_one_is_answered_as_it_is() {
     let app = App::start().await;
     let qr = app.create("one", 49_900).await;
     let closed = close(&app, "c", &qr.id).await;
@@ -74,7 +74,9 @@ async fn a_code_that_is_closed_or_not_made_can_not_be_closed_by_another_request(
     app.provider.switches(Switches { qr_codes: false, ..Switches::default() });
     app.qrs().create_qr(order("three", 49_900)).await.expect_err("the provider refuses");
     let failed = app.list_qrs().await.remove(0);
-    for (code, state) in [(&closed, "CLOSED"), (&requested, "REQUESTED"), (&failed, "FAILED")] {
+    let again = app.qrs().close_qr(close_order("another", &closed.id)).await.expect("it is so already").into_inner();
+    assert_eq!((again.qr.as_ref(), again.idempotency_replayed), (Some(&closed), false));
+    for (code, state) in [(&requested, "REQUESTED"), (&failed, "FAILED")] {
         let refused = told(&app.qrs().close_qr(close_order("another", &code.id)).await.expect_err("it can't be closed"));
         assert_eq!((refused.code, refused.reason.as_str(), refused.outcome()), (Code::FailedPrecondition, "STATE_FORBIDS", "NOT_SENT"));
         assert_eq!(refused.metadata["state"], state);

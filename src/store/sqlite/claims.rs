@@ -64,11 +64,15 @@ fn take(turn: &Turn<'_>, partition: Partition, scope: &ClaimScope, fingerprint: 
 
 /// Forgets claims whose retention is over, longest over first.
 pub(super) fn forget(turn: &Turn<'_>, limit: usize) -> Result<usize, StoreError> {
-    let mut delete = turn.connection.prepare_cached(
-        "DELETE FROM claim WHERE (\"partition\", scope) IN
-         (SELECT \"partition\", scope FROM claim WHERE over <= ?1 ORDER BY over LIMIT ?2)",
-    )?;
-    Ok(delete.execute(params![kept(turn.now), rows(limit)])?)
+    let mut select = turn.connection.prepare_cached("SELECT \"partition\", scope FROM claim WHERE over <= ?1 ORDER BY over LIMIT ?2")?;
+    let over = select.query_map(params![kept(turn.now), rows(limit)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let over = over.collect::<rusqlite::Result<Vec<(u16, String)>>>()?;
+    // One by one, each by its whole key: for `(partition, scope) IN (…)` SQLite searches by the partition alone.
+    let mut delete = turn.connection.prepare_cached("DELETE FROM claim WHERE \"partition\" = ?1 AND scope = ?2")?;
+    for claim in &over {
+        delete.execute(params![claim.0, claim.1])?;
+    }
+    Ok(over.len())
 }
 
 /// When what starts `now` and lasts `this_long` ends, in ms as they are kept.

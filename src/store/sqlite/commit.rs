@@ -136,8 +136,7 @@ fn write(turn: &mut Turn<'_>, partition: Partition, change: &Change, standing: S
     for list in join {
         join_list(turn, partition, list, id, n)?;
     }
-    leases::look(turn, n, *look)?;
-    let fence = leases::step(turn, n, *lease)?;
+    let fence = leases::look_and_step(turn, n, *look, *lease)?;
     Ok(Written { position, fence })
 }
 

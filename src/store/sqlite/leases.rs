@@ -11,7 +11,7 @@ use super::claims::end_of;
 use super::writer::Turn;
 use super::{SqliteStore, kept, number, records, rows};
 use crate::domain::id::Id;
-use crate::store::{Fence, LeaseStep, Leased, Leases, Look, PAGE_MAX, StoreError};
+use crate::store::{Fence, LeaseStep, Leased, Leases, Look, PAGE_MAX, StoreError, Wake};
 
 /// Leases that one look for work finds over and ends. There are never more alive than there is work in flight, so
 /// this is a bound, not a rhythm.
@@ -41,21 +41,27 @@ impl Leases for SqliteStore {
             let Some(n) = held(turn, &id, fence)? else {
                 return Ok(false);
             };
-            look(turn, n, next)?;
-            step(turn, n, LeaseStep::Release(fence))?;
+            look_and_step(turn, n, next, LeaseStep::Release(fence))?;
             Ok(true)
         })
         .await
     }
 
-    async fn wake(&self, id: &Id, now: Timestamp) -> Result<bool, StoreError> {
+    async fn wake(&self, id: &Id, now: Timestamp, why: Wake) -> Result<bool, StoreError> {
         let id = id.clone();
         self.write(move |turn| {
-            let mut wake = turn.connection.prepare_cached(
-                "INSERT INTO due (record, at) SELECT n, ?2 FROM record WHERE id = ?1
-                 ON CONFLICT (record) DO UPDATE SET at = min(at, excluded.at)",
-            )?;
-            Ok(wake.execute(params![id.as_str(), now.as_millisecond()])? > 0)
+            let mut wake = turn.connection.prepare_cached(match why {
+                Wake::Asked => {
+                    "INSERT INTO due (record, at) SELECT n, ?2 FROM record WHERE id = ?1
+                     ON CONFLICT (record) DO UPDATE SET at = min(at, excluded.at) WHERE leased_until IS NULL OR leased_until <= ?3"
+                }
+                Wake::News => {
+                    "INSERT INTO due (record, at) SELECT n, ?2 FROM record WHERE id = ?1
+                     ON CONFLICT (record) DO UPDATE SET at = min(at, excluded.at),
+                     news = CASE WHEN leased_until > ?3 THEN min(ifnull(news, excluded.at), excluded.at) END"
+                }
+            })?;
+            Ok(wake.execute(params![id.as_str(), now.as_millisecond(), kept(turn.now)])? > 0)
         })
         .await
     }
@@ -96,45 +102,60 @@ fn take_due(turn: &Turn<'_>, now: Timestamp, lease: Duration, limit: usize) -> R
     leased.collect()
 }
 
-pub(super) fn look(turn: &Turn<'_>, n: i64, look: Look) -> Result<(), StoreError> {
-    match look {
-        Look::Keep => (),
-        Look::At(at) => {
-            let mut upsert = turn
-                .connection
-                .prepare_cached("INSERT INTO due (record, at) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET at = excluded.at")?;
-            upsert.execute(params![n, at.as_millisecond()])?;
-        }
-        Look::Rest => {
+/// Sets a record's next look, then does what the change asks for with its lease; the fence, if it took it.
+pub(super) fn look_and_step(turn: &Turn<'_>, n: i64, look: Look, lease: LeaseStep) -> Result<Option<Fence>, StoreError> {
+    // What came up while this holder held the lease is due whatever he says.
+    let news = match lease {
+        LeaseStep::Release(fence) => end(turn, n, fence)?,
+        LeaseStep::Keep | LeaseStep::Take(_) => None,
+    };
+    match (look, news) {
+        (Look::Keep, None) => {}
+        (Look::Keep | Look::Rest, Some(news)) => set_time(turn, n, news)?,
+        (Look::At(at), None) => set_time(turn, n, at.as_millisecond())?,
+        (Look::At(at), Some(news)) => set_time(turn, n, at.as_millisecond().min(news))?,
+        (Look::Rest, None) => {
             turn.connection.prepare_cached("DELETE FROM due WHERE record = ?1")?.execute([n])?;
         }
     }
-    Ok(())
-}
-
-/// Does what a change asks for with its record's lease; the fence, if it took it.
-pub(super) fn step(turn: &Turn<'_>, n: i64, step: LeaseStep) -> Result<Option<Fence>, StoreError> {
-    match step {
-        LeaseStep::Keep => Ok(None),
+    match lease {
+        LeaseStep::Keep | LeaseStep::Release(_) => Ok(None),
         LeaseStep::Take(lease) => {
             let mut select =
                 turn.connection.prepare_cached("SELECT 1 FROM due WHERE record = ?1 AND (leased_until IS NULL OR leased_until <= ?2)")?;
             let free = select.exists(params![n, kept(turn.now)])?;
             if free { take(turn, n, lease).map(Some) } else { Ok(None) }
         }
-        LeaseStep::Release(fence) => {
-            let mut update = turn.connection.prepare_cached("UPDATE due SET leased_until = NULL WHERE record = ?1 AND fence = ?2")?;
-            update.execute(params![n, kept(fence.0)])?;
-            Ok(None)
-        }
     }
+}
+
+/// Sets the time of the next look. Where somebody holds the lease it is also news to him.
+fn set_time(turn: &Turn<'_>, n: i64, at: i64) -> Result<(), StoreError> {
+    let mut upsert = turn.connection.prepare_cached(
+        "INSERT INTO due (record, at) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET at = excluded.at,
+         news = CASE WHEN leased_until > ?3 THEN min(ifnull(news, excluded.at), excluded.at) END",
+    )?;
+    upsert.execute(params![n, at, kept(turn.now)])?;
+    Ok(())
+}
+
+/// Ends a lease if this fence holds it, over or not; what came up meanwhile.
+fn end(turn: &Turn<'_>, n: i64, fence: Fence) -> Result<Option<i64>, StoreError> {
+    let mut select =
+        turn.connection.prepare_cached("SELECT news FROM due WHERE record = ?1 AND fence = ?2 AND leased_until IS NOT NULL")?;
+    let news: Option<Option<i64>> = select.query_row(params![n, kept(fence.0)], |row| row.get(0)).optional()?;
+    if news.is_some() {
+        let mut update = turn.connection.prepare_cached("UPDATE due SET leased_until = NULL, news = NULL WHERE record = ?1")?;
+        update.execute([n])?;
+    }
+    Ok(news.flatten())
 }
 
 /// Takes a lease that is free.
 fn take(turn: &Turn<'_>, n: i64, lease: Duration) -> Result<Fence, StoreError> {
     let mut next = turn.connection.prepare_cached("UPDATE meta SET value = value + 1 WHERE key = 'fence' RETURNING value")?;
     let fence: i64 = next.query_row([], |row| row.get(0))?;
-    let mut update = turn.connection.prepare_cached("UPDATE due SET leased_until = ?2, fence = ?3 WHERE record = ?1")?;
+    let mut update = turn.connection.prepare_cached("UPDATE due SET leased_until = ?2, fence = ?3, news = NULL WHERE record = ?1")?;
     update.execute(params![n, end_of(turn.now, lease), fence])?;
     Ok(Fence(number(fence)))
 }

@@ -87,7 +87,9 @@ pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
 /// A connection that writes. It changes nothing yet.
 pub(super) fn connect(path: &Path, synchronous: Synchronous) -> Result<Connection, OpenError> {
     let connect = || {
-        let connection = Connection::open(path)?;
+        // A path is a path, whatever it begins with: no URIs.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
         settle_in(&connection)?;
         let synchronous = match synchronous {
             Synchronous::Full => "FULL",

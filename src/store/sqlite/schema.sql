@@ -19,7 +19,9 @@ CREATE TABLE due (
     record       INTEGER PRIMARY KEY,
     at           INTEGER NOT NULL,
     leased_until INTEGER,
-    fence        INTEGER NOT NULL DEFAULT 0
+    fence        INTEGER NOT NULL DEFAULT 0,
+    -- A time that came up while somebody held the lease: he may have missed why, so it outlives what he says.
+    news         INTEGER
 );
 -- Two indexes that share out the rows, so that nobody who looks for work reads past what others hold.
 CREATE INDEX due_free ON due (at) WHERE leased_until IS NULL;

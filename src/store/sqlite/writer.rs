@@ -163,3 +163,133 @@ fn roll_back(connection: &Connection) {
         error!("the store could not roll back: {}", StoreError::from(failure));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// A writer on a table of numbers, in memory.
+    fn writer() -> Writer {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE number (n INTEGER UNIQUE, text TEXT)").unwrap();
+        Writer::start(connection, Arc::new(|| 1)).unwrap()
+    }
+
+    fn insert(n: i64) -> impl FnOnce(&mut Turn<'_>) -> Result<(), StoreError> + Send + 'static {
+        move |turn| {
+            turn.appended = true;
+            turn.connection.execute("INSERT INTO number VALUES (?1, 'secret')", [n])?;
+            Ok(())
+        }
+    }
+
+    async fn numbers(writer: &Writer) -> Vec<i64> {
+        let read = |turn: &mut Turn<'_>| {
+            let mut select = turn.connection.prepare("SELECT n FROM number ORDER BY n")?;
+            let numbers = select.query_map([], |row| row.get(0))?;
+            Ok(numbers.collect::<rusqlite::Result<_>>()?)
+        };
+        writer.write(read).await.unwrap()
+    }
+
+    /// Does `jobs` in one transaction: the writer is kept busy until all of them wait.
+    async fn together<T>(writer: &Writer, jobs: [impl Future<Output = T>; 3]) -> [T; 3] {
+        let (begin, begun) = oneshot::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let busy = writer.write(move |_| {
+            let _ = begin.send(());
+            Ok(ended.recv().is_ok())
+        });
+        let rest = async {
+            begun.await.unwrap();
+            let [first, second, third] = jobs;
+            // Polled in this order: all are queued before the writer is let go.
+            let (first, second, third, ()) = tokio::join!(first, second, third, async { end.send(()).unwrap() });
+            [first, second, third]
+        };
+        let (busy, ends) = tokio::join!(busy, rest);
+        assert!(busy.unwrap());
+        ends
+    }
+
+    #[tokio::test]
+    async fn a_job_that_fails_leaves_its_companions_alone() {
+        let writer = writer();
+        let half = |turn: &mut Turn<'_>| {
+            insert(3)(turn)?;
+            insert(1)(turn)
+        };
+        let job = |n: i64| move |turn: &mut Turn<'_>| if n == 0 { half(turn) } else { insert(n)(turn) };
+        let [one, half, two] = together(&writer, [1, 0, 2].map(|n| writer.write(job(n)))).await;
+        one.unwrap();
+        two.unwrap();
+        // It names what SQLite calls it, and no row.
+        let text = half.unwrap_err().to_string();
+        assert!(text.contains("constraint") && !text.contains("secret") && !text.contains("number"), "{text}");
+        assert_eq!(numbers(&writer).await, [1, 2]);
+        assert_eq!(*writer.grown().borrow(), 1, "one transaction woke the readers once");
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_certainly_not_written_and_passes() {
+        let writer = writer();
+        let limit = |pages: u32| move |turn: &mut Turn<'_>| Ok(turn.connection.pragma_update(None, "max_page_count", pages)?);
+        writer.write(insert(1)).await.unwrap();
+        writer.write(limit(4)).await.unwrap();
+        let fill = |turn: &mut Turn<'_>| {
+            insert(2)(turn)?;
+            turn.connection.execute("INSERT INTO number VALUES (3, hex(zeroblob(100000)))", [])?;
+            Ok(())
+        };
+        assert!(matches!(writer.write(fill).await, Err(StoreError::Unavailable(_))));
+        assert_eq!(numbers(&writer).await, [1]);
+        writer.write(limit(1_000)).await.unwrap();
+        writer.write(fill).await.unwrap();
+        assert_eq!(numbers(&writer).await, [1, 2, 3]);
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_fails_leaves_all_its_jobs_in_doubt() {
+        let writer = writer();
+        // A constraint that SQLite checks only at COMMIT.
+        let schema = "CREATE TABLE parent (n INTEGER PRIMARY KEY);
+                      CREATE TABLE child (n INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED)";
+        writer.write(move |turn| Ok(turn.connection.execute_batch(schema)?)).await.unwrap();
+        let job = |n: i64| {
+            move |turn: &mut Turn<'_>| match n {
+                0 => Ok(turn.connection.execute_batch("INSERT INTO child VALUES (1)")?),
+                n => insert(n)(turn),
+            }
+        };
+        for end in together(&writer, [1, 0, 2].map(|n| writer.write(job(n)))).await {
+            assert!(matches!(end, Err(StoreError::InDoubt(_))), "{end:?}");
+        }
+        assert_eq!(numbers(&writer).await, Vec::<i64>::new());
+        assert_eq!(*writer.grown().borrow(), 0);
+        writer.write(insert(3)).await.unwrap();
+        assert_eq!(numbers(&writer).await, [3]);
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_doubt_and_the_writer_goes_on() {
+        let writer = writer();
+        let panics = |turn: &mut Turn<'_>| -> Result<(), StoreError> {
+            insert(1)(turn)?;
+            panic!("a fault of ours")
+        };
+        assert!(matches!(writer.write(panics).await, Err(StoreError::InDoubt(_))));
+        writer.write(insert(2)).await.unwrap();
+        assert_eq!(numbers(&writer).await, [2]);
+    }
+
+    #[test]
+    fn only_a_full_disk_makes_a_failed_commit_certain() {
+        let failed = |code| doubt(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None));
+        assert!(matches!(failed(rusqlite::ffi::SQLITE_FULL), StoreError::Unavailable(_)));
+        for code in [rusqlite::ffi::SQLITE_IOERR_FSYNC, rusqlite::ffi::SQLITE_IOERR_WRITE, rusqlite::ffi::SQLITE_CORRUPT] {
+            assert!(matches!(failed(code), StoreError::InDoubt(_)));
+        }
+    }
+}

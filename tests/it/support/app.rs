@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tonic::transport::Channel;
 use upistream::app::{self, Options, Running};
-use upistream::clock::{Randomness, TestClock};
+use upistream::clock::{Clock as _, Randomness, TestClock};
 use upistream::config::{AccountConfig, Backend, Config, EmbeddedConfig, ProviderConfig, RazorpayConfig, Secrets};
 use upistream::grpc::pb;
 use upistream::sandbox::{self, Sandbox, SandboxAccount, SandboxConfig};
@@ -335,7 +335,14 @@ impl App {
     }
 
     /// Time passes, and the provider is asked for `operation` again since.
+    ///
+    /// A look that is still under way would set its next time by the clock as it then is: it is waited for first.
     pub async fn advance_until_asked(&self, by: Duration, operation: &str) {
+        until("the reconciler to have nothing at hand", async || {
+            let due = self.running.store().next_due().await.expect("the store answers");
+            due.filter(|due| *due > self.clock.now())
+        })
+        .await;
         let before = self.asked(operation);
         self.advance(by);
         self.asked_again(operation, before).await;
@@ -469,4 +476,16 @@ pub fn signature(secret: &str, body: &str) -> String {
     let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
     mac.update(body.as_bytes());
     mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl App {
+    /// Stops the service and waits until its store can be opened again. Nothing else may hold it: no feeder, no reader of a stream.
+    pub async fn halt(self) -> (Arc<TempDir>, Arc<TestClock>, Sandbox) {
+        let lock = self.folder.path().join("upistream.db.lock");
+        let Self { running, clock, provider, folder, channel } = self;
+        drop(channel);
+        assert!(running.stop().await, "nothing was under way");
+        until("the store to be given back", async || std::fs::File::open(&lock).ok()?.try_lock().ok()).await;
+        (folder, clock, provider)
+    }
 }

@@ -1,3 +1,12 @@
-//! What stories need: the service, its provider, waiting.
+//! What the tests stand on: the service, its provider, waiting; and the time of a store.
 
+pub mod agreement;
+pub mod alone;
 pub mod app;
+pub mod log;
+pub mod process;
+pub mod replica;
+pub mod rounds;
+mod store_time;
+
+pub use store_time::StoreTime;

@@ -1,0 +1,102 @@
+//! `upistream account`: the accounts, and what can be done with each.
+
+use clap::{Args, Subcommand};
+
+use super::arguments::duration_shown;
+use super::client::{Client, ClientArgs};
+use super::console::{Console, Tone};
+use super::failure::Failure;
+use super::table::{Cell, Table};
+use super::wire;
+use crate::grpc::pb;
+
+/// Show the accounts, and what can be done with each
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  upistream account list
+  upistream account list --capabilities")]
+pub struct AccountArgs {
+    #[command(flatten)]
+    pub client: ClientArgs,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List the accounts that you may see
+    List {
+        /// Show what each can do, and how lost answers are found out about
+        #[arg(long)]
+        capabilities: bool,
+    },
+}
+
+pub async fn run(AccountArgs { client, verb: Verb::List { capabilities } }: AccountArgs, console: &Console) -> Result<(), Failure> {
+    let client = Client::connect(&client, console).await?;
+    let accounts = client.accounts().await?;
+    if client.args.json {
+        for account in &accounts {
+            console.print(&wire::tree("Account", account).json())?;
+        }
+        return Ok(());
+    }
+    if accounts.is_empty() {
+        console.note("no accounts that you may see");
+        return Ok(());
+    }
+    console.print(&table(&accounts).text(console))?;
+    if capabilities {
+        for account in &accounts {
+            let title = console.paint(Tone::Strong, &account.name);
+            console.print(&format!("\n{title}\n{}", capability_table(account).text(console)))?;
+        }
+    }
+    Ok(())
+}
+
+fn table(accounts: &[pb::Account]) -> Table {
+    let mut table = Table::new(&["NAME", "PROVIDER", "SANDBOX", "KEYS KEPT", "PERMISSIONS"]);
+    for account in accounts {
+        let kept = account.idempotency_retention.and_then(|retention| retention.try_into().ok());
+        table.row([
+            account.name.as_str().into(),
+            account.provider.as_str().into(),
+            if account.sandbox { "yes: no money moves" } else { "no" }.into(),
+            kept.map(duration_shown).unwrap_or_default().into(),
+            account.permissions.join(" ").into(),
+        ]);
+    }
+    table
+}
+
+/// What it can't do is as worth knowing as what it can.
+fn capability_table(account: &pb::Account) -> Table {
+    let mut table = Table::new(&["WHAT", "POSSIBLE", "WHEN AN ANSWER IS LOST", "WHY NOT"]);
+    let possible = |supported: bool| match supported {
+        true => Cell::toned(Some(Tone::Good), "yes"),
+        false => Cell::toned(Some(Tone::Faint), "no"),
+    };
+    let capabilities = account.capabilities.clone().unwrap_or_default();
+    for operation in &capabilities.operations {
+        let name = operation.operation().as_str_name().trim_start_matches("PROVIDER_OPERATION_");
+        let doubt = match operation.doubt() {
+            pb::DoubtRemedy::Unspecified => "",
+            pb::DoubtRemedy::Lookup => "looked up",
+            pb::DoubtRemedy::SafeResend => "sent again, safely",
+            pb::DoubtRemedy::None => "an operator decides",
+        };
+        table.row([
+            name.to_ascii_lowercase().into(),
+            possible(operation.supported),
+            doubt.into(),
+            operation.missing_reason.as_str().into(),
+        ]);
+    }
+    for qr in &capabilities.qrs {
+        let name = qr.usage().as_str_name().trim_start_matches("QR_USAGE_").to_ascii_lowercase();
+        table.row([format!("qr {name}").into(), possible(qr.supported), "".into(), qr.missing_reason.as_str().into()]);
+    }
+    table
+}

@@ -1,0 +1,244 @@
+//! `upistream admin`: what operators look at and decide.
+
+use clap::{Args, Subcommand};
+
+use super::advice::quoted;
+use super::arguments::{doubt_kind, quarantine_reason};
+use super::client::{Client, ClientArgs, KeyArgs};
+use super::console::{Console, Tone};
+use super::failure::Failure;
+use super::listing::{self, limit};
+use super::qr::{state, time};
+use super::table::{Cell, Table};
+use super::tree::Tree;
+use super::wire;
+use crate::grpc::pb;
+use crate::grpc::pb::admin_service_client::AdminServiceClient;
+use crate::grpc::pb::resolve_doubt_request::Decision;
+use crate::grpc::pb::resolve_doubt_response::Resource;
+
+/// For operators: what is not known, and what was not understood
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  upistream admin doubts --operator-needed
+  upistream admin resolve qr_01J8Z0K3V5 --did-not-happen --note not-in-the-dashboard
+  upistream admin resolve pay_01J8Z0K3V5 --happened --note confirmed-by-support
+  upistream admin quarantine
+  upistream admin replay quar_01J8Z0K3V5")]
+pub struct AdminArgs {
+    #[command(flatten)]
+    pub client: ClientArgs,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List the resources about which something is not known, newest first
+    Doubts(DoubtsArgs),
+    /// Decide a doubt
+    ///
+    /// Look at the provider's dashboard or ask its support first: the decision is written down as a fact, makes an event
+    /// like any other, and may move goods and money.
+    Resolve(ResolveArgs),
+    /// List the callbacks that were not understood or not matched, newest first
+    Quarantine(QuarantineArgs),
+    /// Try a callback in quarantine again
+    Replay(ReplayArgs),
+}
+
+#[derive(Debug, Args)]
+struct DoubtsArgs {
+    /// The account; may be left out where there is only one
+    #[arg(long, value_name = "NAME")]
+    account: Option<String>,
+    /// At most so many
+    #[arg(long, default_value_t = 50, value_parser = limit, value_name = "N")]
+    limit: usize,
+    /// Only this kind: outcome-unknown, reported-only, contradiction, change-unknown. May be given more than once
+    #[arg(long = "kind", value_parser = doubt_kind, value_name = "KIND")]
+    kinds: Vec<pb::DoubtKind>,
+    /// Only those that upistream can't resolve by itself
+    #[arg(long)]
+    operator_needed: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(id = "decision", required = true, multiple = false, args = ["happened", "did_not_happen"])]
+struct ResolveArgs {
+    /// The resource's id
+    id: String,
+    /// It happened: the provider did it, the money is received, what the provider said later is true
+    #[arg(long)]
+    happened: bool,
+    /// It did not happen: nothing was done, no money is received, what is written down is true
+    #[arg(long)]
+    did_not_happen: bool,
+    /// The provider's own id of it; needed with --happened where the resource has none yet
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "ID", conflicts_with = "did_not_happen")]
+    provider_ref: String,
+    /// Why, for those who look at this later. No personal data here
+    #[arg(long, value_name = "TEXT")]
+    note: String,
+    /// Refuse where the resource has another revision by now
+    #[arg(long, value_name = "N")]
+    expected_revision: Option<i64>,
+    #[command(flatten)]
+    key: KeyArgs,
+}
+
+#[derive(Debug, Args)]
+struct QuarantineArgs {
+    /// The account; may be left out where there is only one
+    #[arg(long, value_name = "NAME")]
+    account: Option<String>,
+    /// At most so many
+    #[arg(long, default_value_t = 50, value_parser = limit, value_name = "N")]
+    limit: usize,
+    /// Only this reason: not-understood, unmatched, unlinked-payment, hint. May be given more than once
+    #[arg(long = "reason", value_parser = quarantine_reason, value_name = "REASON")]
+    reasons: Vec<pb::QuarantineReason>,
+}
+
+#[derive(Debug, Args)]
+struct ReplayArgs {
+    /// Its id, quar_…
+    id: String,
+    #[command(flatten)]
+    key: KeyArgs,
+}
+
+type Admin = AdminServiceClient<tonic::transport::Channel>;
+
+pub async fn run(args: AdminArgs, console: &Console) -> Result<(), Failure> {
+    let client = Client::connect(&args.client, console).await?;
+    let admin = AdminServiceClient::new(client.channel.clone()).max_decoding_message_size(Client::answer_bytes_max());
+    match args.verb {
+        Verb::Doubts(args) => doubts(&client, admin, args).await,
+        Verb::Resolve(args) => resolve(&client, admin, args).await,
+        Verb::Quarantine(args) => quarantine(&client, admin, args).await,
+        Verb::Replay(args) => replay(&client, admin, args).await,
+    }
+}
+
+async fn doubts(client: &Client<'_>, admin: Admin, args: DoubtsArgs) -> Result<(), Failure> {
+    let DoubtsArgs { account, limit, kinds, operator_needed } = args;
+    let account = client.account(account).await?;
+    let listed = listing::pages(limit, |page_size, page_token| {
+        let request = pb::ListDoubtsRequest {
+            account: account.clone(),
+            page_size,
+            page_token,
+            kinds: kinds.iter().map(|&kind| kind.into()).collect(),
+            operator_needed_only: operator_needed,
+        };
+        let mut admin = admin.clone();
+        async move {
+            let answer = client.answer("reading the doubts", None, admin.list_doubts(client.request(request))).await?;
+            Ok((answer.doubts, answer.next_page_token))
+        }
+    });
+    listing::show(client, listed.await?, "doubts", |doubt| wire::tree("Doubt", doubt), doubt_table)
+}
+
+async fn resolve(client: &Client<'_>, mut admin: Admin, args: ResolveArgs) -> Result<(), Failure> {
+    let ResolveArgs { id, happened, did_not_happen: _, provider_ref, note, expected_revision, key } = args;
+    let key = key.settle(client.console);
+    let decision = if happened { Decision::Happened(pb::Happened { provider_ref }) } else { Decision::DidNotHappen(pb::DidNotHappen {}) };
+    let request = pb::ResolveDoubtRequest { idempotency_key: key.clone(), id, note, expected_revision, decision: Some(decision) };
+    let call = admin.resolve_doubt(client.request(request));
+    let pb::ResolveDoubtResponse { idempotency_replayed, resource } = client.answer("deciding", Some(&key), call).await?;
+    if let Some(resource) = resource {
+        client.show(&resource_tree(&resource))?;
+    }
+    client.note_replay(idempotency_replayed, &key);
+    Ok(())
+}
+
+async fn quarantine(client: &Client<'_>, admin: Admin, args: QuarantineArgs) -> Result<(), Failure> {
+    let QuarantineArgs { account, limit, reasons } = args;
+    let account = client.account(account).await?;
+    let listed = listing::pages(limit, |page_size, page_token| {
+        let request = pb::ListQuarantineRequest {
+            account: account.clone(),
+            page_size,
+            page_token,
+            reasons: reasons.iter().map(|&reason| reason.into()).collect(),
+            receive_time_from: None,
+            receive_time_to: None,
+        };
+        let mut admin = admin.clone();
+        async move {
+            let answer = client.answer("reading the quarantine", None, admin.list_quarantine(client.request(request))).await?;
+            Ok((answer.entries, answer.next_page_token))
+        }
+    });
+    listing::show(client, listed.await?, "callbacks in quarantine", |entry| wire::tree("QuarantineEntry", entry), entry_table)
+}
+
+async fn replay(client: &Client<'_>, mut admin: Admin, ReplayArgs { id, key }: ReplayArgs) -> Result<(), Failure> {
+    let key = key.settle(client.console);
+    let call = admin.replay_quarantined(client.request(pb::ReplayQuarantinedRequest { idempotency_key: key.clone(), id }));
+    let answer = client.answer("trying it again", Some(&key), call).await?;
+    if client.args.json {
+        client.console.print(&wire::tree("ReplayQuarantinedResponse", &answer).json())?;
+    } else {
+        let pb::ReplayQuarantinedResponse { entry, settled, .. } = &answer;
+        let entry = entry.clone().unwrap_or_default();
+        client.console.print(&match settled {
+            true => format!("{}  {}: dealt with, and gone from the quarantine", entry.id, client.console.paint(Tone::Good, "settled")),
+            false => format!("{}  {}: {}", entry.id, client.console.paint(Tone::Warning, "stays"), entry.message),
+        })?;
+    }
+    client.note_replay(answer.idempotency_replayed, &key);
+    Ok(())
+}
+
+fn resource_tree(resource: &Resource) -> Tree {
+    match resource {
+        Resource::Qr(qr) => wire::tree("Qr", qr),
+        Resource::Payment(payment) => wire::tree("Payment", payment),
+        Resource::Refund(refund) => wire::tree("Refund", refund),
+        Resource::Mandate(mandate) => wire::tree("Mandate", mandate),
+        Resource::Debit(debit) => wire::tree("Debit", debit),
+        Resource::Settlement(settlement) => wire::tree("Settlement", settlement),
+    }
+}
+
+fn doubt_table(doubts: &[pb::Doubt]) -> Table {
+    let mut table = Table::new(&["RESOURCE", "KIND", "OPERATION", "SINCE (IST)", "NEXT LOOK (IST)", "DECIDE WITH"]);
+    for doubt in doubts {
+        let (next, decide) = match &doubt.next_look_time {
+            Some(next) => (time(Some(next)), String::new()),
+            None => {
+                (Cell::toned(Some(Tone::Warning), "an operator decides"), format!("upistream admin resolve {}", quoted(&doubt.resource_id)))
+            }
+        };
+        table.row([
+            doubt.resource_id.as_str().into(),
+            state(doubt.kind().as_str_name(), "DOUBT_KIND_"),
+            doubt.operation.as_str().into(),
+            time(doubt.since.as_ref()),
+            next,
+            decide.into(),
+        ]);
+    }
+    table
+}
+
+fn entry_table(entries: &[pb::QuarantineEntry]) -> Table {
+    let mut table = Table::new(&["ID", "REASON", "EVENT", "ABOUT", ">TRIES", "RECEIVED (IST)", "LAST TRY"]);
+    for entry in entries {
+        table.row([
+            entry.id.as_str().into(),
+            state(entry.reason().as_str_name(), "QUARANTINE_REASON_"),
+            entry.event_name.as_str().into(),
+            entry.provider_refs.join(" ").into(),
+            entry.attempts.to_string().into(),
+            time(entry.receive_time.as_ref()),
+            entry.message.as_str().into(),
+        ]);
+    }
+    table
+}

@@ -1,0 +1,87 @@
+//! An event in one line. Lines come one by one, so the columns are as wide as what usually stands in them.
+
+use super::console::{Console, Tone};
+use super::qr::{rupees, time};
+use super::table::Cell;
+use super::tree::tone;
+use crate::grpc::pb;
+use crate::grpc::pb::event::Resource;
+
+const HEADINGS: [&str; 7] = ["TIME (IST)", "TYPE", "RESOURCE", "REV", "AMOUNT", "CAUSE", "ACCOUNT"];
+const WIDTHS: [usize; 7] = [19, 21, 32, 3, 11, 14, 0];
+/// Revisions and amounts are numbers.
+const RIGHT: [bool; 7] = [false, false, false, true, true, false, false];
+
+pub fn headings(console: &Console) -> String {
+    line(console, HEADINGS.map(|heading| Cell::toned(Some(Tone::Strong), heading)))
+}
+
+pub fn shown(console: &Console, event: &pb::Event) -> String {
+    line(
+        console,
+        [
+            time(event.record_time.as_ref()),
+            Cell::toned(type_tone(&event.r#type), event.r#type.as_str()),
+            event.resource_id.as_str().into(),
+            event.revision.to_string().into(),
+            rupees(amount(event)).into(),
+            event.cause().as_str_name().trim_start_matches("CAUSE_").to_ascii_lowercase().into(),
+            event.account.as_str().into(),
+        ],
+    )
+}
+
+/// Most types name the state that was entered.
+pub fn type_tone(r#type: &str) -> Option<Tone> {
+    match r#type.split_once('.').map(|(_, what)| what.to_ascii_uppercase()).as_deref() {
+        Some("ACTIVATED") => Some(Tone::Good),
+        Some("CONTRADICTED") => Some(Tone::Warning),
+        Some(other) => tone(other),
+        None => None,
+    }
+}
+
+fn line(console: &Console, cells: [Cell; 7]) -> String {
+    let cells: Vec<String> = cells.iter().zip(WIDTHS).zip(RIGHT).map(|((cell, width), right)| cell.padded(console, width, right)).collect();
+    cells.join("  ").trim_end().to_owned()
+}
+
+/// What its resource is about.
+pub fn amount(event: &pb::Event) -> Option<&pb::Money> {
+    match event.resource.as_ref()? {
+        Resource::Qr(qr) => qr.amount.as_ref(),
+        Resource::Payment(payment) => payment.amount.as_ref(),
+        Resource::Refund(refund) => refund.amount.as_ref(),
+        Resource::Mandate(mandate) => mandate.max_amount.as_ref(),
+        Resource::Debit(debit) => debit.amount.as_ref(),
+        Resource::Settlement(settlement) => settlement.amount.as_ref(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::console::captured::console;
+    use super::*;
+
+    #[test]
+    fn an_event_stands_under_its_headings() {
+        let (console, ..) = console();
+        let payment =
+            pb::Payment { amount: Some(pb::Money { currency_code: "INR".to_owned(), minor_units: 49_900 }), ..pb::Payment::default() };
+        let event = pb::Event {
+            r#type: "payment.succeeded".to_owned(),
+            account: "shop".to_owned(),
+            resource_id: "pay_01J8Z0K3V5XXXXXXXXXXXXXXXX".to_owned(),
+            revision: 2,
+            cause: pb::Cause::Webhook.into(),
+            record_time: Some(prost_types::Timestamp { seconds: 1_771_322_400, nanos: 0 }),
+            resource: Some(Resource::Payment(payment)),
+            ..pb::Event::default()
+        };
+        assert_eq!(
+            [headings(&console), shown(&console, &event)].join("\n"),
+            "TIME (IST)           TYPE                   RESOURCE                          REV       AMOUNT  CAUSE           ACCOUNT\n\
+             2026-02-17 15:30:00  payment.succeeded      pay_01J8Z0K3V5XXXXXXXXXXXXXXXX      2      ₹499.00  webhook         shop"
+        );
+    }
+}

@@ -1,0 +1,123 @@
+//! `upistream payment`: shows payments, and asks the provider about one.
+
+use clap::{Args, Subcommand};
+
+use super::arguments::payment_state;
+use super::client::{Client, ClientArgs};
+use super::console::Console;
+use super::failure::Failure;
+use super::listing::{self, ListArgs};
+use super::qr::{rupees, state, time};
+use super::table::Table;
+use super::wire;
+use crate::grpc::pb;
+use crate::grpc::pb::payment_service_client::PaymentServiceClient;
+
+/// Show payments, and ask the provider about one
+///
+/// A payment is never made here: it appears when the provider first reports it. Only SUCCEEDED means that the money which
+/// was asked for is received.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  upistream payment list --qr qr_01J8Z0K3V5
+  upistream payment list --state succeeded --since 2026-02-17 --json
+  upistream payment get pay_01J8Z0K3V5
+  upistream payment refresh pay_01J8Z0K3V5 --deadline 15s")]
+pub struct PaymentArgs {
+    #[command(flatten)]
+    pub client: ClientArgs,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Show one payment as it is written down
+    Get(OneArgs),
+    /// List payments, newest first
+    List(ListPaymentArgs),
+    /// Ask the provider about one payment now, and show what is known then
+    Refresh(OneArgs),
+}
+
+#[derive(Debug, Args)]
+struct OneArgs {
+    /// Its id, pay_…
+    id: String,
+}
+
+#[derive(Debug, Args)]
+struct ListPaymentArgs {
+    #[command(flatten)]
+    list: ListArgs,
+    /// Only in this state: pending, authorized, succeeded, mismatched, failed, reversed. May be given more than once
+    #[arg(long = "state", value_parser = payment_state, value_name = "STATE")]
+    states: Vec<pb::PaymentState>,
+    /// Only those of this QR code
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
+    qr: String,
+}
+
+pub async fn run(args: PaymentArgs, console: &Console) -> Result<(), Failure> {
+    let client = Client::connect(&args.client, console).await?;
+    let mut payments = PaymentServiceClient::new(client.channel.clone()).max_decoding_message_size(Client::answer_bytes_max());
+    let payment = match args.verb {
+        Verb::List(args) => return list(&client, payments, args).await,
+        Verb::Get(OneArgs { id }) => {
+            let call = payments.get_payment(client.request(pb::GetPaymentRequest { id }));
+            client.answer("reading the payment", None, call).await?.payment
+        }
+        Verb::Refresh(OneArgs { id }) => {
+            let call = payments.refresh_payment(client.request(pb::RefreshPaymentRequest { id }));
+            client.answer("asking the provider", None, call).await?.payment
+        }
+    };
+    client.show(&wire::tree("Payment", &payment.unwrap_or_default()))
+}
+
+async fn list(
+    client: &Client<'_>,
+    payments: PaymentServiceClient<tonic::transport::Channel>,
+    ListPaymentArgs { list, states, qr }: ListPaymentArgs,
+) -> Result<(), Failure> {
+    let account = client.account(list.account.clone()).await?;
+    let listed = listing::pages(list.limit, |page_size, page_token| {
+        let request = pb::ListPaymentsRequest {
+            account: account.clone(),
+            page_size,
+            page_token,
+            states: states.iter().map(|&state| state.into()).collect(),
+            create_time_from: list.from(),
+            create_time_to: list.to(),
+            reference: list.reference.clone(),
+            labels: list.labels.iter().cloned().collect(),
+            qr_id: qr.clone(),
+            debit_id: String::new(),
+        };
+        let mut payments = payments.clone();
+        async move {
+            let answer = client.answer("reading the list", None, payments.list_payments(client.request(request))).await?;
+            Ok((answer.payments, answer.next_page_token))
+        }
+    });
+    listing::show(client, listed.await?, "payments", |payment| wire::tree("Payment", payment), table)
+}
+
+fn table(payments: &[pb::Payment]) -> Table {
+    let mut table = Table::new(&["ID", "STATE", ">AMOUNT", ">EXPECTED", ">REFUNDED", "RRN", "QR", "REFERENCE", "CREATED (IST)"]);
+    for payment in payments {
+        table.row([
+            payment.id.as_str().into(),
+            state(payment.state().as_str_name(), "PAYMENT_STATE_"),
+            rupees(payment.amount.as_ref()).into(),
+            rupees(payment.expected_amount.as_ref()).into(),
+            rupees(payment.amount_refunded.as_ref().filter(|refunded| refunded.minor_units != 0)).into(),
+            payment.rrn.as_str().into(),
+            payment.qr_id.as_str().into(),
+            payment.reference.as_str().into(),
+            time(payment.create_time.as_ref()),
+        ]);
+    }
+    table
+}

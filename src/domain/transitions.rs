@@ -1,0 +1,197 @@
+//! The whole of what can be learned, as tables: every state against every fact, as a callback tells it and as a fresh
+//! look at the provider shows it. A new state or fact shows up in the difference everywhere it matters.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+
+use super::event::{Fact, Record};
+use super::fact::{Evidence, Failure, FailureReason, Learned};
+use super::header::Header;
+use super::id::{Id, Kind, Partition};
+use super::money::Money;
+use super::payment::{Payer, Payment, PaymentFact, PaymentSnapshot, PaymentState, PaymentStatus};
+use super::qr::{CloseReason, Qr, QrCode, QrFact, QrOrder, QrSnapshot, QrState, QrStatus, Usage};
+use crate::domain::account::ProviderId;
+
+const AMOUNT: Money = Money::from_paise(49_900);
+
+fn time(second: i64) -> Timestamp {
+    Timestamp::from_second(1_767_240_000 + second).unwrap()
+}
+
+fn header(kind: Kind) -> Header {
+    Header {
+        id: Id::new(kind, Partition(1), 1, 1),
+        account: "shop".parse().unwrap(),
+        provider: ProviderId::Razorpay,
+        provider_ref: Some("ref_1".to_owned()),
+        our_ref: None,
+        revision: 3,
+        reference: String::new(),
+        labels: BTreeMap::new(),
+        create_time: time(0),
+        update_time: time(0),
+        contradictions: Vec::new(),
+        claim: Some("claim".to_owned()),
+        operator_note: None,
+    }
+}
+
+fn failure() -> Failure {
+    Failure { reason: FailureReason::ProviderFailed, message: String::new(), provider_code: String::new(), provider_message: String::new() }
+}
+
+fn qr(state: QrState, closing: bool) -> Record {
+    let order = QrOrder {
+        usage: Usage::SingleUse,
+        amount: Some(AMOUNT),
+        name: String::new(),
+        description: String::new(),
+        expire_time: None,
+        notes: BTreeMap::new(),
+    };
+    let mut qr = Qr { state, code: Some(QrCode::default()), ..Qr::requested(header(Kind::Qr), order) };
+    if closing {
+        let Ok(Learned::Moved(next, _)) = qr.learn(&QrFact::CloseAsked { claim: "c".to_owned() }, Evidence::Answer, time(1)) else {
+            panic!("an active code can be closed");
+        };
+        qr = next;
+    }
+    Record::Qr(qr)
+}
+
+fn seen(status: QrStatus) -> Fact {
+    Fact::Qr(QrFact::Seen(QrSnapshot {
+        provider_ref: "ref_1".to_owned(),
+        our_ref: None,
+        amount: Some(AMOUNT),
+        code: QrCode::default(),
+        status,
+    }))
+}
+
+fn payment(state: PaymentState) -> Record {
+    Record::Payment(Payment {
+        header: header(Kind::Payment),
+        state,
+        qr: None,
+        expected: Some(AMOUNT),
+        amount: AMOUNT,
+        fee: None,
+        tax: None,
+        refunded: Money::ZERO,
+        rrn: None,
+        upi_transaction_id: None,
+        payer: Payer::default(),
+        pay_time: time(0),
+        reported: false,
+    })
+}
+
+fn snapshot(status: PaymentStatus, amount: Money) -> Fact {
+    Fact::Payment(PaymentFact::Seen(Box::new(PaymentSnapshot {
+        provider_ref: "ref_1".to_owned(),
+        status,
+        amount,
+        fee: None,
+        tax: None,
+        refunded: Money::ZERO,
+        rrn: None,
+        upi_transaction_id: None,
+        payer: Payer::default(),
+        pay_time: time(0),
+    })))
+}
+
+/// One line for each state and fact: what a callback's word does, and what a fresh look does.
+fn table(records: &[(&str, Record)], facts: &[(&str, Fact)]) -> String {
+    let mut table = String::new();
+    for (state, record) in records {
+        for (fact_name, fact) in facts {
+            let told = outcome(record, fact, Evidence::Signature);
+            let looked = outcome(record, fact, Evidence::Enquiry);
+            let line = if told == looked { told } else { format!("{told} | {looked}") };
+            writeln!(table, "{state:<11} {fact_name:<26} {line}").unwrap();
+        }
+        table.push('\n');
+    }
+    table
+}
+
+fn outcome(record: &Record, fact: &Fact, evidence: Evidence) -> String {
+    match record.learn(fact, evidence, time(10)) {
+        Ok(Learned::Moved(next, event)) => {
+            assert_eq!(next.header().revision, record.header().revision + 1, "each write is one revision");
+            format!("-> {} ({})", next.state_name(), event.as_str())
+        }
+        Ok(Learned::AlreadyKnown) => "== known".to_owned(),
+        Ok(Learned::AskFirst) => "?? ask first".to_owned(),
+        Err(_) => "!! contradiction".to_owned(),
+    }
+}
+
+/// Compares line by line, so that a difference names its state and fact.
+fn check(table: &str, expected: &str) {
+    let lines = |text: &str| text.lines().map(str::trim_end).filter(|line| !line.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+    let (table, expected) = (lines(table), lines(expected));
+    if table != expected {
+        println!("{}", table.join("\n"));
+    }
+    assert_eq!(table, expected);
+}
+
+#[test]
+fn every_state_of_a_code_against_every_fact() {
+    let closed = QrState::Closed { reason: Some(CloseReason::Paid), at: time(5) };
+    let records = [
+        ("requested", qr(QrState::Requested, false)),
+        ("active", qr(QrState::Active, false)),
+        ("closing", qr(QrState::Active, true)),
+        ("closed", qr(closed, false)),
+        ("failed", qr(QrState::Failed(failure()), false)),
+    ];
+    let refusal = || ("CODE".to_owned(), "words".to_owned());
+    let (code, message) = refusal();
+    let facts = [
+        ("seen_active", seen(QrStatus::Active)),
+        ("seen_closed", seen(QrStatus::Closed { reason: Some(CloseReason::Paid), at: Some(time(5)) })),
+        ("refused", Fact::Qr(QrFact::Refused { code: code.clone(), message: message.clone() })),
+        ("not_sent", Fact::Qr(QrFact::NotSent { message: message.clone() })),
+        ("absent", Fact::Qr(QrFact::Absent)),
+        ("duplicate", Fact::Qr(QrFact::Duplicate { of: Id::new(Kind::Qr, Partition(1), 2, 2) })),
+        ("close_asked", Fact::Qr(QrFact::CloseAsked { claim: "another".to_owned() })),
+        ("close_asked again", Fact::Qr(QrFact::CloseAsked { claim: "c".to_owned() })),
+        ("close_refused", Fact::Qr(QrFact::CloseRefused { code, message })),
+        ("close_not_made", Fact::Qr(QrFact::CloseNotMade)),
+        ("close_not_sent", Fact::Qr(QrFact::CloseNotSent)),
+        ("received", Fact::Qr(QrFact::Received { amount: AMOUNT })),
+        ("taken_back", Fact::Qr(QrFact::TakenBack { amount: AMOUNT })),
+        ("contradictions_resolved", Fact::Qr(QrFact::ContradictionsResolved)),
+    ];
+    check(&table(&records, &facts), include_str!("transitions/qr.txt"));
+}
+
+#[test]
+fn every_state_of_a_payment_against_every_fact() {
+    let records = [
+        ("pending", payment(PaymentState::Pending)),
+        ("authorized", payment(PaymentState::Authorized)),
+        ("succeeded", payment(PaymentState::Succeeded)),
+        ("mismatched", payment(PaymentState::Mismatched)),
+        ("failed", payment(PaymentState::Failed(failure()))),
+        ("reversed", payment(PaymentState::Reversed)),
+    ];
+    let failed = PaymentStatus::Failed { code: String::new(), message: String::new() };
+    let facts = [
+        ("seen_pending", snapshot(PaymentStatus::Pending, AMOUNT)),
+        ("seen_authorized", snapshot(PaymentStatus::Authorized, AMOUNT)),
+        ("seen_captured", snapshot(PaymentStatus::Captured, AMOUNT)),
+        ("seen_captured, another sum", snapshot(PaymentStatus::Captured, Money::from_paise(1))),
+        ("seen_failed", snapshot(failed, AMOUNT)),
+        ("seen_reversed", snapshot(PaymentStatus::Reversed, AMOUNT)),
+        ("contradictions_resolved", Fact::Payment(PaymentFact::ContradictionsResolved)),
+    ];
+    check(&table(&records, &facts), include_str!("transitions/payment.txt"));
+}
