@@ -6,11 +6,11 @@ use tonic::Code;
 use upistream::grpc::pb;
 use upistream::sandbox::{FaultKind, WebhookFaultKind};
 
-use crate::support::app::{App, close_order, order, patient, provider, told, until, within};
+use crate::support::app::{App, close_order, order, patient, provider, razorpay, told, until, within};
 
 /// Far above what the service needs for itself on a busy machine, far below what the provider takes.
-const PATIENCE_OF_CALLER: Duration = Duration::from_millis(1_000);
-const SLOW_MS: u64 = 3_000;
+const PATIENCE_OF_CALLER: Duration = Duration::from_millis(2_500);
+const SLOW_MS: u64 = 4_000;
 
 /// A service that lets the provider take its time, and gets no callback.
 async fn patient_app() -> App {
@@ -84,8 +84,8 @@ async fn a_caller_whose_connection_breaks_in_mid_call_stops_nothing() {
 
 #[tokio::test]
 async fn with_less_time_than_the_provider_needs_nothing_is_written_and_nothing_sent() {
-    let app = patient_app().await;
-    let status = app.qrs().create_qr(within(Duration::from_millis(350), order("one", 49_900))).await.expect_err("too little time");
+    let app = App::start_with(provider().await, |config| razorpay(config).deadline_floor_ms = 10_000).await;
+    let status = app.qrs().create_qr(within(PATIENCE_OF_CALLER, order("one", 49_900))).await.expect_err("too little time");
     let refused = told(&status);
     assert_eq!((refused.code, refused.reason.as_str(), refused.outcome()), (Code::DeadlineExceeded, "DEADLINE_TOO_SHORT", "NOT_SENT"));
     assert_eq!((app.log().await.len(), app.list_qrs().await.len(), app.asked("qr.create")), (0, 0, 0));
@@ -93,7 +93,7 @@ async fn with_less_time_than_the_provider_needs_nothing_is_written_and_nothing_s
     let qr = app.create("one", 10_000).await;
     assert_eq!(qr.state(), pb::QrState::Active);
 
-    let status = app.qrs().close_qr(within(Duration::from_millis(350), close_order("c", &qr.id))).await.expect_err("too little time");
+    let status = app.qrs().close_qr(within(PATIENCE_OF_CALLER, close_order("c", &qr.id))).await.expect_err("too little time");
     assert_eq!(told(&status).reason, "DEADLINE_TOO_SHORT");
     assert_eq!((app.get_qr(&qr.id).await, app.asked("qr.close")), (qr, 0));
 }

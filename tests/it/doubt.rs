@@ -7,7 +7,9 @@ use tonic::Code;
 use upistream::grpc::pb;
 use upistream::sandbox::{FaultKind, PayOptions, Sandbox};
 
-use crate::support::app::{ACCOUNT, App, KEY_ID, callback, close_order, minutes, order, provider, razorpay, told, until, within};
+use crate::support::app::{
+    A_WHILE, ACCOUNT, App, KEY_ID, callback, close_order, hasty, minutes, order, provider, razorpay, told, until, within,
+};
 
 const A_MOMENT: Duration = Duration::from_secs(5);
 /// Longer than the leases of stories.
@@ -182,7 +184,7 @@ async fn a_throttled_creation_is_tried_again_within_the_deadline() {
 
 /// The creation is answered with UNAVAILABLE, its record says that nothing was sent, and the key is free.
 async fn is_not_sent(app: &App, key: &str) -> pb::Qr {
-    let refused = app.qrs().create_qr(within(Duration::from_millis(1_500), order(key, 49_900))).await.expect_err("nothing was sent");
+    let refused = app.qrs().create_qr(within(A_WHILE, order(key, 49_900))).await.expect_err("nothing was sent");
     let told = told(&refused);
     assert_eq!((told.code, told.reason.as_str(), told.outcome()), (Code::Unavailable, "PROVIDER_UNAVAILABLE", "NOT_SENT"));
     assert!(told.retry_after.is_some());
@@ -195,7 +197,7 @@ async fn is_not_sent(app: &App, key: &str) -> pb::Qr {
 
 #[tokio::test]
 async fn a_creation_that_is_throttled_for_ever_frees_its_key_and_keeps_its_reference() {
-    let app = App::start().await;
+    let app = App::start_with(provider().await, hasty).await;
     app.always("qr.create", FaultKind::TooManyRequests { retry_after: Some(2) });
     let failed = is_not_sent(&app, "one").await;
     let tries = app.asked("qr.create");
@@ -213,7 +215,7 @@ async fn a_creation_that_is_throttled_for_ever_frees_its_key_and_keeps_its_refer
 
 #[tokio::test]
 async fn a_free_key_takes_another_order() {
-    let app = App::start().await;
+    let app = App::start_with(provider().await, hasty).await;
     app.always("qr.create", FaultKind::TooManyRequests { retry_after: None });
     is_not_sent(&app, "one").await;
     app.provider.clear_faults();
@@ -224,14 +226,18 @@ async fn a_free_key_takes_another_order() {
 
 #[tokio::test]
 async fn wrong_credentials_are_no_refusal_and_send_nothing() {
-    let app = App::start_with(provider().await, |config| razorpay(config).key_id = format!("{KEY_ID}_of_somebody_else")).await;
+    let app = App::start_with(provider().await, |config| {
+        hasty(config);
+        razorpay(config).key_id = format!("{KEY_ID}_of_somebody_else");
+    })
+    .await;
     is_not_sent(&app, "one").await;
     assert!(app.codes().is_empty());
 }
 
 #[tokio::test]
 async fn a_provider_that_is_down_gets_nothing_and_the_key_is_free_when_it_is_back() {
-    let mut app = App::start().await;
+    let mut app = App::start_with(provider().await, hasty).await;
     let address = app.provider.address();
     app.provider.stop().await;
     let failed = is_not_sent(&app, "one").await;

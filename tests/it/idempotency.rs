@@ -8,7 +8,7 @@ use tonic::Code;
 use upistream::grpc::pb;
 use upistream::sandbox::{FaultKind, Switches};
 
-use crate::support::app::{App, Told, close_order, minutes, order, patient, provider, told, within};
+use crate::support::app::{App, Told, close_order, minutes, order, patient, provider, razorpay, told, within};
 
 #[tokio::test]
 async fn a_key_that_was_used_for_another_order_names_what_differs_and_no_values() {
@@ -141,8 +141,8 @@ async fn a_refusal_is_answered_again_and_again() {
 async fn a_refusal_that_came_after_the_caller_had_to_go_is_answered_when_he_comes_again() {
     let app = App::start_with(provider().await, patient).await;
     app.provider.switches(Switches { qr_codes: false, ..Switches::default() });
-    app.fault("qr.create", FaultKind::Delay { ms: 2_500 });
-    let qr = app.qrs().create_qr(within(Duration::from_secs(1), order("one", 49_900))).await.expect("not decided yet").into_inner();
+    app.fault("qr.create", FaultKind::Delay { ms: 4_000 });
+    let qr = app.qrs().create_qr(within(Duration::from_millis(2_500), order("one", 49_900))).await.expect("not decided yet").into_inner();
     let qr = qr.qr.unwrap();
     assert_eq!((qr.state(), qr.in_doubt), (pb::QrState::Requested, true));
     // While it is still open, and again at rest.
@@ -172,10 +172,10 @@ async fn a_repeat_is_answered_by_its_code_when_the_order_would_no_longer_be_vali
 
 #[tokio::test]
 async fn a_repeat_with_little_time_is_answered_by_its_code() {
-    let app = App::start().await;
+    let app = App::start_with(provider().await, |config| razorpay(config).deadline_floor_ms = 10_000).await;
     let qr = app.create("one", 49_900).await;
     app.provider.stop().await;
-    let little = Duration::from_millis(350);
+    let little = Duration::from_secs(3);
     let again = app.qrs().create_qr(within(little, order("one", 49_900))).await.expect("nothing needs to be sent").into_inner();
     assert_eq!((again.idempotency_replayed, again.qr.unwrap().id), (true, qr.id));
 }
@@ -188,7 +188,9 @@ async fn a_repeat_with_no_time_to_wait_is_told_that_the_first_is_under_way() {
     let first = tokio::spawn(async move { client.create_qr(order("one", 49_900)).await });
     app.asked_again("qr.create", 0).await;
 
-    let status = app.qrs().create_qr(within(Duration::from_millis(140), order("one", 49_900))).await.expect_err("no time to wait");
+    // What is left of this beyond the margin is no time.
+    let nearly_none = Duration::from_millis(1_510);
+    let status = app.qrs().create_qr(within(nearly_none, order("one", 49_900))).await.expect_err("no time to wait");
     let told = told(&status);
     assert_eq!((told.code, told.reason.as_str(), told.outcome()), (Code::Aborted, "IDEMPOTENCY_IN_FLIGHT", "UNKNOWN"));
     assert!(told.retry_after.is_some());

@@ -6,7 +6,7 @@ use tonic::Code;
 use upistream::grpc::pb;
 use upistream::sandbox::{FaultKind, Outcome, PayOptions, Switches, WebhookFaultKind};
 
-use crate::support::app::{ACCOUNT, App, minutes, order, provider, told};
+use crate::support::app::{ACCOUNT, App, minutes, order, patient, provider, told};
 
 fn paying(outcome: Outcome) -> PayOptions {
     PayOptions { outcome, ..PayOptions::default() }
@@ -230,6 +230,19 @@ async fn a_failed_payment_that_is_authorized_late_waits_for_its_capture() {
     app.provider.capture(ACCOUNT, &at_provider).await.unwrap();
     let (_, of_payment) = is_paid_once(&app, &qr).await;
     assert_eq!(of_payment[..3], ["payment.failed", "payment.authorized", "payment.succeeded"]);
+}
+
+#[tokio::test]
+async fn a_late_success_that_is_told_while_somebody_looks_is_asked_for_at_once() {
+    let app = App::start_with(provider().await, patient).await;
+    let qr = app.create("one", 49_900).await;
+    let at_provider = app.pay(&qr.provider_ref, paying(Outcome::Failed)).await;
+    app.payment_until(&qr.id, pb::PaymentState::Failed).await;
+    app.fault("payment.fetch", FaultKind::Delay { ms: 2_000 });
+    app.advance_until_asked(minutes(6), "payment.fetch").await;
+    // The look above is answered with the failure.
+    app.provider.authorize_late(ACCOUNT, &at_provider).await.unwrap();
+    app.payment_until(&qr.id, pb::PaymentState::Succeeded).await;
 }
 
 #[tokio::test]

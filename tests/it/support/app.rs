@@ -270,11 +270,20 @@ pub fn razorpay(config: &mut Config) -> &mut RazorpayConfig {
     razorpay
 }
 
-/// Calls to the provider may take long, so that a caller's time can end in the middle of one.
+/// Calls to the provider may take long, so that a caller's time can end in the middle of one. His answer leaves early, so
+/// that it is in time on a busy machine.
 pub fn patient(config: &mut Config) {
     razorpay(config).timeout_ms = 10_000;
     config.reconciler.lease_ms = 30_000;
+    config.grpc.deadline_margin_ms = 1_500;
 }
+
+/// With a caller who waits for [`A_WHILE`] there is time for a few tries, and to write down what became of them.
+pub fn hasty(config: &mut Config) {
+    razorpay(config).deadline_floor_ms = 2_000;
+}
+
+pub const A_WHILE: Duration = Duration::from_millis(3_500);
 
 pub fn close_order(key: &str, id: &str) -> pb::CloseQrRequest {
     pb::CloseQrRequest { idempotency_key: key.to_owned(), id: id.to_owned() }
