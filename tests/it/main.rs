@@ -1,5 +1,6 @@
 //! All integration tests, in one binary: linking is what costs.
 
+mod bad_input;
 mod deadline;
 mod doubt;
 mod events;
