@@ -1,5 +1,7 @@
 //! Whatever is wrong with a request is named, all of it, and nothing is done.
 
+mod wire;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
