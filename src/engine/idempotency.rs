@@ -14,7 +14,6 @@ use super::error::{Error, STORE_RETRY_AFTER};
 use super::learn::decode;
 use super::{Answer, Engine};
 use crate::domain::event::Record;
-use crate::domain::id::Id;
 use crate::store::{Batch, Claim, ClaimScope, ClaimStep, Commit, Conflict, Guard, Stored, Wake};
 
 /// With less time than this before the caller's deadline there is no point in waiting for news.

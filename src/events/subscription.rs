@@ -311,12 +311,9 @@ async fn check_position(feed: &Feed, head: &Head, own: Position, partitions: &BT
     Ok(())
 }
 
-/// Whether events that were recorded at `ms` or later may have been removed.
+/// Whether events that were recorded at `ms` or later were removed.
 fn was_trimmed_since(head: &Head, ms: u64) -> bool {
-    match head.first {
-        Some(first) => first.seq > 1 && ms < first.ms,
-        None => head.last.seq > 0 && ms <= head.last.ms,
-    }
+    head.trimmed_ms > 0 && ms <= head.trimmed_ms
 }
 
 /// The position from which all that is still there comes next. Its own entry is gone, so it has no time.

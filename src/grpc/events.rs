@@ -161,8 +161,8 @@ impl Api {
 
     fn heartbeat(&self, interval: Option<prost_types::Duration>, violations: &mut Violations) -> Duration {
         let Some(interval) = interval else { return self.heartbeats.default };
-        match Duration::try_from(interval) {
-            Ok(interval) if (self.heartbeats.min..=self.heartbeats.max).contains(&interval) => interval,
+        match non_negative(&interval) {
+            Some(interval) if (self.heartbeats.min..=self.heartbeats.max).contains(&interval) => interval,
             _ => {
                 let (min, max) = (self.heartbeats.min.as_secs(), self.heartbeats.max.as_secs());
                 violations.add("heartbeat_interval", format!("must be {min} to {max} seconds"));
@@ -248,6 +248,12 @@ impl Api {
             log_identity: self.engine.log_identity(),
         }
     }
+}
+
+/// By hand: the library's conversion panics at the smallest numbers of all.
+fn non_negative(duration: &prost_types::Duration) -> Option<Duration> {
+    let nanos = u32::try_from(duration.nanos).ok().filter(|nanos| *nanos < 1_000_000_000)?;
+    Some(Duration::new(u64::try_from(duration.seconds).ok()?, nanos))
 }
 
 fn outgoing(message: Sent) -> Outgoing {

@@ -134,21 +134,31 @@ fn message(error: &Error) -> String {
     }
 }
 
-/// The status of a call that the framework refused before the engine was entered: nothing was done.
-pub(super) fn refused_by_framework(code: Code) -> Option<Status> {
-    let (code, reason, message) = match code {
-        Code::Internal => (Code::InvalidArgument, Reason::UndecodableRequest, "the request can't be decoded"),
-        Code::OutOfRange | Code::ResourceExhausted => (Code::ResourceExhausted, Reason::RequestTooLarge, "the request is too large"),
-        Code::Unimplemented => (
-            Code::Unimplemented,
-            Reason::UnknownMethod,
-            "there is no such method, or the request is compressed in a way that is not supported",
+/// Why the framework refused a call before the engine was entered.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Refusal {
+    Undecodable,
+    TooLarge,
+    UnknownMethod,
+}
+
+/// The status of a call that the framework refused: nothing was done.
+pub(super) fn refused_by_framework(refusal: Refusal, request_bytes_max: usize) -> Status {
+    let mut metadata = HashMap::from([("outcome".to_owned(), outcome_name(Outcome::NotSent).to_owned())]);
+    let (code, reason, message) = match refusal {
+        Refusal::Undecodable => (
+            Code::InvalidArgument,
+            Reason::UndecodableRequest,
+            "the request can't be decoded: its bytes are no such message, or are compressed in a way that is not supported",
         ),
-        _ => return None,
+        Refusal::TooLarge => {
+            metadata.insert("limit".to_owned(), request_bytes_max.to_string());
+            (Code::ResourceExhausted, Reason::RequestTooLarge, "the request is too large")
+        }
+        Refusal::UnknownMethod => (Code::Unimplemented, Reason::UnknownMethod, "there is no such method"),
     };
-    let metadata = HashMap::from([("outcome".to_owned(), outcome_name(Outcome::NotSent).to_owned())]);
     let details = ErrorDetails::with_error_info(reason_name(reason), DOMAIN, metadata);
-    Some(Status::with_error_details(code, message, details))
+    Status::with_error_details(code, message, details)
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! All integration tests, in one binary: linking is what costs.
 
+mod bad_input;
 mod deadline;
 mod doubt;
 mod events;
+mod health;
 mod idempotency;
 mod lease;
 mod list;
@@ -11,6 +13,7 @@ mod payment;
 mod qr;
 mod quarantine;
 mod readme;
+mod reflection;
 mod restart;
 mod simulation;
 mod store;
