@@ -2,6 +2,7 @@
 
 mod deadline;
 mod doubt;
+mod durability;
 mod events;
 mod idempotency;
 mod lease;
