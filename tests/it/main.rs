@@ -3,6 +3,7 @@
 mod bad_input;
 mod deadline;
 mod doubt;
+mod durability;
 mod events;
 mod health;
 mod idempotency;

@@ -3,6 +3,7 @@
 //! is `durability.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -21,7 +22,7 @@ use upistream::sandbox::{Fault, FaultKind, PayOptions, Sandbox};
 
 use crate::support::agreement::{Paid, all_qrs, check_log, check_no_reference_acted_twice, difference};
 use crate::support::app::{ACCOUNT, App, PATIENCE, order, provider, until};
-use crate::support::process::Process;
+use crate::support::process::{Process, serve};
 use crate::support::rounds;
 
 /// Kills of an ordinary run.
@@ -220,7 +221,12 @@ async fn a_service_that_is_told_to_end_finishes_what_it_began() {
     let slow = Fault { times: 1_000, ..Fault::on("qr.create", FaultKind::Delay { ms: 2_500 }) };
     story.provider.fault(slow).expect("there is room for a fault");
     let patient = [("UPISTREAM__RECONCILER__LEASE_MS", "10000"), ("UPISTREAM__ACCOUNTS__SHOP__RAZORPAY__TIMEOUT_MS", "8000")];
-    let process = Process::start_with(story.folder.path(), &story.provider, &patient).await;
+    let patiently = |config: &Path| {
+        let mut command = serve(config);
+        command.envs(patient);
+        command
+    };
+    let process = Process::start_as(story.folder.path(), &story.provider, patiently).await;
     let channel = process.channel.clone();
     let mut callers = JoinSet::new();
     for caller in 0..CALLERS_AT_THE_END {

@@ -22,6 +22,9 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// How long a caller waits: some have left before the provider answers.
 const DEADLINES_MS: &[u64] = &[100, 300, 600, 1_500];
 
+/// Longer than any call to the provider.
+const PATIENT: Duration = Duration::from_secs(5);
+
 /// A request, as it can be made again.
 #[derive(Clone, Debug)]
 pub enum Request {
@@ -56,8 +59,9 @@ fn until<T: Clone>(request: &T, deadline: Duration) -> tonic::Request<T> {
 impl World {
     pub async fn take_a_step(&mut self) {
         match self.dice.random_range(0..100) {
-            0..30 => self.ask(false).await,
-            30..38 => self.ask(true).await,
+            0..28 => self.ask(false).await,
+            28..35 => self.ask(true).await,
+            35..38 => self.ask_slowly().await,
             38..60 => self.pay().await,
             60..68 => self.decide_late().await,
             68..75 => self.questions_fail(),
@@ -106,6 +110,21 @@ impl World {
             let (answer, request) = answered.expect("nobody panics");
             self.hear(&request, answer);
         }
+    }
+
+    /// A request that travels so long that nobody waits for its answer, and that the provider acts on all the same.
+    async fn ask_slowly(&mut self) {
+        let key = format!("key-{}", self.asked.len());
+        let request = Request::Create(self.order(&key));
+        self.asked.push(request.clone());
+        let ms = self.dice.random_range(CALL_TIMEOUT_MS + 50..3 * CALL_TIMEOUT_MS);
+        self.tell(format!("ask [{key}], on its way for {ms} ms"));
+        self.provider.clear_faults();
+        self.provider.fault(Fault::on("qr.create", FaultKind::ActLate { ms })).expect("there is room for a fault");
+        let answer = request.make(self.app().channel.clone(), PATIENT).await;
+        assert!(answer.is_ok(), "whoever waits long enough is told that it is not known: {answer:?}");
+        self.hear(&request, answer);
+        self.travelling.push(key);
     }
 
     fn hear(&mut self, request: &Request, answer: Result<pb::Qr, Status>) {
@@ -238,7 +257,7 @@ impl World {
         ];
         let kind = kinds.choose(&mut self.dice).expect("there are some").clone();
         let event = *["*", "qr_code.credited", "payment.captured", "qr_code.closed"].choose(&mut self.dice).expect("there are some");
-        let times = self.dice.random_range(1..=5);
+        let times = self.dice.random_range(1..=8);
         self.tell(format!("webhooks {event}: {kind:?} {times} times"));
         self.provider.webhook_fault(WebhookFault { times, ..WebhookFault::on(event, kind) }).expect("there is room for a fault");
     }

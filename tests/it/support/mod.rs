@@ -8,5 +8,6 @@ pub mod process;
 pub mod replica;
 pub mod rounds;
 mod store_time;
+pub mod trace;
 
 pub use store_time::StoreTime;

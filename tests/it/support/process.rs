@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use tokio::process::{Child, Command};
 use tonic::transport::Channel;
-use upistream::grpc::pb;
 use upistream::sandbox::Sandbox;
 
 use super::app::{ACCOUNT, KEY_ID, KEY_SECRET, MERCHANT, PATIENCE, URL_SECRET, WEBHOOK_SECRET};
@@ -27,29 +26,28 @@ pub struct Process {
 impl Process {
     /// Starts it on the store in `folder`, and tells the provider where it is.
     pub async fn start(folder: &Path, provider: &Sandbox) -> Self {
-        Self::start_with(folder, provider, &[]).await
+        Self::start_as(folder, provider, serve).await
     }
 
-    /// The same, with `variables` over the configuration.
-    pub async fn start_with(folder: &Path, provider: &Sandbox, variables: &[(&str, &str)]) -> Self {
+    /// The same by another command, which is made from the configuration's path.
+    pub async fn start_as(folder: &Path, provider: &Sandbox, command: impl Fn(&Path) -> Command) -> Self {
         for _ in 0..STARTS_MAX {
-            if let Some(process) = Self::try_start(folder, provider, variables).await {
+            if let Some(process) = Self::try_start(folder, provider, &command).await {
                 return process;
             }
         }
         panic!("the service did not start; its log:\n{}", read(&folder.join("serve.log")));
     }
 
-    async fn try_start(folder: &Path, provider: &Sandbox, variables: &[(&str, &str)]) -> Option<Self> {
+    async fn try_start(folder: &Path, provider: &Sandbox, command: impl Fn(&Path) -> Command) -> Option<Self> {
         let [grpc, webhooks, admin] = free_addresses();
         let config = folder.join("upistream.toml");
         std::fs::write(&config, settings(folder, provider, [grpc, webhooks, admin])).expect("the folder is ours");
         let log = folder.join("serve.log");
         let file = File::create(&log).expect("the folder is ours");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_upistream"));
-        command.arg("serve").arg("--config").arg(&config).current_dir(folder).kill_on_drop(true);
-        command.envs(variables.iter().copied());
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file).spawn().expect("the binary was built");
+        let mut command = command(&config);
+        command.current_dir(folder).kill_on_drop(true).stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+        let mut child = command.spawn().unwrap_or_else(|cause| panic!("{command:?} can't be run: {cause}"));
         let connected = async {
             let mut pause = tokio::time::interval(Duration::from_millis(5));
             loop {
@@ -73,10 +71,6 @@ impl Process {
         self.child.id().expect("it runs")
     }
 
-    pub fn qrs(&self) -> pb::qr_service_client::QrServiceClient<Channel> {
-        pb::qr_service_client::QrServiceClient::new(self.channel.clone())
-    }
-
     /// SIGKILL: it can do nothing about it. Returns when it is gone.
     pub async fn kill(mut self) {
         self.child.kill().await.expect("it ran until now");
@@ -90,6 +84,13 @@ impl Process {
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         ended.unwrap_or_else(|_| panic!("it did not end; its log:\n{}", read(&self.log))).expect("the child is ours")
     }
+}
+
+/// The service, as its users start it.
+pub fn serve(config: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_upistream"));
+    command.arg("serve").arg("--config").arg(config);
+    command
 }
 
 fn settings(folder: &Path, provider: &Sandbox, [grpc, webhooks, admin]: [SocketAddr; 3]) -> String {
