@@ -62,6 +62,15 @@ fn qr(state: QrState, closing: bool) -> Record {
     Record::Qr(qr)
 }
 
+/// A code whose payment came before the answer to its creation.
+fn paid_before_the_answer() -> Record {
+    let received = Fact::Qr(QrFact::Received { amount: AMOUNT });
+    match qr(QrState::Requested, false).learn(&received, Evidence::Signature, time(1)) {
+        Ok(Learned::Moved(next, _)) => next,
+        _ => panic!("money may come before the answer"),
+    }
+}
+
 fn seen(status: QrStatus) -> Fact {
     Fact::Qr(QrFact::Seen(QrSnapshot {
         provider_ref: "ref_1".to_owned(),
@@ -147,6 +156,7 @@ fn every_state_of_a_code_against_every_fact() {
     let closed = QrState::Closed { reason: Some(CloseReason::Paid), at: time(5) };
     let records = [
         ("requested", qr(QrState::Requested, false)),
+        ("asked,paid", paid_before_the_answer()),
         ("active", qr(QrState::Active, false)),
         ("closing", qr(QrState::Active, true)),
         ("closed", qr(closed, false)),
