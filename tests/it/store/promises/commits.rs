@@ -350,9 +350,11 @@ pub async fn a_batch_that_is_not_of_one_partition_is_refused(place: Place) {
         batch([Change { event: new_event_in(ELSEWHERE), ..create(&here, "x") }]),
         with_claim(take("k", &there)),
         with_claim(ClaimStep::Free { scope: name.clone(), record: there.clone() }),
+        with_claim(ClaimStep::StartRetention { scope: name.clone(), record: there.clone(), keep: LEASE }),
         with_claim(ClaimStep::Settle { scope: name, record: here.clone(), outcome, answer: there.clone(), keep: None }),
         with_guard(Guard::At { id: there.clone(), revision: 1 }),
         with_guard(Guard::Held { id: there.clone(), fence: Fence(1) }),
+        with_guard(Guard::Unheld { id: there.clone() }),
         Batch { partition: nowhere.partition(), ..batch([create(&nowhere, "x")]) },
     ] {
         refused(&place.a, batch).await;
@@ -397,4 +399,12 @@ pub async fn both_handles_know_one_identity_and_one_time(place: Place) {
     let before = place.a.now_ms().await.unwrap();
     place.clock.pass(LEASE);
     assert_eq!(place.b.now_ms().await.unwrap(), before + 30_000);
+}
+
+pub async fn a_store_that_is_read_and_written_answers_a_ping(place: Place) {
+    for store in [&place.a, &place.b, &place.a] {
+        store.ping().await.unwrap();
+        done(store, batch([create(&new_id(Kind::Qr), "x")])).await;
+    }
+    assert_eq!(place.a.heads().await.unwrap()[1].last, Default::default(), "asking leaves nothing behind");
 }
