@@ -6,7 +6,9 @@ pub mod commits;
 pub mod leases;
 pub mod lists;
 pub mod log;
+pub mod news;
 pub mod references;
+pub mod whole;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -56,8 +58,6 @@ macro_rules! store_promises {
             commits: a_batch_beyond_the_limits_is_refused,
             commits: a_batch_that_is_not_of_one_partition_is_refused,
             commits: a_batch_that_contradicts_itself_is_refused,
-            commits: both_handles_know_one_identity_and_one_time,
-            commits: a_store_that_is_read_and_written_answers_a_ping,
             claims: a_claim_is_taken_once_and_shows_its_record_as_it_is,
             claims: of_concurrent_claimers_exactly_one_wins,
             claims: a_settled_claim_tells_how_it_ended_and_by_what_to_answer,
@@ -95,16 +95,16 @@ macro_rules! store_promises {
             leases: rest_ends_the_lease,
             leases: a_released_record_is_looked_at_when_its_holder_said,
             leases: a_woken_record_is_due_now_unless_it_was_sooner,
-            leases: a_record_at_rest_can_be_woken,
-            leases: news_outlive_what_the_holder_of_the_lease_says,
-            leases: no_change_makes_the_look_that_news_demand_later_or_takes_it_away,
-            leases: news_to_a_record_at_rest_are_looked_at_before_it_rests_again,
-            leases: news_under_a_lease_stand_when_a_change_ends_it,
-            leases: a_time_set_beside_the_lease_outlives_what_its_holder_says,
-            leases: a_time_set_beside_the_lease_binds_only_its_holder,
             leases: a_guard_tells_whether_anybody_holds_a_lease,
             leases: the_next_due_is_the_longest_waiting_that_nobody_holds,
             leases: times_are_cut_to_the_millisecond,
+            news: a_record_at_rest_can_be_woken,
+            news: news_outlive_what_the_holder_of_the_lease_says,
+            news: no_change_makes_the_look_that_news_demand_later_or_takes_it_away,
+            news: news_to_a_record_at_rest_are_looked_at_before_it_rests_again,
+            news: news_under_a_lease_stand_when_a_change_ends_it,
+            news: a_time_set_beside_the_lease_outlives_what_its_holder_says,
+            news: a_time_set_beside_the_lease_binds_only_its_holder,
             log: positions_have_no_gaps_and_times_never_go_back,
             log: concurrent_commits_make_one_sequence_without_holes,
             log: the_log_is_read_in_pages_by_number_and_by_id,
@@ -115,6 +115,8 @@ macro_rules! store_promises {
             log: logs_of_partitions_are_apart,
             log: an_events_id_is_used_once,
             log: a_commit_with_an_event_wakes_watchers_of_both_handles,
+            whole: both_handles_know_one_identity_and_one_time,
+            whole: a_store_that_is_read_and_written_answers_a_ping,
         }
     };
     (@each $two_handles:ident; $($topic:ident: $promise:ident,)*) => {
