@@ -70,7 +70,8 @@ pub struct Claim {
 pub enum ClaimStep {
     /// Takes the claim, or conflicts with [`Conflict::Claimed`].
     Take { scope: ClaimScope, fingerprint: Bytes, record: Id },
-    /// Notes how it ended; its retention starts now (by the store's clock), or never ends where `keep` is `None`.
+    /// Notes how it ended; its retention starts now (by the store's clock), or only with
+    /// [`ClaimStep::StartRetention`] where `keep` is `None`.
     /// `answer` is the record that later requests are answered with: the claim's record from now on. Does nothing if
     /// the claim is not `record`'s or has been settled already.
     Settle { scope: ClaimScope, record: Id, outcome: Bytes, answer: Id, keep: Option<Duration> },
@@ -176,6 +177,8 @@ pub enum Guard {
     At { id: Id, revision: Revision },
     /// This fence still holds the record's lease: nobody took it since, and it has not run out.
     Held { id: Id, fence: Fence },
+    /// Nobody holds the record's lease: it was never taken, was given back, has run out, or the record is at rest.
+    Unheld { id: Id },
     /// The list has fewer entries than this.
     ShorterThan { list: ListKey, entries: u64 },
 }

@@ -28,7 +28,7 @@ pub(super) fn check(batch: &Batch, partitions: u16) -> Result<(), StoreError> {
     }
     for guard in guards {
         match guard {
-            Guard::At { id, revision: _ } | Guard::Held { id, fence: _ } => belongs(id, *partition)?,
+            Guard::At { id, revision: _ } | Guard::Held { id, fence: _ } | Guard::Unheld { id } => belongs(id, *partition)?,
             Guard::ShorterThan { list: _, entries: _ } => (),
         }
     }
@@ -42,7 +42,7 @@ fn check_claim<'a>(step: &'a ClaimStep, partition: Partition, scopes: &mut HashS
             belongs(answer, partition)?;
             (scope, record, false)
         }
-        ClaimStep::Free { scope, record } => (scope, record, false),
+        ClaimStep::StartRetention { scope, record, keep: _ } | ClaimStep::Free { scope, record } => (scope, record, false),
     };
     belongs(record, partition)?;
     if !scopes.insert(scope) && takes {

@@ -47,6 +47,14 @@ pub(super) fn apply(turn: &Turn<'_>, partition: Partition, step: &ClaimStep) -> 
             update.execute(params![partition.0, scope.0, record.as_str(), &outcome[..], answer.as_str(), over])?;
             Ok(())
         }
+        ClaimStep::StartRetention { scope, record, keep } => {
+            let mut update = turn.connection.prepare_cached(
+                "UPDATE claim SET over = ?4
+                 WHERE \"partition\" = ?1 AND scope = ?2 AND record = ?3 AND outcome IS NOT NULL AND over IS NULL",
+            )?;
+            update.execute(params![partition.0, scope.0, record.as_str(), end_of(turn.now, *keep)])?;
+            Ok(())
+        }
         ClaimStep::Free { scope, record } => {
             let mut delete = turn.connection.prepare_cached("DELETE FROM claim WHERE \"partition\" = ?1 AND scope = ?2 AND record = ?3")?;
             delete.execute(params![partition.0, scope.0, record.as_str()])?;

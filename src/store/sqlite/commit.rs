@@ -72,6 +72,7 @@ fn conflict(turn: &Turn<'_>, batch: &Batch, standing: &[Standing]) -> Result<Opt
         let holds = match guard {
             Guard::At { .. } => true,
             Guard::Held { id, fence } => leases::holds(turn, id, *fence)?,
+            Guard::Unheld { id } => !leases::is_held(turn, id)?,
             Guard::ShorterThan { list, entries } => records::count(turn.connection, batch.partition, list)? < *entries,
         };
         if !holds {

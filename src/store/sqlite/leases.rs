@@ -56,12 +56,15 @@ impl Leases for SqliteStore {
                      ON CONFLICT (record) DO UPDATE SET at = min(at, excluded.at) WHERE leased_until IS NULL OR leased_until <= ?3"
                 }
                 Wake::News => {
-                    "INSERT INTO due (record, at) SELECT n, ?2 FROM record WHERE id = ?1
-                     ON CONFLICT (record) DO UPDATE SET at = min(at, excluded.at),
-                     news = CASE WHEN leased_until > ?3 THEN min(ifnull(news, excluded.at), excluded.at) END"
+                    "INSERT INTO due (record, at, news) SELECT n, ?2, ?2 FROM record WHERE id = ?1
+                     ON CONFLICT (record) DO UPDATE SET at = min(at, excluded.at), news = min(ifnull(news, excluded.news), excluded.news)"
                 }
             })?;
-            Ok(wake.execute(params![id.as_str(), now.as_millisecond(), kept(turn.now)])? > 0)
+            let woken = match why {
+                Wake::Asked => wake.execute(params![id.as_str(), now.as_millisecond(), kept(turn.now)])?,
+                Wake::News => wake.execute(params![id.as_str(), now.as_millisecond()])?,
+            };
+            Ok(woken > 0)
         })
         .await
     }
@@ -95,7 +98,9 @@ fn take_due(turn: &Turn<'_>, now: Timestamp, lease: Duration, limit: usize) -> R
     })?;
     // Read to the end before the first lease: it would move rows under the reading.
     let found = found.collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut tell = turn.connection.prepare_cached("UPDATE due SET news = NULL WHERE record = ?1 AND news IS NOT NULL")?;
     let leased = found.into_iter().map(|(record, n, at)| {
+        tell.execute([n])?;
         let fence = take(turn, n, lease)?;
         Ok(Leased { record: records::stored(record)?, fence, due: timestamp(at)? })
     });
@@ -104,19 +109,17 @@ fn take_due(turn: &Turn<'_>, now: Timestamp, lease: Duration, limit: usize) -> R
 
 /// Sets a record's next look, then does what the change asks for with its lease; the fence, if it took it.
 pub(super) fn look_and_step(turn: &Turn<'_>, n: i64, look: Look, lease: LeaseStep) -> Result<Option<Fence>, StoreError> {
-    // What came up while this holder held the lease is due whatever he says.
-    let news = match lease {
+    // A time that was set while this holder held the lease stands whatever he says.
+    let beside = match lease {
         LeaseStep::Release(fence) => end(turn, n, fence)?,
         LeaseStep::Keep | LeaseStep::Take(_) => None,
     };
-    match (look, news) {
+    match (look, beside) {
         (Look::Keep, None) => {}
-        (Look::Keep | Look::Rest, Some(news)) => set_time(turn, n, news)?,
+        (Look::Keep | Look::Rest, Some(beside)) => set_time(turn, n, beside)?,
         (Look::At(at), None) => set_time(turn, n, at.as_millisecond())?,
-        (Look::At(at), Some(news)) => set_time(turn, n, at.as_millisecond().min(news))?,
-        (Look::Rest, None) => {
-            turn.connection.prepare_cached("DELETE FROM due WHERE record = ?1")?.execute([n])?;
-        }
+        (Look::At(at), Some(beside)) => set_time(turn, n, at.as_millisecond().min(beside))?,
+        (Look::Rest, None) => rest(turn, n)?,
     }
     match lease {
         LeaseStep::Keep | LeaseStep::Release(_) => Ok(None),
@@ -129,39 +132,55 @@ pub(super) fn look_and_step(turn: &Turn<'_>, n: i64, look: Look, lease: LeaseSte
     }
 }
 
-/// Sets the time of the next look. Where somebody holds the lease it is also news to him.
+/// Sets the time of the next look, no later than news demand it. Where somebody holds the lease it also outlives what
+/// he says.
 fn set_time(turn: &Turn<'_>, n: i64, at: i64) -> Result<(), StoreError> {
     let mut upsert = turn.connection.prepare_cached(
-        "INSERT INTO due (record, at) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET at = excluded.at,
-         news = CASE WHEN leased_until > ?3 THEN min(ifnull(news, excluded.at), excluded.at) END",
+        "INSERT INTO due (record, at) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET at = min(excluded.at, ifnull(news, excluded.at)),
+         beside = CASE WHEN leased_until > ?3 THEN min(ifnull(beside, excluded.at), excluded.at) END",
     )?;
     upsert.execute(params![n, at, kept(turn.now)])?;
     Ok(())
 }
 
-/// Ends a lease if this fence holds it, over or not; what came up meanwhile.
-fn end(turn: &Turn<'_>, n: i64, fence: Fence) -> Result<Option<i64>, StoreError> {
-    let mut select =
-        turn.connection.prepare_cached("SELECT news FROM due WHERE record = ?1 AND fence = ?2 AND leased_until IS NOT NULL")?;
-    let news: Option<Option<i64>> = select.query_row(params![n, kept(fence.0)], |row| row.get(0)).optional()?;
-    if news.is_some() {
-        let mut update = turn.connection.prepare_cached("UPDATE due SET leased_until = NULL, news = NULL WHERE record = ?1")?;
-        update.execute([n])?;
-    }
-    Ok(news.flatten())
+/// Puts a record to rest, or has it wait for whoever is to hear its news. Nobody holds it any longer.
+fn rest(turn: &Turn<'_>, n: i64) -> Result<(), StoreError> {
+    turn.connection.prepare_cached("DELETE FROM due WHERE record = ?1 AND news IS NULL")?.execute([n])?;
+    let mut wait = turn.connection.prepare_cached("UPDATE due SET at = news, leased_until = NULL, beside = NULL WHERE record = ?1")?;
+    wait.execute([n])?;
+    Ok(())
 }
 
-/// Takes a lease that is free.
+/// Ends a lease if this fence holds it, over or not; the earliest time that was set beside it.
+fn end(turn: &Turn<'_>, n: i64, fence: Fence) -> Result<Option<i64>, StoreError> {
+    let mut select =
+        turn.connection.prepare_cached("SELECT beside FROM due WHERE record = ?1 AND fence = ?2 AND leased_until IS NOT NULL")?;
+    let beside: Option<Option<i64>> = select.query_row(params![n, kept(fence.0)], |row| row.get(0)).optional()?;
+    if beside.is_some() {
+        let mut update = turn.connection.prepare_cached("UPDATE due SET leased_until = NULL, beside = NULL WHERE record = ?1")?;
+        update.execute([n])?;
+    }
+    Ok(beside.flatten())
+}
+
+/// Takes a lease that is free. News stand: who takes a lease for a change of his own looks at nothing.
 fn take(turn: &Turn<'_>, n: i64, lease: Duration) -> Result<Fence, StoreError> {
     let mut next = turn.connection.prepare_cached("UPDATE meta SET value = value + 1 WHERE key = 'fence' RETURNING value")?;
     let fence: i64 = next.query_row([], |row| row.get(0))?;
-    let mut update = turn.connection.prepare_cached("UPDATE due SET leased_until = ?2, fence = ?3, news = NULL WHERE record = ?1")?;
+    let mut update = turn.connection.prepare_cached("UPDATE due SET leased_until = ?2, fence = ?3, beside = NULL WHERE record = ?1")?;
     update.execute(params![n, end_of(turn.now, lease), fence])?;
     Ok(Fence(number(fence)))
 }
 
 pub(super) fn holds(turn: &Turn<'_>, id: &Id, fence: Fence) -> Result<bool, StoreError> {
     Ok(held(turn, id, fence)?.is_some())
+}
+
+/// Whether anybody holds a record's lease.
+pub(super) fn is_held(turn: &Turn<'_>, id: &Id) -> Result<bool, StoreError> {
+    let mut select =
+        turn.connection.prepare_cached("SELECT 1 FROM due d JOIN record r ON r.n = d.record WHERE r.id = ?1 AND d.leased_until > ?2")?;
+    Ok(select.exists(params![id.as_str(), kept(turn.now)])?)
 }
 
 /// The number of a record whose lease this fence holds.

@@ -69,6 +69,13 @@ impl Log for SqliteStore {
                 let keep = first_from(turn.connection, &span, partition, ms)?;
                 let room = u64::try_from(limit - removed).unwrap_or(u64::MAX);
                 let end = keep.min(span.start().saturating_add(room));
+                if end == *span.start() {
+                    continue;
+                }
+                let mut note = turn
+                    .connection
+                    .prepare_cached("UPDATE head SET trimmed_ms = (SELECT ms FROM event WHERE at = ?2) WHERE \"partition\" = ?1")?;
+                note.execute(params![partition.0, key(partition, end - 1)])?;
                 let mut delete = turn.connection.prepare_cached("DELETE FROM event WHERE at >= ?1 AND at < ?2")?;
                 removed += delete.execute(params![key(partition, *span.start()), key(partition, end)])?;
             }
@@ -108,13 +115,13 @@ fn logged(key: i64, ms: i64, body: Vec<u8>) -> Logged {
 }
 
 fn head(connection: &Connection, partition: Partition) -> Result<Head, StoreError> {
-    let mut select = connection.prepare_cached("SELECT ms, seq FROM head WHERE \"partition\" = ?1")?;
-    let last = select.query_row([partition.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let last = Position { ms: number(last.0), seq: number(last.1) };
+    let mut select = connection.prepare_cached("SELECT ms, seq, trimmed_ms FROM head WHERE \"partition\" = ?1")?;
+    let (ms, seq, trimmed_ms) = select.query_row([partition.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let last = Position { ms: number(ms), seq: number(seq) };
     let mut select = connection.prepare_cached("SELECT at, ms FROM event WHERE at >= ?1 AND at <= ?2 ORDER BY at LIMIT 1")?;
     let first = select
         .query_row(params![key(partition, 0), key(partition, SEQ_MAX)], |row| Ok(logged(row.get(0)?, row.get(1)?, Vec::new()).position));
-    Ok(Head { partition, first: first.optional()?, last })
+    Ok(Head { partition, first: first.optional()?, last, trimmed_ms: number(trimmed_ms) })
 }
 
 /// The sequence numbers that are still there. They have no gaps; where there are none, the span is empty and begins

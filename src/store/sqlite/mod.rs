@@ -118,6 +118,19 @@ impl Store for SqliteStore {
         Ok(self.now())
     }
 
+    async fn ping(&self) -> Result<(), StoreError> {
+        let read = self.read(|connection| Ok(connection.query_row("SELECT 1 FROM meta WHERE key = 'format'", [], |_| Ok(()))?));
+        // Nothing is written while writing works: a transaction that changes nothing waits for no disk.
+        let write = self.write(|turn| {
+            if turn.after_failure {
+                turn.connection.prepare_cached("UPDATE meta SET value = value + 1 WHERE key = 'ping'")?.execute([])?;
+            }
+            Ok(())
+        });
+        tokio::try_join!(read, write)?;
+        Ok(())
+    }
+
     async fn forget_claims(&self, limit: usize) -> Result<usize, StoreError> {
         self.write(move |turn| claims::forget(turn, limit)).await
     }
@@ -159,4 +172,60 @@ fn number(kept: i64) -> u64 {
 /// A limit of rows as SQLite takes it.
 fn rows(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    async fn batch_of(store: &SqliteStore, statements: &'static str) -> Result<(), StoreError> {
+        store.write(move |turn| Ok(turn.connection.execute_batch(statements)?)).await
+    }
+
+    async fn pings_written(store: &SqliteStore) -> i64 {
+        store.read(|connection| Ok(connection.query_row("SELECT value FROM meta WHERE key = 'ping'", [], |row| row.get(0))?)).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_ping_fails_from_a_failed_commit_until_one_succeeds() {
+        let folder = TempDir::new().unwrap();
+        let options = SqliteOptions { partitions: 1, random: [7; 40], clock: Arc::new(|| 1), synchronous: Synchronous::Full };
+        let store = SqliteStore::open(&folder.path().join("store.db"), options).unwrap();
+        store.ping().await.unwrap();
+        assert_eq!(pings_written(&store).await, 0, "while writing works it is not tried");
+
+        // From now on each change of `meta` fails, and only at COMMIT, as on a full disk.
+        let breaking = "CREATE TABLE parent (n INTEGER PRIMARY KEY);
+                        CREATE TABLE child (n INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED);
+                        CREATE TRIGGER breaking AFTER UPDATE ON meta BEGIN INSERT INTO child VALUES (1); END";
+        batch_of(&store, breaking).await.unwrap();
+        store.ping().await.unwrap();
+        batch_of(&store, "UPDATE meta SET value = value + 1 WHERE key = 'fence'").await.unwrap_err();
+        store.ping().await.unwrap_err();
+        // A transaction with nothing to write succeeds on the fullest disk.
+        assert_eq!(store.forget_claims(10).await.unwrap(), 0);
+        store.ping().await.unwrap_err();
+
+        batch_of(&store, "DROP TRIGGER breaking").await.unwrap();
+        store.ping().await.unwrap();
+        assert_eq!(pings_written(&store).await, 1, "it found out by itself");
+        store.ping().await.unwrap();
+        assert_eq!(pings_written(&store).await, 1);
+    }
+
+    #[tokio::test]
+    async fn any_write_that_succeeds_ends_a_failure() {
+        let folder = TempDir::new().unwrap();
+        let options = SqliteOptions { partitions: 1, random: [7; 40], clock: Arc::new(|| 1), synchronous: Synchronous::Full };
+        let store = SqliteStore::open(&folder.path().join("store.db"), options).unwrap();
+        let failing = "CREATE TABLE parent (n INTEGER PRIMARY KEY);
+                       CREATE TABLE child (n INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED);
+                       INSERT INTO child VALUES (1)";
+        assert!(matches!(batch_of(&store, failing).await, Err(StoreError::InDoubt(_))));
+        batch_of(&store, "UPDATE meta SET value = value + 1 WHERE key = 'fence'").await.unwrap();
+        store.ping().await.unwrap();
+        assert_eq!(pings_written(&store).await, 0);
+    }
 }

@@ -162,9 +162,10 @@ fn create(connection: &mut Connection, options: &SqliteOptions) -> rusqlite::Res
     insert.execute(params!["log", log])?;
     insert.execute(params!["fingerprint_key", fingerprint_key])?;
     insert.execute(params!["fence", 0])?;
+    insert.execute(params!["ping", 0])?;
     drop(insert);
     for partition in 0..options.partitions {
-        transaction.execute("INSERT INTO head (\"partition\", ms, seq) VALUES (?1, 0, 0)", [partition])?;
+        transaction.execute("INSERT INTO head (\"partition\", ms, seq, trimmed_ms) VALUES (?1, 0, 0, 0)", [partition])?;
     }
     transaction.commit()
 }

@@ -1,6 +1,6 @@
 -- The embedded store, format 1. A record's number `n` is its name within this file; ids are text as everywhere.
 
--- format, partitions, and the store's identity; the last fence.
+-- format, partitions, and the store's identity; the last fence; what a ping counts up to see whether writing works.
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value BLOB NOT NULL
@@ -20,8 +20,11 @@ CREATE TABLE due (
     at           INTEGER NOT NULL,
     leased_until INTEGER,
     fence        INTEGER NOT NULL DEFAULT 0,
-    -- A time that came up while somebody held the lease: he may have missed why, so it outlives what he says.
-    news         INTEGER
+    -- When something happened to it that nobody who looks was told of yet: `at` is never later, and only handing the
+    -- record to such a one clears it.
+    news         INTEGER,
+    -- A time that was set while somebody else held the lease: it outlives what the holder says, and ends with his lease.
+    beside       INTEGER
 );
 -- Two indexes that share out the rows, so that nobody who looks for work reads past what others hold.
 CREATE INDEX due_free ON due (at) WHERE leased_until IS NULL;
@@ -71,7 +74,9 @@ CREATE INDEX entry_of ON entry (record);
 CREATE TABLE head (
     "partition" INTEGER PRIMARY KEY,
     ms          INTEGER NOT NULL,
-    seq         INTEGER NOT NULL
+    seq         INTEGER NOT NULL,
+    -- The time of the newest entry that trimming removed.
+    trimmed_ms  INTEGER NOT NULL
 );
 -- `at` is the partition (above 48 bits) and the sequence number: one key in the order in which the log is read.
 CREATE TABLE event (

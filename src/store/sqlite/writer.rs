@@ -23,6 +23,16 @@ pub(super) struct Turn<'a> {
     pub(super) now: u64,
     /// Whether the log grew.
     pub(super) appended: bool,
+    /// The last transaction that had something to write failed: whether writing works again is not known.
+    pub(super) after_failure: bool,
+}
+
+/// What a transaction that was committed did.
+struct Committed {
+    /// The log grew.
+    appended: bool,
+    /// Something was written, so writing works.
+    wrote: bool,
 }
 
 trait Job: Send {
@@ -96,17 +106,26 @@ impl Drop for Writer {
 
 fn write_on(connection: &Connection, clock: &StoreClock, mut waiting: mpsc::Receiver<Box<dyn Job>>, growing: &watch::Sender<u64>) {
     let mut jobs = Vec::with_capacity(TOGETHER_MAX);
+    let mut after_failure = false;
     while waiting.blocking_recv_many(&mut jobs, TOGETHER_MAX) > 0 {
         // A job that panics takes its companions' answers with it (they are in doubt), not the writer.
-        let ended = catch_unwind(AssertUnwindSafe(|| commit_together(connection, clock, &mut jobs)));
+        let ended = catch_unwind(AssertUnwindSafe(|| commit_together(connection, clock, after_failure, &mut jobs)));
         let Ok(ended) = ended else {
             error!("a write to the store panicked; the writes that shared its transaction are in doubt");
             roll_back(connection);
+            after_failure = true;
             jobs.clear();
             continue;
         };
-        if let Ok(true) = ended {
-            growing.send_modify(|times| *times += 1);
+        match &ended {
+            Ok(Committed { appended, wrote }) => {
+                // One that wrote nothing never asked the disk: it proves nothing.
+                after_failure &= !wrote;
+                if *appended {
+                    growing.send_modify(|times| *times += 1);
+                }
+            }
+            Err(_) => after_failure = true,
         }
         let end = ended.map(|_| ());
         for job in jobs.drain(..) {
@@ -115,11 +134,16 @@ fn write_on(connection: &Connection, clock: &StoreClock, mut waiting: mpsc::Rece
     }
 }
 
-/// Does all jobs in one transaction; says whether the log grew.
-fn commit_together(connection: &Connection, clock: &StoreClock, jobs: &mut [Box<dyn Job>]) -> Result<bool, StoreError> {
-    let appended = run_all(connection, clock, jobs).inspect_err(|_| roll_back(connection))?;
+/// Does all jobs in one transaction.
+fn commit_together(
+    connection: &Connection,
+    clock: &StoreClock,
+    after_failure: bool,
+    jobs: &mut [Box<dyn Job>],
+) -> Result<Committed, StoreError> {
+    let committed = run_all(connection, clock, after_failure, jobs).inspect_err(|_| roll_back(connection))?;
     match connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])) {
-        Ok(_) => Ok(appended),
+        Ok(_) => Ok(committed),
         Err(error) => {
             roll_back(connection);
             Err(doubt(error))
@@ -128,22 +152,24 @@ fn commit_together(connection: &Connection, clock: &StoreClock, jobs: &mut [Box<
 }
 
 /// Until COMMIT nothing is written for good, so an error here is one that a rollback undoes.
-fn run_all(connection: &Connection, clock: &StoreClock, jobs: &mut [Box<dyn Job>]) -> Result<bool, StoreError> {
+fn run_all(connection: &Connection, clock: &StoreClock, after_failure: bool, jobs: &mut [Box<dyn Job>]) -> Result<Committed, StoreError> {
     let run = |statement: &str| connection.prepare_cached(statement)?.execute([]);
     run("BEGIN IMMEDIATE")?;
-    let mut appended = false;
+    let mut committed = Committed { appended: false, wrote: false };
     for job in jobs {
         run("SAVEPOINT job")?;
-        let mut turn = Turn { connection, now: clock(), appended: false };
+        let before = connection.total_changes();
+        let mut turn = Turn { connection, now: clock(), appended: false, after_failure };
         if job.run(&mut turn) {
-            appended |= turn.appended;
+            committed.appended |= turn.appended;
+            committed.wrote |= connection.total_changes() != before;
         } else {
             // A full disk may have made SQLite roll back everything; then there is no savepoint either.
             run("ROLLBACK TO job").map_err(|_| StoreError::Unavailable("the transaction was rolled back".to_owned()))?;
         }
         run("RELEASE job")?;
     }
-    Ok(appended)
+    Ok(committed)
 }
 
 /// What is known when COMMIT failed.

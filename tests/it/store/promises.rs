@@ -6,7 +6,9 @@ pub mod commits;
 pub mod leases;
 pub mod lists;
 pub mod log;
+pub mod news;
 pub mod references;
+pub mod whole;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -56,7 +58,6 @@ macro_rules! store_promises {
             commits: a_batch_beyond_the_limits_is_refused,
             commits: a_batch_that_is_not_of_one_partition_is_refused,
             commits: a_batch_that_contradicts_itself_is_refused,
-            commits: both_handles_know_one_identity_and_one_time,
             claims: a_claim_is_taken_once_and_shows_its_record_as_it_is,
             claims: of_concurrent_claimers_exactly_one_wins,
             claims: a_settled_claim_tells_how_it_ended_and_by_what_to_answer,
@@ -66,6 +67,8 @@ macro_rules! store_promises {
             claims: a_claim_may_be_taken_and_settled_at_once,
             claims: a_settled_claim_is_kept_as_long_as_it_said,
             claims: what_is_not_settled_or_kept_for_ever_is_never_forgotten,
+            claims: a_claim_settled_before_its_record_rests_is_kept_from_then_on,
+            claims: retention_starts_once_and_only_for_the_record_of_a_settled_claim,
             claims: forgetting_stops_at_its_limit,
             claims: claims_of_two_partitions_are_apart,
             references: a_unique_reference_belongs_to_one_record,
@@ -92,20 +95,28 @@ macro_rules! store_promises {
             leases: rest_ends_the_lease,
             leases: a_released_record_is_looked_at_when_its_holder_said,
             leases: a_woken_record_is_due_now_unless_it_was_sooner,
-            leases: a_record_at_rest_can_be_woken,
-            leases: news_outlive_what_the_holder_of_the_lease_says,
-            leases: a_time_set_beside_the_lease_outlives_what_its_holder_says,
+            leases: a_guard_tells_whether_anybody_holds_a_lease,
             leases: the_next_due_is_the_longest_waiting_that_nobody_holds,
             leases: times_are_cut_to_the_millisecond,
+            news: a_record_at_rest_can_be_woken,
+            news: news_outlive_what_the_holder_of_the_lease_says,
+            news: no_change_makes_the_look_that_news_demand_later_or_takes_it_away,
+            news: news_to_a_record_at_rest_are_looked_at_before_it_rests_again,
+            news: news_under_a_lease_stand_when_a_change_ends_it,
+            news: a_time_set_beside_the_lease_outlives_what_its_holder_says,
+            news: a_time_set_beside_the_lease_binds_only_its_holder,
             log: positions_have_no_gaps_and_times_never_go_back,
             log: concurrent_commits_make_one_sequence_without_holes,
             log: the_log_is_read_in_pages_by_number_and_by_id,
             log: the_number_before_a_time_is_found,
             log: trimming_takes_the_old_end_and_the_sequence_goes_on,
+            log: a_head_tells_the_time_of_the_newest_entry_that_trimming_removed,
             log: a_log_trimmed_to_nothing_remembers_its_end,
             log: logs_of_partitions_are_apart,
             log: an_events_id_is_used_once,
             log: a_commit_with_an_event_wakes_watchers_of_both_handles,
+            whole: both_handles_know_one_identity_and_one_time,
+            whole: a_store_that_is_read_and_written_answers_a_ping,
         }
     };
     (@each $two_handles:ident; $($topic:ident: $promise:ident,)*) => {

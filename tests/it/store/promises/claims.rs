@@ -163,6 +163,54 @@ pub async fn what_is_not_settled_or_kept_for_ever_is_never_forgotten(place: Plac
     assert_eq!(claim_on(&place.a, "for ever").await, Some((settled_claim(&for_ever, "for ever"), None)));
 }
 
+pub async fn a_claim_settled_before_its_record_rests_is_kept_from_then_on(place: Place) {
+    let (id, answer) = (new_id(Kind::Refund), new_id(Kind::Refund));
+    let start = |record: &Id, keep: Duration| ClaimStep::StartRetention { scope: scope("k"), record: record.clone(), keep };
+    done(&place.a, claims([take("k", &id), settle("k", &id, &answer, None)])).await;
+    place.clock.pass(10 * KEEP);
+    assert_eq!(place.b.forget_claims(10).await.unwrap(), 0);
+    assert_eq!(claim_on(&place.b, "k").await, Some((settled_claim(&answer, "k"), None)));
+
+    done(&place.b, claims([start(&answer, KEEP)])).await;
+    place.clock.pass(KEEP - Duration::from_millis(1));
+    assert_eq!(place.a.forget_claims(10).await.unwrap(), 0);
+    assert_eq!(claim_on(&place.a, "k").await, Some((settled_claim(&answer, "k"), None)), "it stands as it was settled");
+    place.clock.pass(Duration::from_millis(1));
+    assert_eq!(place.a.forget_claims(10).await.unwrap(), 1);
+    assert_eq!(claim_on(&place.a, "k").await, None);
+
+    // All of it in one commit.
+    done(&place.a, claims([take("k", &id), settle("k", &id, &id, None), start(&id, KEEP)])).await;
+    place.clock.pass(KEEP);
+    assert_eq!(place.b.forget_claims(10).await.unwrap(), 1);
+}
+
+pub async fn retention_starts_once_and_only_for_the_record_of_a_settled_claim(place: Place) {
+    let (mine, yours) = (new_id(Kind::Refund), new_id(Kind::Refund));
+    let start = |name: &str, record: &Id, keep: Duration| ClaimStep::StartRetention { scope: scope(name), record: record.clone(), keep };
+    done(&place.a, claims([take("open", &mine), take("settled", &mine), take("running", &mine)])).await;
+    done(&place.a, claims([settle("settled", &mine, &mine, None), settle("running", &mine, &mine, Some(2 * KEEP))])).await;
+
+    done(&place.b, claims([start("open", &mine, Duration::ZERO), start("nobody's", &mine, Duration::ZERO)])).await;
+    done(&place.b, claims([start("settled", &yours, Duration::ZERO), start("running", &mine, Duration::ZERO)])).await;
+
+    assert_eq!(claim_on(&place.a, "nobody's").await, None);
+    place.clock.pass(KEEP);
+    assert_eq!(place.a.forget_claims(10).await.unwrap(), 0);
+    done(&place.b, claims([start("running", &mine, 2 * KEEP)])).await;
+    place.clock.pass(KEEP);
+    assert_eq!(place.a.forget_claims(10).await.unwrap(), 1, "neither sooner nor later than it was to end");
+    assert_eq!(claim_on(&place.a, "running").await, None);
+
+    // What was asked too early changed nothing that comes later.
+    done(&place.a, claims([settle("open", &mine, &mine, None)])).await;
+    place.clock.pass(KEEP);
+    assert_eq!(place.a.forget_claims(10).await.unwrap(), 0);
+    done(&place.a, claims([start("open", &mine, KEEP), start("settled", &mine, KEEP)])).await;
+    place.clock.pass(KEEP);
+    assert_eq!(place.a.forget_claims(10).await.unwrap(), 2);
+}
+
 pub async fn forgetting_stops_at_its_limit(place: Place) {
     for partition in (0..PARTITIONS).map(Partition) {
         let id = new_id_in(partition, Kind::Qr);

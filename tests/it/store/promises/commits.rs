@@ -350,9 +350,11 @@ pub async fn a_batch_that_is_not_of_one_partition_is_refused(place: Place) {
         batch([Change { event: new_event_in(ELSEWHERE), ..create(&here, "x") }]),
         with_claim(take("k", &there)),
         with_claim(ClaimStep::Free { scope: name.clone(), record: there.clone() }),
+        with_claim(ClaimStep::StartRetention { scope: name.clone(), record: there.clone(), keep: LEASE }),
         with_claim(ClaimStep::Settle { scope: name, record: here.clone(), outcome, answer: there.clone(), keep: None }),
         with_guard(Guard::At { id: there.clone(), revision: 1 }),
         with_guard(Guard::Held { id: there.clone(), fence: Fence(1) }),
+        with_guard(Guard::Unheld { id: there.clone() }),
         Batch { partition: nowhere.partition(), ..batch([create(&nowhere, "x")]) },
     ] {
         refused(&place.a, batch).await;
@@ -389,12 +391,4 @@ pub async fn a_batch_that_contradicts_itself_is_refused(place: Place) {
 async fn refused(store: &AnyStore, batch: Batch) {
     let shown = format!("{batch:?}");
     assert!(matches!(store.commit(batch).await, Err(StoreError::Broken(_))), "{shown}");
-}
-
-pub async fn both_handles_know_one_identity_and_one_time(place: Place) {
-    assert_eq!(place.a.identity(), place.b.identity());
-    assert_eq!(place.a.identity().partitions, PARTITIONS);
-    let before = place.a.now_ms().await.unwrap();
-    place.clock.pass(LEASE);
-    assert_eq!(place.b.now_ms().await.unwrap(), before + 30_000);
 }

@@ -8,16 +8,16 @@ use upistream::store::{Fence, Leased, Revision, Wake};
 
 use super::*;
 
-async fn due(store: &AnyStore, seconds: i64, limit: usize) -> Vec<Leased> {
+pub async fn due(store: &AnyStore, seconds: i64, limit: usize) -> Vec<Leased> {
     store.take_due(at(seconds), LEASE, limit).await.unwrap()
 }
 
-fn ids(leased: &[Leased]) -> Vec<&Id> {
+pub fn ids(leased: &[Leased]) -> Vec<&Id> {
     leased.iter().map(|leased| &leased.record.id).collect()
 }
 
 /// A record due at second 10, and the fence of its lease, taken by now.
-async fn a_leased_record(store: &AnyStore) -> (Id, Fence) {
+pub async fn a_leased_record(store: &AnyStore) -> (Id, Fence) {
     let id = new_id(Kind::Payment);
     done(store, batch([create_due(&id, 10)])).await;
     let leased = due(store, 10, 1).await;
@@ -25,11 +25,21 @@ async fn a_leased_record(store: &AnyStore) -> (Id, Fence) {
     (id, leased[0].fence)
 }
 
-fn with_lease(id: &Id, from: Revision, lease: LeaseStep) -> Change {
+pub fn with_lease(id: &Id, from: Revision, lease: LeaseStep) -> Change {
     Change { lease, ..update(id, from, "changed") }
 }
 
-async fn holds(store: &AnyStore, id: &Id, fence: Fence) -> bool {
+/// What [`Guard::Unheld`] says.
+pub async fn unheld(store: &AnyStore, id: &Id) -> bool {
+    let asking = Batch { guards: vec![Guard::Unheld { id: id.clone() }, never()], ..batch([]) };
+    match conflict(store, asking).await {
+        Conflict::Guard(0) => false,
+        Conflict::Guard(1) => true,
+        other => panic!("asking whether a lease is free came to {other:?}"),
+    }
+}
+
+pub async fn holds(store: &AnyStore, id: &Id, fence: Fence) -> bool {
     let asking = Batch { guards: vec![Guard::Held { id: id.clone(), fence }, never()], ..batch([]) };
     match conflict(store, asking).await {
         Conflict::Guard(0) => false,
@@ -233,42 +243,26 @@ pub async fn a_woken_record_is_due_now_unless_it_was_sooner(place: Place) {
     assert!(!place.b.wake(&new_id(Kind::Payment), at(1), Wake::News).await.unwrap());
 }
 
-pub async fn a_record_at_rest_can_be_woken(place: Place) {
-    let id = new_id(Kind::Payment);
-    done(&place.a, batch([create_due(&id, 100)])).await;
-    done(&place.a, batch([Change { look: Look::Rest, ..update(&id, 1, "at rest") }])).await;
-    assert_eq!(place.b.next_due().await.unwrap(), None);
-    assert!(place.b.wake(&id, at(50), Wake::News).await.unwrap());
-    assert_eq!(ids(&due(&place.a, 50, 1).await), [&id]);
-}
-
-pub async fn news_outlive_what_the_holder_of_the_lease_says(place: Place) {
-    for (later, by_change) in
-        [(Look::At(at(500)), false), (Look::Rest, false), (Look::Keep, false), (Look::At(at(500)), true), (Look::Rest, true)]
-    {
-        let (id, fence) = a_leased_record(&place.a).await;
-        assert!(place.b.wake(&id, at(30), Wake::News).await.unwrap());
-        assert!(holds(&place.b, &id, fence).await, "the lease stays");
-        assert!(due(&place.b, 99, 1).await.is_empty());
-        if by_change {
-            done(&place.a, batch([Change { look: later, lease: LeaseStep::Release(fence), ..update(&id, 1, "learned") }])).await;
-        } else {
-            assert!(place.a.release(&id, fence, later).await.unwrap());
-        }
-        let leased = due(&place.b, 30, 1).await;
-        assert_eq!(ids(&leased), [&id], "{later:?}");
-        // Heard once: the next holder's word counts again.
-        assert!(place.b.release(&id, leased[0].fence, Look::Rest).await.unwrap());
-        assert_eq!(place.a.next_due().await.unwrap(), None);
-    }
-}
-
-pub async fn a_time_set_beside_the_lease_outlives_what_its_holder_says(place: Place) {
+pub async fn a_guard_tells_whether_anybody_holds_a_lease(place: Place) {
     let (id, fence) = a_leased_record(&place.a).await;
-    done(&place.b, batch([Change { look: Look::At(at(30)), ..update(&id, 1, "somebody else's news") }])).await;
-    assert!(holds(&place.b, &id, fence).await);
-    assert!(place.a.release(&id, fence, Look::At(at(500))).await.unwrap());
-    assert_eq!(ids(&due(&place.b, 30, 1).await), [&id]);
+    assert!(!unheld(&place.b, &id).await, "nor is it free to its holder");
+    let guards = vec![Guard::Unheld { id: id.clone() }];
+    assert_eq!(conflict(&place.a, Batch { guards, ..batch([update(&id, 1, "late")]) }).await, Conflict::Guard(0));
+    place.clock.pass(LEASE - Duration::from_millis(1));
+    assert!(!unheld(&place.b, &id).await);
+    place.clock.pass(Duration::from_millis(1));
+    assert!(unheld(&place.b, &id).await, "a lease that ran out is nobody's, also if nobody took it");
+
+    let again = due(&place.b, 99, 1).await[0].fence;
+    assert!(again > fence && !unheld(&place.a, &id).await);
+    assert!(place.b.release(&id, again, Look::Keep).await.unwrap());
+    assert!(unheld(&place.a, &id).await);
+    let taking = Batch { guards: vec![Guard::Unheld { id: id.clone() }], ..batch([with_lease(&id, 1, LeaseStep::Take(LEASE))]) };
+    assert!(done(&place.a, taking).await[0].fence.is_some(), "a guard looks at what stood before its commit");
+    assert!(!unheld(&place.b, &id).await);
+    done(&place.b, batch([Change { look: Look::Rest, ..update(&id, 2, "at rest") }])).await;
+    assert!(unheld(&place.b, &id).await);
+    assert!(unheld(&place.b, &new_id(Kind::Payment)).await, "what isn't there is nobody's");
 }
 
 pub async fn the_next_due_is_the_longest_waiting_that_nobody_holds(place: Place) {

@@ -154,17 +154,42 @@ pub async fn trimming_takes_the_old_end_and_the_sequence_goes_on(place: Place) {
     assert_eq!(place.a.entry(HERE, 2).await.unwrap(), None);
     assert_eq!(place.b.trim(start + 1, 10).await.unwrap(), 3);
     assert_eq!(place.b.trim(start + 1, 10).await.unwrap(), 0);
-    assert_eq!(head(&place.a, HERE).await, Head { partition: HERE, first: Some(newer), last: newer });
+    assert_eq!(head(&place.a, HERE).await, Head { partition: HERE, first: Some(newer), last: newer, trimmed_ms: start });
     assert_eq!(append(&place.b, HERE).await.seq, 7);
 }
 
+pub async fn a_head_tells_the_time_of_the_newest_entry_that_trimming_removed(place: Place) {
+    let start = place.clock.now_ms();
+    for _ in 0..4 {
+        append(&place.a, HERE).await;
+        place.clock.pass(10 * MS);
+    }
+    append(&place.a, ELSEWHERE).await;
+    let trimmed = async || place.b.heads().await.unwrap().iter().map(|head| head.trimmed_ms).collect::<Vec<_>>();
+    assert_eq!(place.a.trim(start, 10).await.unwrap(), 0);
+    assert_eq!(place.a.trim(u64::MAX, 0).await.unwrap(), 0);
+    assert_eq!(trimmed().await, [0, 0, 0, 0]);
+
+    // Its own time, not the one that was trimmed up to.
+    assert_eq!(place.a.trim(start + 19, 10).await.unwrap(), 2);
+    assert_eq!(trimmed().await, [0, start + 10, 0, 0]);
+    assert_eq!(place.a.trim(start + 39, 1).await.unwrap(), 1);
+    assert_eq!(trimmed().await, [0, start + 20, 0, 0]);
+    assert_eq!(place.a.trim(start + 15, 10).await.unwrap(), 0);
+    assert_eq!(trimmed().await, [0, start + 20, 0, 0], "what removes nothing leaves it");
+    assert_eq!(place.b.trim(u64::MAX, 10).await.unwrap(), 2);
+    assert_eq!(trimmed().await, [0, start + 30, start + 40, 0]);
+    append(&place.a, HERE).await;
+    assert_eq!(trimmed().await, [0, start + 30, start + 40, 0]);
+}
+
 pub async fn a_log_trimmed_to_nothing_remembers_its_end(place: Place) {
-    let empty = Head { partition: HERE, first: None, last: Position::default() };
+    let empty = Head { partition: HERE, first: None, last: Position::default(), trimmed_ms: 0 };
     assert_eq!(head(&place.a, HERE).await, empty);
     append(&place.a, HERE).await;
     let last = append(&place.a, HERE).await;
     assert_eq!(place.b.trim(u64::MAX, 10).await.unwrap(), 2);
-    assert_eq!(head(&place.a, HERE).await, Head { last, ..empty });
+    assert_eq!(head(&place.a, HERE).await, Head { last, trimmed_ms: last.ms, ..empty });
     assert_eq!(seqs(&place.a, 0, 10).await, Vec::<u64>::new());
 
     place.clock.go_back(Duration::from_secs(60));
