@@ -102,7 +102,11 @@ async fn at_a_time_comes_what_was_written_then_or_later() {
     }
     let at = |seconds, nanos| from(Start::AtTime(prost_types::Timestamp { seconds, nanos }));
     let first = log[0].record_time.unwrap();
-    assert_eq!(Reader::open(&app, at(first.seconds - 60, 0)).await.history_ids().await, ids, "nothing was removed: the time before is no loss");
+    assert_eq!(
+        Reader::open(&app, at(first.seconds - 60, 0)).await.history_ids().await,
+        ids,
+        "nothing was removed: the time before is no loss"
+    );
     assert_eq!(Reader::open(&app, at(first.seconds + 3600, 0)).await.history_ids().await, Vec::<String>::new());
 }
 

@@ -62,10 +62,12 @@ async fn every_filter_admits_what_it_names_and_nothing_else() {
     check(&app, pb::EventFilter { terminal_only: true, ..none.clone() }, &[&closed, &labelled, &elsewhere]).await;
     check(&app, pb::EventFilter { providers: text("razorpay"), ..none.clone() }, &[&requested, &closed, &labelled, &elsewhere]).await;
     check(&app, pb::EventFilter { providers: text("eko"), ..none.clone() }, &[]).await;
-    check(&app, pb::EventFilter { accounts: text(ACCOUNT), terminal_only: true, labels: [shift].into(), ..none.clone() }, &[&labelled]).await;
+    check(&app, pb::EventFilter { accounts: text(ACCOUNT), terminal_only: true, labels: [shift].into(), ..none.clone() }, &[&labelled])
+        .await;
 
     let unknown = pb::EventFilter { accounts: text("nobody"), ..none };
-    let refused = Reader::try_open(&app, pb::SubscribeRequest { filter: Some(unknown), ..earliest() }).await.err().expect("no such account");
+    let refused =
+        Reader::try_open(&app, pb::SubscribeRequest { filter: Some(unknown), ..earliest() }).await.err().expect("no such account");
     assert_eq!(told(&refused).reason, "NOT_FOUND");
 }
 

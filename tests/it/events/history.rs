@@ -54,10 +54,8 @@ async fn a_token_whose_next_events_were_removed_is_told_where_to_go_on() {
     }
     assert_eq!(Reader::open(&app, earliest()).await.history_ids().await, ids[4..], "the beginning is wherever it is");
 
-    let listed = pb::ListEventsRequest {
-        start: Some(pb::list_events_request::Start::AfterToken(first.token.clone())),
-        ..Default::default()
-    };
+    let listed =
+        pb::ListEventsRequest { start: Some(pb::list_events_request::Start::AfterToken(first.token.clone())), ..Default::default() };
     check_lost(&told(&app.events().list_events(listed).await.unwrap_err()));
 
     // All of it is gone: still a loss, and the token still leads on.
@@ -155,10 +153,8 @@ async fn what_is_no_token_of_this_log_is_refused() {
     cut.pop();
     for token in [&foreign.token, &cut, "", "no token", "AAAA", &"A".repeat(100_000), &format!("{own}A")] {
         let refused = refusal(&app, after(token)).await;
-        let listed = pb::ListEventsRequest {
-            start: Some(pb::list_events_request::Start::AfterToken(token.to_owned())),
-            ..Default::default()
-        };
+        let listed =
+            pb::ListEventsRequest { start: Some(pb::list_events_request::Start::AfterToken(token.to_owned())), ..Default::default() };
         for refused in [refused, told(&app.events().list_events(listed).await.unwrap_err())] {
             assert_eq!((refused.code, refused.reason.as_str()), (tonic::Code::InvalidArgument, "INVALID_TOKEN"), "{token:.40}");
             assert_eq!(refused.outcome(), "NOT_SENT");

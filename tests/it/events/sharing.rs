@@ -52,7 +52,10 @@ impl Log {
     fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let time = Arc::new(StoreTime::start());
-        let clock = { let time = time.clone(); Arc::new(move || time.now_ms()) };
+        let clock = {
+            let time = time.clone();
+            Arc::new(move || time.now_ms())
+        };
         let options = SqliteOptions { partitions: 16, random: [7; 40], clock, synchronous: Synchronous::Full };
         let store: AnyStore = Arc::new(SqliteStore::open(&folder.path().join("log.db"), options).unwrap());
         let encoder = Arc::new(Counting::default());
