@@ -60,7 +60,10 @@ impl Checked {
                 }
                 Token => {
                     let refused = told(&send(bad).await.err().unwrap_or_else(|| panic!("{name}.{field} is accepted")));
-                    assert_eq!((refused.code, refused.reason.as_str(), refused.outcome()), (Code::InvalidArgument, "INVALID_TOKEN", "NOT_SENT"));
+                    assert_eq!(
+                        (refused.code, refused.reason.as_str(), refused.outcome()),
+                        (Code::InvalidArgument, "INVALID_TOKEN", "NOT_SENT")
+                    );
                 }
                 Field | Alone => {
                     let text = format!("{bad:.300?}");
@@ -474,7 +477,8 @@ fn fields_of_requests() -> Vec<String> {
         .iter()
         .flat_map(|file| file.message_type.iter().map(move |message| (format!(".{}.{}", file.package(), message.name()), message.clone())))
         .collect();
-    let services = files.iter().flat_map(|file| file.service.iter().map(move |service| (format!("{}.{}", file.package(), service.name()), service)));
+    let services =
+        files.iter().flat_map(|file| file.service.iter().map(move |service| (format!("{}.{}", file.package(), service.name()), service)));
     let methods = services.filter(|(name, _)| SERVICES.contains(&name.as_str())).flat_map(|(_, service)| &service.method);
     let mut found = Vec::new();
     for method in methods {

@@ -22,7 +22,8 @@ async fn small() -> App {
 /// The paths of all methods.
 fn methods() -> Vec<String> {
     let files = FileDescriptorSet::decode(pb::DESCRIPTORS).unwrap().file;
-    let services = files.iter().flat_map(|file| file.service.iter().map(move |service| (format!("{}.{}", file.package(), service.name()), service)));
+    let services =
+        files.iter().flat_map(|file| file.service.iter().map(move |service| (format!("{}.{}", file.package(), service.name()), service)));
     let methods = services
         .filter(|(name, _)| SERVICES.contains(&name.as_str()))
         .flat_map(|(name, service)| service.method.iter().map(move |method| format!("/{name}/{}", method.name())));
