@@ -263,9 +263,15 @@ impl World {
     }
 
     fn release(&mut self) {
-        let lag_s = *[0, 0, 30, 300].choose(&mut self.dice).expect("there are some");
-        self.tell(format!("held webhooks leave, lists lag by {lag_s} s"));
+        self.tell("held webhooks leave");
         self.provider.release_webhooks();
+        self.lists_lag();
+    }
+
+    /// From now on lists and searches don't show what is younger than this.
+    pub fn lists_lag(&mut self) {
+        let lag_s = *[0, 0, 60, 600].choose(&mut self.dice).expect("there are some");
+        self.tell(format!("lists lag by {lag_s} s"));
         self.provider.set_list_lag(lag_s);
     }
 

@@ -67,6 +67,7 @@ impl World {
             story: String::new(),
         };
         world.tell(format!("{:?}", world.provider.current_switches()));
+        world.lists_lag();
         world.start().await;
         world
     }
