@@ -16,7 +16,7 @@ use crate::domain::event::{EventKind, Fact, Record};
 use crate::domain::fact::{Cause, Evidence};
 use crate::domain::qr::{QrFact, QrOrder};
 use crate::providers::{CallError, Provider, QrCodes};
-use crate::store::{ClaimStep, Commit, Conflict, Fence, Guard, LeaseStep, StoreError};
+use crate::store::{Claim, ClaimStep, Commit, Conflict, Fence, Guard, LeaseStep, StoreError, Stored};
 
 /// The pause before a call that was not delivered is tried again; then twice as long each time.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
@@ -52,6 +52,13 @@ pub(super) enum Made {
     Moved,
 }
 
+/// How the task ended.
+enum Ended {
+    Made(Made),
+    /// Nothing was written: an earlier request has the key.
+    Claimed(Claim, Option<Stored>),
+}
+
 /// The right to act for a record.
 struct Hold {
     fence: Fence,
@@ -62,7 +69,7 @@ impl Engine {
     /// Writes the intent with its claim, calls the provider, and answers; with what is committed where the caller's time
     /// is over before.
     pub(super) async fn write_then_act(self: &Arc<Self>, work: Work) -> Result<Made, Error> {
-        let deadline = work.asked.deadline;
+        let asked = work.asked.clone();
         let committed: Arc<OnceLock<Record>> = Arc::default();
         let (done, answer) = oneshot::channel();
         let span = info_span!("act", resource.id = %work.intent.id(), account = %work.provider.account);
@@ -74,8 +81,10 @@ impl Engine {
             }
             .instrument(span),
         );
-        match tokio::time::timeout_at(deadline, answer).await {
-            Ok(Ok(made)) => made,
+        match tokio::time::timeout_at(asked.deadline, answer).await {
+            Ok(Ok(Ok(Ended::Made(made)))) => Ok(made),
+            Ok(Ok(Ok(Ended::Claimed(claim, record)))) => self.replay(&asked, claim, record).await.map(Made::Answer),
+            Ok(Ok(Err(error))) => Err(error),
             // The work goes on; the caller gets what is committed.
             Err(_) | Ok(Err(_)) => match committed.get() {
                 Some(intent) => Ok(Made::Answer(Answer { resource: intent.clone(), replayed: false })),
@@ -84,7 +93,7 @@ impl Engine {
         }
     }
 
-    async fn make(&self, work: Work, committed: &OnceLock<Record>) -> Result<Made, Error> {
+    async fn make(&self, work: Work, committed: &OnceLock<Record>) -> Result<Ended, Error> {
         let lease = self.settings.patience.lease;
         let told = self.told_by_caller(&work.asked, None);
         loop {
@@ -101,21 +110,19 @@ impl Engine {
                     let _ = committed.set(work.intent.clone());
                     let Some(fence) = fence_of(&written) else {
                         error!("the lease of `{}` was not to be had although nobody held it", work.intent.id());
-                        return Ok(Made::Answer(Answer { resource: work.intent, replayed: false }));
+                        return Ok(Ended::Made(Made::Answer(Answer { resource: work.intent, replayed: false })));
                     };
                     let hold = Hold { fence, until: taken + lease };
-                    return self.act(&work, hold).await.map(Made::Answer);
+                    return self.act(&work, hold).await.map(|answer| Ended::Made(Made::Answer(answer)));
                 }
-                Commit::Conflict(Conflict::Claimed { claim, record }) => {
-                    return self.replay(&work.asked, claim, record).await.map(Made::Answer);
-                }
+                Commit::Conflict(Conflict::Claimed { claim, record }) => return Ok(Ended::Claimed(claim, record)),
                 Commit::Conflict(Conflict::Guard(_)) => {
                     if work.asked.time_left() < work.provider.deadline_floor + LEASE_PAUSE {
                         return Err(Error::ProviderUnavailable { id: Some(work.intent.id().clone()), retry_after: PROVIDER_RETRY_AFTER });
                     }
                     tokio::time::sleep(LEASE_PAUSE).await;
                 }
-                Commit::Conflict(Conflict::Moved { .. } | Conflict::Referenced { .. }) => return Ok(Made::Moved),
+                Commit::Conflict(Conflict::Moved { .. } | Conflict::Referenced { .. }) => return Ok(Ended::Made(Made::Moved)),
             }
         }
     }

@@ -129,7 +129,10 @@ impl Engine {
             Err(contradiction) => return Err(Error::StateForbids { state: record.state_name(), message: contradiction.message }),
         };
         if Doubt::of(after.clone()).is_some_and(|doubt| doubt.kind != DoubtKind::Contradiction) {
-            return Err(Error::StateForbids { state: record.state_name(), message: "the provider does not show that it happened".to_owned() });
+            return Err(Error::StateForbids {
+                state: record.state_name(),
+                message: "the provider does not show that it happened".to_owned(),
+            });
         }
         match &mut after {
             Record::Qr(qr) => qr.header.operator_note = Some(note),

@@ -128,7 +128,13 @@ impl Engine {
 
     /// One step, with the lease renewed as long as it takes. Its failure is handled here: the lease runs out, and the
     /// record comes back.
-    async fn step_within_lease(self: Arc<Self>, leased: Leased, budgets: Arc<Budgets>, place: OwnedSemaphorePermit, stop: CancellationToken) {
+    async fn step_within_lease(
+        self: Arc<Self>,
+        leased: Leased,
+        budgets: Arc<Budgets>,
+        place: OwnedSemaphorePermit,
+        stop: CancellationToken,
+    ) {
         let id = &leased.record.id;
         let lease = self.settings.patience.lease;
         let _question = match self.account_of(&leased) {

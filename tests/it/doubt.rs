@@ -373,6 +373,10 @@ async fn an_operator_decides_about_a_close() {
         app.fault("qr.close", if happened_there { FaultKind::AnswerLost } else { FaultKind::RequestLost });
         let closing = app.qrs().close_qr(close_order("c", &qr.id)).await.unwrap().into_inner().qr.unwrap();
         assert!(closing.pending_change.is_some() && closing.in_doubt, "{closing:?}");
+        assert!(app.doubts().await.is_empty(), "its request may still be under way");
+        // The reconciler learns nothing: it asks for the payments first.
+        app.always("qr.payments", FaultKind::StatusBefore { status: 500 });
+        app.advance(LEASE);
         let doubts = app.doubts().await;
         assert_eq!((doubts[0].kind(), doubts[0].operation.as_str()), (pb::DoubtKind::ChangeUnknown, "close_qr"));
 

@@ -1,6 +1,5 @@
 //! What can happen next.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rand::RngExt;
