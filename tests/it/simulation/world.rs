@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use rand::RngExt;
 use rand::rngs::StdRng;
 use tempfile::TempDir;
 use upistream::clock::TestClock;
@@ -42,6 +43,7 @@ pub struct World {
     pub paid: Paid,
     /// Keys of codes that the provider makes late.
     pub travelling: Vec<String>,
+    pub is_deaf: bool,
     /// What happened, for whoever wants to know why it failed.
     story: String,
 }
@@ -51,6 +53,7 @@ impl World {
         let mut dice = rounds::dice(seed);
         let provider = provider().await;
         provider.switches(switches(&mut dice));
+        let is_deaf = dice.random_bool(0.3);
         let clock = Arc::new(TestClock::default());
         let folder = Arc::new(tempfile::tempdir().expect("a temporary folder"));
         let mut world = Self {
@@ -64,9 +67,12 @@ impl World {
             known: BTreeSet::new(),
             paid: Paid::new(),
             travelling: Vec::new(),
+            is_deaf,
             story: String::new(),
         };
         world.tell(format!("{:?}", world.provider.current_switches()));
+        world.tell(if world.is_deaf { "no callback comes" } else { "callbacks come" });
+        world.keep_deaf();
         world.lists_lag();
         world.start().await;
         world
@@ -169,7 +175,6 @@ fn settings(config: &mut Config) {
 
 /// What the provider's documentation leaves open is decided anew in each story.
 fn switches(dice: &mut StdRng) -> Switches {
-    use rand::RngExt;
     Switches {
         expires_when_fetched: dice.random_bool(0.3),
         closed_event_when_paid: dice.random_bool(0.3),
