@@ -145,7 +145,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
 
     let mut listeners = JoinSet::new();
     let routes = grpc::routes(Arc::clone(&engine), api_settings(&config))?.add_service(health_service);
-    listeners.spawn(serve_grpc(grpc_listener, routes, closing.clone()));
+    listeners.spawn(serve_grpc(grpc_listener, routes, config.grpc.request_bytes_max, closing.clone()));
     let hooks = http::webhooks::router(Arc::clone(&engine), webhook_settings(&config));
     listeners.spawn(http::serve::serve(webhook_listener, hooks, HTTP_CONNECTIONS_MAX, closing.clone()));
     let operators = http::admin::router(Arc::clone(&engine), ready);
@@ -323,7 +323,7 @@ fn webhook_settings(config: &Config) -> WebhookSettings {
     }
 }
 
-async fn serve_grpc(listener: TcpListener, routes: tonic::service::Routes, closing: CancellationToken) {
+async fn serve_grpc(listener: TcpListener, routes: tonic::service::Routes, request_bytes_max: usize, closing: CancellationToken) {
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let served = Server::builder()
         // An idle connection that never spoke would hold up a stop otherwise.
@@ -331,7 +331,7 @@ async fn serve_grpc(listener: TcpListener, routes: tonic::service::Routes, closi
         .max_concurrent_streams(Some(HTTP2_STREAMS_MAX))
         .http2_keepalive_interval(Some(HTTP2_KEEPALIVE_EVERY))
         .http2_keepalive_timeout(Some(HTTP2_KEEPALIVE_TIMEOUT))
-        .layer(FrameworkErrors)
+        .layer(FrameworkErrors { request_bytes_max })
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, closing.cancelled_owned());
     if let Err(cause) = served.await {

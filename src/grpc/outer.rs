@@ -15,14 +15,17 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_STATUS_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 
 /// The layer.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct FrameworkErrors;
+#[derive(Clone, Copy, Debug)]
+pub struct FrameworkErrors {
+    /// The largest request that is read.
+    pub request_bytes_max: usize,
+}
 
 impl<S> Layer<S> for FrameworkErrors {
     type Service = WithDetails<S>;
 
     fn layer(&self, inner: S) -> WithDetails<S> {
-        WithDetails { inner }
+        WithDetails { inner, request_bytes_max: self.request_bytes_max }
     }
 }
 
@@ -30,6 +33,7 @@ impl<S> Layer<S> for FrameworkErrors {
 #[derive(Clone, Debug)]
 pub struct WithDetails<S> {
     inner: S,
+    request_bytes_max: usize,
 }
 
 impl<S, Incoming, Outgoing> Service<Request<Incoming>> for WithDetails<S>
@@ -47,12 +51,13 @@ where
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let answering = self.inner.call(request);
+        let bytes_max = self.request_bytes_max;
         Box::pin(async move {
             let mut response = answering.await?;
             let headers = response.headers_mut();
             // Ours have details; a stream that has begun has its status in the trailers.
             if let (Some(code), None) = (headers.get(GRPC_STATUS), headers.get(GRPC_STATUS_DETAILS))
-                && let Some(status) = refused_by_framework(Code::from_bytes(code.as_bytes()))
+                && let Some(status) = refused_by_framework(Code::from_bytes(code.as_bytes()), bytes_max)
             {
                 headers.remove(GRPC_STATUS);
                 // What can't be put into headers stays as the framework made it.

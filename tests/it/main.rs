@@ -1,6 +1,7 @@
 //! All integration tests, in one binary: linking is what costs.
 
 mod deadline;
+mod doors;
 mod doubt;
 mod events;
 mod idempotency;
