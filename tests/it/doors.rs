@@ -28,6 +28,9 @@ async fn a_request_that_is_too_large_is_told_how_large_it_may_be() {
     let app = App::start().await;
     let wish = pb::CreateQrRequest { description: "x".repeat(1024 * 1024), ..order("one", 49_900) };
     let refused = told(&app.qrs().create_qr(wish).await.expect_err("it is not read"));
-    assert_eq!((refused.reason.as_str(), refused.outcome(), refused.metadata["limit"].as_str()), ("REQUEST_TOO_LARGE", "NOT_SENT", "1048576"));
+    assert_eq!(
+        (refused.reason.as_str(), refused.outcome(), refused.metadata["limit"].as_str()),
+        ("REQUEST_TOO_LARGE", "NOT_SENT", "1048576")
+    );
     assert!(app.list_qrs().await.is_empty());
 }
