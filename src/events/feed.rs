@@ -1,7 +1,7 @@
 //! One watcher a process: a wake-up, then one read of the new entries into one ring that all live subscribers share.
 //! An event is decoded and encoded once, however many they are.
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use super::token::Positions;
 use crate::domain::event::Event;
 use crate::domain::id::Partition;
 use crate::domain::personal::Sight;
-use crate::store::{AnyStore, Logged, Position, StoreError};
+use crate::store::{AnyStore, Head, Logged, Position, StoreError};
 
 /// A look at the log without a wake-up, in case one was lost.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -52,15 +52,15 @@ pub struct Feed {
     store: AnyStore,
     encoder: Arc<dyn Encode>,
     ring: broadcast::Sender<Arc<Frame>>,
-    /// How far the watcher has read; nobody's position is ahead of it for long.
-    heads: RwLock<Positions>,
+    /// How far the watcher has read.
+    read: Mutex<Positions>,
 }
 
 impl Feed {
     /// A feed whose ring holds `ring_frames` frames. Nothing is read before [`Feed::watch`] runs.
     pub fn new(store: AnyStore, encoder: Arc<dyn Encode>, ring_frames: usize) -> Arc<Self> {
         let (ring, _) = broadcast::channel(ring_frames.max(2));
-        Arc::new(Self { store, encoder, ring, heads: RwLock::default() })
+        Arc::new(Self { store, encoder, ring, read: Mutex::default() })
     }
 
     pub fn store(&self) -> &AnyStore {
@@ -76,42 +76,53 @@ impl Feed {
         self.ring.receiver_count()
     }
 
-    /// The newest positions that the watcher knows.
-    pub fn heads(&self) -> Positions {
-        self.heads.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    fn read(&self) -> MutexGuard<'_, Positions> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An entry of the log as a frame. An entry that can't be read is an error, never skipped: that would lose it.
+    /// An entry of the log as a frame.
     pub fn frame(&self, logged: &Logged) -> Result<Frame, StoreError> {
-        let event: Event = serde_json::from_slice(&logged.body).map_err(|cause| {
-            StoreError::Broken(format!("entry {} of partition {} can't be read: {cause}", logged.position, logged.partition.0))
-        })?;
+        Ok(self.encoded(logged, event(logged)?))
+    }
+
+    /// The frame of an entry, which holds `event`.
+    pub(super) fn encoded(&self, logged: &Logged, event: Event) -> Frame {
         let clear = self.encoder.encode(&event, logged.position, Sight::Clear);
         let masked = self.encoder.encode(&event, logged.position, Sight::Masked);
         // Most events carry nothing personal: one copy of the bytes then serves both.
         let masked = if masked == clear { clear.clone() } else { masked };
-        Ok(Frame { partition: logged.partition, position: logged.position, event, masked, clear })
+        Frame { partition: logged.partition, position: logged.position, event, masked, clear }
     }
 
     /// Starts at the log's present end. To be called once, before subscribers come.
     pub async fn start(&self) -> Result<(), StoreError> {
         let heads = self.store.heads().await?;
-        let positions = heads.into_iter().map(|head| (head.partition, head.last)).collect();
-        *self.heads.write().unwrap_or_else(std::sync::PoisonError::into_inner) = positions;
+        *self.read() = heads.into_iter().map(|head| (head.partition, head.last)).collect();
         Ok(())
     }
 
     /// Reads the log into the ring until `stop`.
     pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
         let mut wakeups = self.store.wakeups();
+        let mut trouble = None;
         loop {
-            if let Err(cause) = self.read_news().await {
-                warn!("the event log can't be read now, live subscribers wait: {cause}");
-                tokio::select! { () = stop.cancelled() => return, () = tokio::time::sleep(PAUSE_AFTER_ERROR) => continue }
-            }
+            let pause = match self.read_news().await {
+                Ok(()) => {
+                    trouble = None;
+                    LOOK_EVERY
+                }
+                Err(cause) => {
+                    // An entry that can't be read stays so: it is said once, not at each look.
+                    let said = trouble.replace(cause.to_string());
+                    if said != trouble {
+                        warn!("some of the event log can't be read now, its live subscribers wait: {cause}");
+                    }
+                    PAUSE_AFTER_ERROR
+                }
+            };
             tokio::select! {
                 () = stop.cancelled() => return,
-                changed = tokio::time::timeout(LOOK_EVERY, wakeups.changed()) => {
+                changed = tokio::time::timeout(pause, wakeups.changed()) => {
                     if matches!(changed, Ok(Err(_))) {
                         error!("the store is gone, the live end of the event log stops");
                         return;
@@ -121,21 +132,38 @@ impl Feed {
         }
     }
 
+    /// One look at every partition. What is wrong with one of them doesn't keep the news of the others.
     async fn read_news(&self) -> Result<(), StoreError> {
+        let read = self.read().clone();
+        let mut first_error = None;
         for head in self.store.heads().await? {
-            let mut known = self.heads().get(&head.partition).copied().unwrap_or_default();
-            while known.seq < head.last.seq {
-                let page = self.store.events_after(head.partition, known.seq, PAGE).await?;
-                let Some(last) = page.last() else { break };
-                known = last.position;
-                for logged in &page {
-                    let frame = Arc::new(self.frame(logged)?);
-                    // No receiver is no error: nobody listens now.
-                    let _ = self.ring.send(frame);
-                    self.heads.write().unwrap_or_else(std::sync::PoisonError::into_inner).insert(logged.partition, logged.position);
-                }
+            let known = read.get(&head.partition).copied().unwrap_or_default();
+            if let Err(cause) = self.read_partition(head, known).await {
+                first_error.get_or_insert(cause);
+            }
+        }
+        first_error.map_or(Ok(()), Err)
+    }
+
+    async fn read_partition(&self, head: Head, mut known: Position) -> Result<(), StoreError> {
+        while known.seq < head.last.seq {
+            let page = self.store.events_after(head.partition, known.seq, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            known = last.position;
+            for logged in &page {
+                let frame = Arc::new(self.frame(logged)?);
+                // No receiver is no error: nobody listens now.
+                let _ = self.ring.send(frame);
+                self.read().insert(logged.partition, logged.position);
             }
         }
         Ok(())
     }
+}
+
+/// The event of an entry. One that can't be read is an error, never skipped: that would lose it.
+pub(super) fn event(logged: &Logged) -> Result<Event, StoreError> {
+    serde_json::from_slice(&logged.body).map_err(|cause| {
+        StoreError::Broken(format!("entry {} of partition {} can't be read: {cause}", logged.position, logged.partition.0))
+    })
 }

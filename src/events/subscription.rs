@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
-use super::feed::{Feed, Frame};
+use super::feed::{self, Feed, Frame};
 use super::filter::Filter;
 use super::token::{Positions, Token};
 use crate::domain::id::Partition;
@@ -74,11 +74,9 @@ pub struct Pace {
 }
 
 enum Source {
-    /// Pages of the log. `news` was opened before the last look, so that nothing falls between log and ring.
-    Log {
-        pages: VecDeque<Arc<Frame>>,
-        news: Option<broadcast::Receiver<Arc<Frame>>>,
-    },
+    /// One page of the log as it was read. Each entry is looked into when its turn comes, so that a subscriber who
+    /// doesn't read holds no more than these bytes.
+    Log(VecDeque<Logged>),
     Ring(broadcast::Receiver<Arc<Frame>>),
     Ended,
 }
@@ -89,6 +87,8 @@ pub struct Subscription {
     filter: Filter,
     positions: Positions,
     source: Source,
+    /// Whose page was read last: the next read begins with the partition after it, so that none waits for another.
+    served_last: Option<Partition>,
     pace: Pace,
     next_heartbeat: Instant,
     drain: tokio_util::sync::CancellationToken,
@@ -108,8 +108,8 @@ impl Subscription {
         let partitions = filter.partitions(feed.store().identity().partitions);
         let positions = starting_positions(&feed, &partitions, start).await?;
         let next_heartbeat = Instant::now() + pace.heartbeat;
-        let source = Source::Log { pages: VecDeque::new(), news: None };
-        Ok(Self { feed, filter, positions, source, pace, next_heartbeat, drain, now })
+        let source = Source::Log(VecDeque::new());
+        Ok(Self { feed, filter, positions, source, served_last: None, pace, next_heartbeat, drain, now })
     }
 
     /// The token of what was read so far.
@@ -143,32 +143,18 @@ impl Subscription {
     async fn step(&mut self) -> Result<Option<Message>, SubscriptionEnd> {
         match &mut self.source {
             Source::Ended => Err(SubscriptionEnd::Ended),
-            Source::Log { pages, news } => {
-                if let Some(frame) = pages.pop_front() {
-                    return Ok(self.take(frame));
+            Source::Log(page) => {
+                if let Some(logged) = page.pop_front() {
+                    return self.take_logged(&logged);
                 }
-                let opened = news.is_some();
-                if !opened {
-                    *news = Some(self.feed.listen());
-                }
+                // Listening begins before the look, so that nothing falls between log and ring.
+                let ring = self.feed.listen();
                 let page = self.read_page().await?;
-                if let Source::Log { pages, news } = &mut self.source {
-                    if !page.is_empty() {
-                        // History may be long: until its end comes near, a ring that overflows meanwhile is of no use.
-                        if page.len() >= self.pace.page {
-                            *news = None;
-                        }
-                        pages.extend(page);
-                        return Ok(None);
-                    }
-                    if !opened {
-                        return Ok(None);
-                    }
-                    if let Some(ring) = news.take() {
-                        self.source = Source::Ring(ring);
-                        return Ok(Some(Message::CaughtUp { token: self.token(), time: self.now.now() }));
-                    }
+                if page.is_empty() {
+                    self.source = Source::Ring(ring);
+                    return Ok(Some(Message::CaughtUp { token: self.token(), time: self.now.now() }));
                 }
+                self.source = Source::Log(page);
                 Ok(None)
             }
             Source::Ring(ring) => {
@@ -177,9 +163,9 @@ impl Subscription {
                     biased;
                     () = self.drain.cancelled() => Ok(None),
                     received = ring.recv() => match received {
-                        Ok(frame) => Ok(self.take(frame)),
+                        Ok(frame) => Ok(self.take_frame(frame)),
                         Err(broadcast::error::RecvError::Lagged(_)) => {
-                            self.source = Source::Log { pages: VecDeque::new(), news: None };
+                            self.source = Source::Log(VecDeque::new());
                             Ok(Some(Message::FellBehind { token: self.token(), time: self.now.now() }))
                         }
                         Err(broadcast::error::RecvError::Closed) => Err(SubscriptionEnd::Ended),
@@ -190,29 +176,47 @@ impl Subscription {
         }
     }
 
-    /// Moves past `frame`, and shows it if the filter admits it.
-    fn take(&mut self, frame: Arc<Frame>) -> Option<Message> {
-        // `None`: another account's partition.
-        let position = self.positions.get_mut(&frame.partition)?;
-        if frame.position.seq <= position.seq {
-            return None; // read from the log already
-        }
-        if frame.position.seq != position.seq + 1 {
-            // The ring has no holes, so ours is the fault: the log tells.
-            self.source = Source::Log { pages: VecDeque::new(), news: None };
-            return None;
-        }
-        *position = frame.position;
-        if !self.filter.admits(&frame.event) {
-            return None;
-        }
-        let token = self.token();
-        Some(Message::Event { frame, token })
+    /// Moves past a frame of the ring, and shows it if the filter admits it.
+    fn take_frame(&mut self, frame: Arc<Frame>) -> Option<Message> {
+        (self.moves_to(frame.partition, frame.position) && self.filter.admits(&frame.event)).then(|| self.shown(frame))
     }
 
-    /// The next entries of the first partition that has some.
-    async fn read_page(&self) -> Result<Vec<Arc<Frame>>, SubscriptionEnd> {
-        for head in self.feed.store().heads().await? {
+    /// Moves past an entry of the log, and shows it if the filter admits it.
+    fn take_logged(&mut self, logged: &Logged) -> Result<Option<Message>, SubscriptionEnd> {
+        let event = feed::event(logged)?;
+        if !self.moves_to(logged.partition, logged.position) || !self.filter.admits(&event) {
+            return Ok(None);
+        }
+        let frame = Arc::new(self.feed.encoded(logged, event));
+        Ok(Some(self.shown(frame)))
+    }
+
+    fn shown(&self, frame: Arc<Frame>) -> Message {
+        Message::Event { frame, token: self.token() }
+    }
+
+    /// Moves to the next position; false where this one is not to be shown.
+    fn moves_to(&mut self, partition: Partition, next: Position) -> bool {
+        // `None`: another account's partition.
+        let Some(own) = self.positions.get_mut(&partition) else { return false };
+        if next.seq <= own.seq {
+            return false; // read from the log already
+        }
+        if next.seq != own.seq + 1 {
+            // The ring has no holes, so ours is the fault: the log tells.
+            self.source = Source::Log(VecDeque::new());
+            return false;
+        }
+        *own = next;
+        true
+    }
+
+    /// The next entries of the first partition that has some, after the one that had its turn last.
+    async fn read_page(&mut self) -> Result<VecDeque<Logged>, SubscriptionEnd> {
+        let mut heads = self.feed.store().heads().await?;
+        let turn = heads.partition_point(|head| self.served_last.is_some_and(|last| head.partition <= last));
+        heads.rotate_left(turn);
+        for head in heads {
             let Some(own) = self.positions.get(&head.partition).filter(|own| own.seq < head.last.seq) else { continue };
             let page = self.feed.store().events_after(head.partition, own.seq, self.pace.page).await?;
             // There is something to read: if it is not the very next, or not there at all, history was lost.
@@ -222,25 +226,27 @@ impl Subscription {
             if let Some((found, _)) = page.iter().zip(own.seq + 1..).find(|(logged, expected)| logged.position.seq != *expected) {
                 return Err(hole(&self.feed, self.positions.keys(), found).await?);
             }
-            return page.iter().map(|logged| Ok(Arc::new(self.feed.frame(logged)?))).collect();
+            self.served_last = Some(head.partition);
+            return Ok(page.into());
         }
-        Ok(Vec::new())
+        Ok(VecDeque::new())
     }
 
     /// How far it is. The age of what waits costs a look at the log, but only where something does wait.
     async fn bookmark(&self) -> Result<Message, StoreError> {
-        let heads = self.feed.heads();
         let store = self.feed.store();
         let mut events_behind = 0;
         let mut oldest_unread: Option<u64> = None;
-        for (partition, own) in &self.positions {
-            let last = heads.get(partition).copied().unwrap_or_default();
-            if last.seq > own.seq {
-                events_behind += last.seq - own.seq;
+        for head in store.heads().await? {
+            let Some(own) = self.positions.get(&head.partition).filter(|own| own.seq < head.last.seq) else { continue };
+            events_behind += head.last.seq - own.seq;
+            let unread = match self.at_hand(head.partition) {
+                Some(unread) => Some(unread),
                 // `None`: trimmed meanwhile, as the next read will tell.
-                if let Some(unread) = store.entry(*partition, own.seq + 1).await? {
-                    oldest_unread = Some(oldest_unread.unwrap_or(u64::MAX).min(unread.position.ms));
-                }
+                None => store.entry(head.partition, own.seq + 1).await?.map(|logged| logged.position),
+            };
+            if let Some(unread) = unread {
+                oldest_unread = Some(oldest_unread.unwrap_or(u64::MAX).min(unread.ms));
             }
         }
         let time_behind = match oldest_unread {
@@ -248,6 +254,14 @@ impl Subscription {
             None => Duration::ZERO,
         };
         Ok(Message::Bookmark { token: self.token(), server_time: self.now.now(), events_behind, time_behind })
+    }
+
+    /// The position of the next entry of `partition`, where its page was read.
+    fn at_hand(&self, partition: Partition) -> Option<Position> {
+        match &self.source {
+            Source::Log(page) => page.front().filter(|logged| logged.partition == partition).map(|logged| logged.position),
+            Source::Ring(_) | Source::Ended => None,
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use tonic::{Request, Response, Status};
 
 use super::call::Call;
+use super::list::cursor_id;
 use super::pb::admin_service_server::AdminService;
 use super::status::status;
 use super::violations::Violations;
@@ -35,8 +36,8 @@ impl AdminService for Api {
             let to = violations.time("receive_time_to", receive_time_to.as_ref());
             let account = violations.unless_any(account)?;
             call.check_account(&self.engine, &account, "account", account.as_str())?;
-            let before = super::cursor_id(page::cursor(key, "ListQuarantineRequest", &request, page_token)?)?;
-            let entries = self.engine.list_quarantine(&account, before.as_ref(), limit).await?;
+            let before = cursor_id(page::cursor(key, "ListQuarantineRequest", &request, page_token)?)?;
+            let entries = call.in_time(self.engine.list_quarantine(&account, before.as_ref(), limit)).await?;
             let next = (entries.len() == limit).then(|| entries.last().map(|entry| entry.id.clone())).flatten();
             let admitted = entries.into_iter().filter(|entry| {
                 (reasons.is_empty() || reasons.contains(&quarantine_reason(entry.reason)))
@@ -62,7 +63,7 @@ impl AdminService for Api {
             violations.key(&idempotency_key);
             let parsed = violations.id("id", Kind::Quarantined, &id);
             let parsed = violations.unless_any(parsed)?;
-            let entry = self.engine.get_quarantined(&parsed).await?;
+            let entry = call.in_time(self.engine.get_quarantined(&parsed)).await?;
             call.check_account(&self.engine, &entry.account, "kept callback", &id)?;
             let settled = self.engine.replay_quarantined(&parsed).await?;
             Ok::<_, Error>((entry, settled))
@@ -83,8 +84,8 @@ impl AdminService for Api {
             let kinds: Vec<pb::DoubtKind> = kinds.iter().filter_map(|kind| violations.known("kinds", *kind)).collect();
             let account = violations.unless_any(account)?;
             call.check_account(&self.engine, &account, "account", account.as_str())?;
-            let before = super::cursor_id(page::cursor(key, "ListDoubtsRequest", &request, page_token)?)?;
-            let (doubts, next) = self.engine.list_doubts(&account, before.as_ref(), limit).await?;
+            let before = cursor_id(page::cursor(key, "ListDoubtsRequest", &request, page_token)?)?;
+            let (doubts, next) = call.in_time(self.engine.list_doubts(&account, before.as_ref(), limit)).await?;
             let admitted = doubts.into_iter().filter(|found| {
                 let needs_operator = matches!(found.kind, DoubtKind::ReportedOnly | DoubtKind::Contradiction);
                 (kinds.is_empty() || kinds.contains(&doubt_kind(found.kind))) && (needs_operator || !operator_needed_only)
@@ -114,7 +115,7 @@ impl AdminService for Api {
                 violations.add("expected_revision", "must be at least 1");
             }
             let (parsed, decision) = violations.unless_any(parsed.zip(decision))?;
-            let record = self.engine.get_record(&parsed).await?;
+            let record = call.in_time(self.engine.get_record(&parsed)).await?;
             call.check_account(&self.engine, &record.header().account, "resource", &id)?;
             let expected = expected_revision.and_then(|revision| u64::try_from(revision).ok());
             self.engine.resolve_doubt(asked, record, decision, note, expected).await

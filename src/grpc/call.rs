@@ -7,11 +7,12 @@ use prost::Message;
 use tokio::time::Instant;
 use tonic::Request;
 use tonic::metadata::MetadataMap;
+use tracing::warn;
 
 use super::fingerprint;
 use crate::domain::account::AccountName;
 use crate::domain::personal::Sight;
-use crate::engine::{Asked, Engine, Error};
+use crate::engine::{Asked, Engine, Error, error::STORE_RETRY_AFTER};
 use crate::telemetry::traceparent;
 
 /// The caller where none is configured: whoever reaches the loopback address.
@@ -62,6 +63,14 @@ impl Call {
         if self.may_see(engine, account) { Ok(()) } else { Err(Error::no_such(what, id)) }
     }
 
+    /// What `read` finds, or our own word that it takes too long: a read has nothing to wait for but the store.
+    pub async fn in_time<T>(&self, read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        tokio::time::timeout_at(self.deadline, read).await.unwrap_or_else(|_| {
+            warn!("the store did not answer a read while its caller waited");
+            Err(Error::StoreUnavailable { retry_after: STORE_RETRY_AFTER })
+        })
+    }
+
     /// A mutation as the engine takes it.
     pub fn asked(&self, engine: &Arc<Engine>, method: &'static str, message: &'static str, key: &str, request: &impl Message) -> Asked {
         Asked {
@@ -97,6 +106,16 @@ fn timeout(metadata: &MetadataMap) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_read_ends_before_its_caller_gives_up() {
+        let mut request = Request::new(());
+        request.set_timeout(Duration::from_millis(110));
+        let call = Call::of(&request, Deadlines { default: Duration::from_secs(30), margin: Duration::from_millis(100) });
+        let late = call.in_time(std::future::pending::<Result<(), Error>>()).await;
+        assert!(matches!(late, Err(Error::StoreUnavailable { .. })), "{late:?}");
+        assert_eq!(call.in_time(async { Ok(7) }).await.ok(), Some(7), "what is there at once is always given");
+    }
 
     #[test]
     fn deadlines_are_read_in_every_unit() {

@@ -106,7 +106,8 @@ impl EventService for Api {
         let found = async {
             let mut violations = Violations::default();
             let parsed = violations.id("id", Kind::Event, &id);
-            let frame = self.engine.get_event(&violations.unless_any(parsed)?).await?;
+            let parsed = violations.unless_any(parsed)?;
+            let frame = call.in_time(self.engine.get_event(&parsed)).await?;
             call.check_account(&self.engine, &frame.event.record.header().account, "event", &id)?;
             Ok::<_, Error>(frame)
         };

@@ -6,6 +6,7 @@ mod call;
 mod events;
 mod fingerprint;
 pub mod frame;
+mod list;
 mod outer;
 mod page;
 mod payment;
@@ -26,8 +27,7 @@ pub use outer::FrameworkErrors;
 pub use resource::EventEncoder;
 
 use crate::domain::account::AccountName;
-use crate::domain::id::Id;
-use crate::engine::{Engine, Error};
+use crate::engine::Engine;
 
 /// The services of this release: what is not built yet is not registered.
 pub const SERVICES: [&str; 5] = [
@@ -38,8 +38,8 @@ pub const SERVICES: [&str; 5] = [
     "upistream.v1.AdminService",
 ];
 
-/// What the caller may do where none is configured.
-const ALL_PERMISSIONS: [&str; 7] = ["qr:read", "qr:write", "payment:read", "events:read", "pii:read", "doubt:resolve", "admin"];
+/// What the caller may do where none is configured, in alphabetical order.
+const ALL_PERMISSIONS: [&str; 7] = ["admin", "doubt:resolve", "events:read", "payment:read", "pii:read", "qr:read", "qr:write"];
 
 /// The bounds and the default of a subscription's heartbeat.
 #[derive(Clone, Copy, Debug)]
@@ -138,9 +138,4 @@ pub fn routes(engine: Arc<Engine>, settings: ApiSettings) -> Result<Routes, toni
         .add_service(pb::admin_service_server::AdminServiceServer::new(api).max_decoding_message_size(limit))
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?))
-}
-
-/// The id that a list's page begins below.
-fn cursor_id(cursor: Option<String>) -> Result<Option<Id>, Error> {
-    cursor.map(|text| text.parse().map_err(|_| Error::InvalidToken("is not a page token of this service"))).transpose()
 }

@@ -3,11 +3,12 @@
 use tonic::{Request, Response, Status};
 
 use super::call::Call;
+use super::list::Filters;
 use super::pb::payment_service_server::PaymentService;
 use super::resource;
 use super::status::status;
 use super::violations::Violations;
-use super::{Api, page, pb};
+use super::{Api, pb};
 use crate::domain::event::Record;
 use crate::domain::id::Kind;
 use crate::domain::payment::Payment;
@@ -26,19 +27,15 @@ impl PaymentService for Api {
     async fn list_payments(&self, request: Request<pb::ListPaymentsRequest>) -> Result<Response<pb::ListPaymentsResponse>, Status> {
         let call = Call::of(&request, self.deadlines);
         let request = request.into_inner();
-        let key = self.engine.fingerprint_key();
         let listed = async {
-            let (query, limit) = list_query(&request)?;
-            call.check_account(&self.engine, &query.account, "account", query.account.as_str())?;
-            let before = super::cursor_id(page::cursor(key, "ListPaymentsRequest", &request, &request.page_token)?)?;
-            self.engine.list(&query, before, limit).await
+            let query = list_query(&request)?;
+            self.page(&call, ("ListPaymentsRequest", &request, &request.page_token), query).await
         };
-        let listed = listed.await.map_err(|error| status(&error))?;
-        let payments = listed.records.into_iter().filter_map(|record| match record {
+        let (records, next_page_token) = listed.await.map_err(|error| status(&error))?;
+        let payments = records.into_iter().filter_map(|record| match record {
             Record::Payment(payment) => Some(resource::payment(&payment, call.sight)),
             Record::Qr(_) => None,
         });
-        let next_page_token = listed.next.map(|id| page::token(key, "ListPaymentsRequest", &request, id.as_str())).unwrap_or_default();
         Ok(Response::new(pb::ListPaymentsResponse { payments: payments.collect(), next_page_token }))
     }
 
@@ -59,7 +56,7 @@ impl Api {
         let mut violations = Violations::default();
         let parsed = violations.id("id", Kind::Payment, id);
         let parsed = violations.unless_any(parsed)?;
-        let payment = self.engine.get_payment(&parsed).await?;
+        let payment = call.in_time(self.engine.get_payment(&parsed)).await?;
         call.check_account(&self.engine, &payment.header.account, "payment", id)?;
         Ok(payment)
     }
@@ -79,7 +76,9 @@ fn list_query(request: &pb::ListPaymentsRequest) -> Result<(ListQuery, usize), E
         debit_id,
     } = request;
     let mut violations = Violations::default();
-    let account = violations.account(account);
+    let filters =
+        Filters { account, create_time_from: create_time_from.as_ref(), create_time_to: create_time_to.as_ref(), reference, labels };
+    let query = filters.query(Kind::Payment, &mut violations);
     let limit = violations.page_size(*page_size);
     let states = states.iter().filter_map(|state| violations.known::<pb::PaymentState>("states", *state)).filter_map(|state| match state {
         pb::PaymentState::Unspecified => None,
@@ -91,24 +90,11 @@ fn list_query(request: &pb::ListPaymentsRequest) -> Result<(ListQuery, usize), E
         pb::PaymentState::Reversed => Some("reversed"),
     });
     let states = states.collect();
-    let from = violations.time("create_time_from", create_time_from.as_ref());
-    let to = violations.time("create_time_to", create_time_to.as_ref());
-    violations.reference(reference);
-    violations.labels("labels", labels);
     if !qr_id.is_empty() && !debit_id.is_empty() {
         violations.add("debit_id", "must not be given together with qr_id");
     }
     let qr = (!qr_id.is_empty()).then(|| violations.id("qr_id", Kind::Qr, qr_id)).flatten();
     let debit = (!debit_id.is_empty()).then(|| violations.id("debit_id", Kind::Debit, debit_id)).flatten();
-    let query = account.map(|account| ListQuery {
-        account,
-        kind: Kind::Payment,
-        states,
-        from,
-        to,
-        reference: reference.clone(),
-        parent: qr.or(debit),
-        labels: labels.clone(),
-    });
-    violations.unless_any(query.map(|query| (query, limit)))
+    let parent = qr.or(debit);
+    violations.unless_any(query.map(|query| (ListQuery { states, parent, ..query }, limit)))
 }

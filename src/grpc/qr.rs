@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use tonic::{Request, Response, Status};
 
 use super::call::Call;
+use super::list::Filters;
 use super::pb::qr_service_server::QrService;
 use super::resource;
 use super::status::status;
 use super::violations::Violations;
-use super::{Api, page, pb};
+use super::{Api, pb};
+use crate::domain::event::Record;
 use crate::domain::id::Kind;
 use crate::domain::qr::{Qr, QrOrder, Usage};
 use crate::engine::lists::ListQuery;
@@ -48,19 +50,15 @@ impl QrService for Api {
     async fn list_qrs(&self, request: Request<pb::ListQrsRequest>) -> Result<Response<pb::ListQrsResponse>, Status> {
         let call = Call::of(&request, self.deadlines);
         let request = request.into_inner();
-        let key = self.engine.fingerprint_key();
         let listed = async {
-            let (query, limit) = list_query(&request)?;
-            call.check_account(&self.engine, &query.account, "account", query.account.as_str())?;
-            let before = super::cursor_id(page::cursor(key, "ListQrsRequest", &request, &request.page_token)?)?;
-            self.engine.list(&query, before, limit).await
+            let query = list_query(&request)?;
+            self.page(&call, ("ListQrsRequest", &request, &request.page_token), query).await
         };
-        let listed = listed.await.map_err(|error| status(&error))?;
-        let qrs = listed.records.into_iter().filter_map(|record| match record {
-            crate::domain::event::Record::Qr(qr) => Some(resource::qr(&qr)),
-            crate::domain::event::Record::Payment(_) => None,
+        let (records, next_page_token) = listed.await.map_err(|error| status(&error))?;
+        let qrs = records.into_iter().filter_map(|record| match record {
+            Record::Qr(qr) => Some(resource::qr(&qr)),
+            Record::Payment(_) => None,
         });
-        let next_page_token = listed.next.map(|id| page::token(key, "ListQrsRequest", &request, id.as_str())).unwrap_or_default();
         Ok(Response::new(pb::ListQrsResponse { qrs: qrs.collect(), next_page_token }))
     }
 
@@ -109,7 +107,7 @@ impl Api {
     async fn visible_qr(&self, call: &Call, id: &str, mut violations: Violations) -> Result<Qr, Error> {
         let parsed = violations.id("id", Kind::Qr, id);
         let parsed = violations.unless_any(parsed)?;
-        let qr = self.engine.get_qr(&parsed).await?;
+        let qr = call.in_time(self.engine.get_qr(&parsed)).await?;
         call.check_account(&self.engine, &qr.header.account, "QR code", id)?;
         Ok(qr)
     }
@@ -156,7 +154,9 @@ fn check_notes(notes: &BTreeMap<String, String>, violations: &mut Violations) {
 fn list_query(request: &pb::ListQrsRequest) -> Result<(ListQuery, usize), Error> {
     let pb::ListQrsRequest { account, page_size, page_token: _, states, create_time_from, create_time_to, reference, labels } = request;
     let mut violations = Violations::default();
-    let account = violations.account(account);
+    let filters =
+        Filters { account, create_time_from: create_time_from.as_ref(), create_time_to: create_time_to.as_ref(), reference, labels };
+    let query = filters.query(Kind::Qr, &mut violations);
     let limit = violations.page_size(*page_size);
     let states = states.iter().filter_map(|state| violations.known::<pb::QrState>("states", *state)).filter_map(|state| match state {
         pb::QrState::Unspecified => None,
@@ -166,21 +166,7 @@ fn list_query(request: &pb::ListQrsRequest) -> Result<(ListQuery, usize), Error>
         pb::QrState::Failed => Some("failed"),
     });
     let states = states.collect();
-    let from = violations.time("create_time_from", create_time_from.as_ref());
-    let to = violations.time("create_time_to", create_time_to.as_ref());
-    violations.reference(reference);
-    violations.labels("labels", labels);
-    let query = account.map(|account| ListQuery {
-        account,
-        kind: Kind::Qr,
-        states,
-        from,
-        to,
-        reference: reference.clone(),
-        parent: None,
-        labels: labels.clone(),
-    });
-    violations.unless_any(query.map(|query| (query, limit)))
+    violations.unless_any(query.map(|query| (ListQuery { states, ..query }, limit)))
 }
 
 fn image_format(format: i32, violations: &mut Violations) -> ImageFormat {

@@ -8,11 +8,16 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::pb::ErrorReason as Reason;
+use super::violations::{Violations, cut};
 use crate::engine::{Error, Outcome};
 use crate::providers::Violation;
 
 pub(super) const DOMAIN: &str = "upistream";
 const REASON_PREFIX: &str = "ERROR_REASON_";
+/// Violations that a status's message names; its details have the others too.
+const IN_MESSAGE_MAX: usize = 3;
+/// Bytes of a status's message. It travels in two headers, in one of them with three bytes for each that is not plain.
+const MESSAGE_BYTES_MAX: usize = 600;
 
 /// A reason's name in `ErrorInfo`.
 fn reason_name(reason: Reason) -> &'static str {
@@ -35,10 +40,10 @@ pub(super) fn status(error: &Error) -> Status {
         metadata.insert(key.to_owned(), value);
     };
     let mut retry_after: Option<Duration> = None;
-    let mut violations: &[Violation] = &[];
+    let mut violations: Vec<Violation> = Vec::new();
     let (code, reason) = match error {
         Error::Invalid(all) => {
-            violations = all;
+            violations = Violations::to_be_told(all);
             (Code::InvalidArgument, Reason::InvalidFields)
         }
         Error::NotFound { .. } => (Code::NotFound, Reason::NotFound),
@@ -113,22 +118,25 @@ pub(super) fn status(error: &Error) -> Status {
         Error::Internal => (Code::Internal, Reason::Internal),
     };
     let mut details = ErrorDetails::with_error_info(reason_name(reason), DOMAIN, metadata);
-    for violation in violations {
+    let message = cut(message(error, &violations), MESSAGE_BYTES_MAX);
+    for violation in &violations {
         details.add_bad_request_violation(&violation.field, &violation.description);
     }
     if retry_after.is_some() {
         details.set_retry_info(retry_after);
     }
-    Status::with_error_details(code, message(error), details)
+    Status::with_error_details(code, message, details)
 }
 
 /// The error for people. A provider's own words about a refusal are part of it.
-fn message(error: &Error) -> String {
+fn message(error: &Error, violations: &[Violation]) -> String {
     match error {
         Error::Refused { message, .. } if !message.is_empty() => format!("{error}: {message}"),
-        Error::Invalid(violations) => {
-            let all: Vec<String> = violations.iter().map(|violation| format!("`{}` {}", violation.field, violation.description)).collect();
-            format!("{error}: {}", all.join("; "))
+        Error::Invalid(_) => {
+            let named = violations.iter().take(IN_MESSAGE_MAX);
+            let named: Vec<String> = named.map(|violation| format!("`{}` {}", violation.field, violation.description)).collect();
+            let more = if violations.len() > IN_MESSAGE_MAX { "; and more" } else { "" };
+            format!("{error}: {}{more}", named.join("; "))
         }
         _ => error.to_string(),
     }
@@ -173,6 +181,23 @@ mod tests {
         assert_eq!((info.reason.as_str(), info.domain.as_str()), ("DRAINING", "upistream"));
         assert_eq!(info.metadata["outcome"], "NOT_SENT");
         assert!(details.retry_info().is_some());
+    }
+
+    #[test]
+    fn an_error_fits_into_the_headers_that_proxies_take() {
+        let violation = |_| Violation { field: "🪔".repeat(500), description: "✗".repeat(500) };
+        let refused = Error::Refused {
+            id: "qr_01KE0000000000000000000000".parse().unwrap(),
+            code: "x".repeat(64),
+            message: "🪔".repeat(500),
+            replayed: true,
+        };
+        for error in [Error::Invalid((0..10_000).map(violation).collect()), refused] {
+            let mut headers = http::HeaderMap::new();
+            status(&error).add_header(&mut headers).unwrap();
+            let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+            assert!(bytes < 8 * 1024, "{bytes} bytes");
+        }
     }
 
     #[test]

@@ -18,33 +18,76 @@ const KEY_CHARS_MAX: usize = 255;
 const PAGE_DEFAULT: usize = 50;
 const PAGE_MAX: usize = 200;
 
-/// Collects violations while a request is taken apart.
+/// Violations that are told, one for each line of a screen: who made more mistakes learns of them in the next round.
+const TOLD_MAX: usize = 20;
+/// Bytes of all fields and descriptions that are told. They travel in a header, in base64, and proxies refuse headers
+/// of more than 8 KiB.
+const TOLD_BYTES_MAX: usize = 3 * 1024;
+/// Bytes of one field's name, which may be the caller's own words, and of one description.
+const FIELD_BYTES_MAX: usize = 100;
+const DESCRIPTION_BYTES_MAX: usize = 200;
+
+/// Collects violations while a request is taken apart: the first ones, and how many came after them.
 #[derive(Debug, Default)]
-pub(super) struct Violations(Vec<Violation>);
+pub(super) struct Violations {
+    told: Vec<Violation>,
+    bytes: usize,
+    more: usize,
+}
 
 impl Violations {
+    /// What was found by whoever it was, at a length that can be told.
+    pub fn to_be_told(found: &[Violation]) -> Vec<Violation> {
+        if found.last().is_some_and(|last| last.field.is_empty()) {
+            return found.to_vec(); // ours, cut already
+        }
+        let mut violations = Self::default();
+        for Violation { field, description } in found {
+            violations.add(field.as_str(), description.as_str());
+        }
+        violations.told()
+    }
+
     pub fn add(&mut self, field: impl Into<String>, description: impl Into<String>) {
-        self.0.push(Violation { field: field.into(), description: description.into() });
+        let field = cut(field.into(), FIELD_BYTES_MAX);
+        let description = cut(description.into(), DESCRIPTION_BYTES_MAX);
+        self.bytes += field.len() + description.len();
+        if self.told.len() < TOLD_MAX && self.bytes <= TOLD_BYTES_MAX {
+            self.told.push(Violation { field, description });
+        } else {
+            self.more += 1;
+        }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.told.is_empty()
+    }
+
+    /// All that is told. Where there is more, the last one is about no field and says how many.
+    fn told(self) -> Vec<Violation> {
+        let Self { mut told, bytes: _, more } = self;
+        if more > 0 {
+            told.push(Violation { field: String::new(), description: format!("and {more} more") });
+        }
+        told
     }
 
     /// Adds what somebody else found, except about fields that are named already: what could not be read looks missing
     /// to him.
     pub fn add_further(&mut self, found: Vec<Violation>) {
         let is_within = |named: &str, field: &str| named == field || named.strip_prefix(field).is_some_and(|rest| rest.starts_with('.'));
-        let news = |violation: &Violation| !self.0.iter().any(|known| is_within(&known.field, &violation.field));
+        let news = |violation: &Violation| !self.told.iter().any(|known| is_within(&known.field, &violation.field));
         let further: Vec<Violation> = found.into_iter().filter(news).collect();
-        self.0.extend(further);
+        for Violation { field, description } in further {
+            self.add(field, description);
+        }
     }
 
     /// `value`, if nothing was wrong.
     pub fn unless_any<T>(self, value: Option<T>) -> Result<T, Error> {
         match value {
-            Some(value) if self.0.is_empty() => Ok(value),
-            _ => Err(Error::Invalid(self.0)),
+            Some(value) if self.is_empty() => Ok(value),
+            _ => Err(Error::Invalid(self.told())),
         }
     }
 
@@ -170,5 +213,44 @@ impl Violations {
                 None
             }
         }
+    }
+}
+
+/// `text`, or as much of it as fits into `bytes_max`.
+pub(super) fn cut(mut text: String, bytes_max: usize) -> String {
+    const ELLIPSIS: char = '…';
+    if text.len() > bytes_max {
+        text.truncate(text.floor_char_boundary(bytes_max - ELLIPSIS.len_utf8()));
+        text.push(ELLIPSIS);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_many_there_are_some_are_told_and_the_rest_is_counted() {
+        let mut violations = Violations::default();
+        for number in 0..1_000 {
+            violations.add(format!("labels[\"{number}\"]"), "is wrong");
+        }
+        let told = violations.told();
+        assert_eq!((told.len(), told[19].field.as_str()), (21, "labels[\"19\"]"));
+        assert_eq!((told[20].field.as_str(), told[20].description.as_str()), ("", "and 980 more"));
+        // Told again, it is the same.
+        assert_eq!(Violations::to_be_told(&told), told);
+        assert_eq!(Violations::to_be_told(&told[..20]), told[..20]);
+    }
+
+    #[test]
+    fn long_names_are_cut_between_characters() {
+        let mut violations = Violations::default();
+        violations.add("🪔".repeat(1_000), "x".repeat(1_000));
+        let told = violations.told();
+        assert_eq!(told[0].field, "🪔".repeat(24) + "…");
+        assert_eq!(told[0].description.len(), 200);
+        assert_eq!(cut("as it is".to_owned(), 8), "as it is");
     }
 }

@@ -5,6 +5,7 @@ mod history;
 mod pages;
 mod sharing;
 mod slow;
+mod turns;
 
 use std::time::Duration;
 

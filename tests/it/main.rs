@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod deadline;
+mod doors;
 mod doubt;
 mod durability;
 mod events;

@@ -184,3 +184,25 @@ async fn a_bookmark_says_how_many_events_wait_and_how_old_the_oldest_is() {
     assert_eq!(behind(Start::After(first)).await, (2, 10), "what was read long ago doesn't wait");
     assert_eq!(behind(Start::Latest).await, (0, 0));
 }
+
+#[tokio::test]
+async fn what_nobody_gets_is_not_encoded() {
+    let log = Log::open();
+    log.feeder.append(20).await;
+    let mut subscription = log.subscribe(Start::Earliest, Duration::from_hours(1)).await;
+    let Message::Event { frame, .. } = next(&mut subscription).await else { panic!("events were written") };
+    let asked = || log.encoder.asked.lock().unwrap().len();
+    assert_eq!(asked(), 2, "the page was read, but only what was asked for is encoded: {}", frame.event.id);
+
+    let filter = Filter {
+        terminal_only: true,
+        kinds: Some([EventKind::QrFailed].into()),
+        accounts: [ACCOUNT.parse().unwrap()].into(),
+        ..Filter::default()
+    };
+    let pace = Pace { heartbeat: PATIENCE, ends: Instant::now() + Duration::from_hours(1), page: 100, retry_after: Duration::ZERO };
+    let never = CancellationToken::new();
+    let nothing = Subscription::open(log.feed.clone(), filter, Start::Earliest, pace, never, Arc::new(SystemClock)).await;
+    assert!(matches!(next(&mut nothing.unwrap()).await, Message::CaughtUp { .. }));
+    assert_eq!(asked(), 2);
+}
