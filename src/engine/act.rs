@@ -45,16 +45,11 @@ pub(super) struct Work {
     pub act: Act,
 }
 
-/// What a request came to.
-pub(super) enum Made {
-    Answer(Answer<Record>),
-    /// Nothing was written: the record moved meanwhile.
-    Moved,
-}
-
 /// How the task ended.
 enum Ended {
-    Made(Made),
+    Answer(Box<Answer<Record>>),
+    /// Nothing was written: the record moved meanwhile.
+    Moved,
     /// Nothing was written: an earlier request has the key.
     Claimed(Claim, Option<Stored>),
 }
@@ -67,8 +62,8 @@ struct Hold {
 
 impl Engine {
     /// Writes the intent with its claim, calls the provider, and answers; with what is committed where the caller's time
-    /// is over before.
-    pub(super) async fn write_then_act(self: &Arc<Self>, work: Work) -> Result<Made, Error> {
+    /// is over before. `None`: nothing was written, since the record moved meanwhile.
+    pub(super) async fn write_then_act(self: &Arc<Self>, work: Work) -> Result<Option<Answer<Record>>, Error> {
         let asked = work.asked.clone();
         let committed: Arc<OnceLock<Record>> = Arc::default();
         let (done, answer) = oneshot::channel();
@@ -82,12 +77,13 @@ impl Engine {
             .instrument(span),
         );
         match tokio::time::timeout_at(asked.deadline, answer).await {
-            Ok(Ok(Ok(Ended::Made(made)))) => Ok(made),
-            Ok(Ok(Ok(Ended::Claimed(claim, record)))) => self.replay(&asked, claim, record).await.map(Made::Answer),
+            Ok(Ok(Ok(Ended::Answer(answer)))) => Ok(Some(*answer)),
+            Ok(Ok(Ok(Ended::Moved))) => Ok(None),
+            Ok(Ok(Ok(Ended::Claimed(claim, record)))) => self.replay(&asked, claim, record).await.map(Some),
             Ok(Ok(Err(error))) => Err(error),
             // The work goes on; the caller gets what is committed.
             Err(_) | Ok(Err(_)) => match committed.get() {
-                Some(intent) => Ok(Made::Answer(Answer { resource: intent.clone(), replayed: false })),
+                Some(intent) => Ok(Some(Answer { resource: intent.clone(), replayed: false })),
                 None => Err(Error::StoreInDoubt { retry_after: STORE_RETRY_AFTER }),
             },
         }
@@ -110,10 +106,10 @@ impl Engine {
                     let _ = committed.set(work.intent.clone());
                     let Some(fence) = fence_of(&written) else {
                         error!("the lease of `{}` was not to be had although nobody held it", work.intent.id());
-                        return Ok(Ended::Made(Made::Answer(Answer { resource: work.intent, replayed: false })));
+                        return Ok(Ended::Answer(Box::new(Answer { resource: work.intent, replayed: false })));
                     };
                     let hold = Hold { fence, until: taken + lease };
-                    return self.act(&work, hold).await.map(|answer| Ended::Made(Made::Answer(answer)));
+                    return self.act(&work, hold).await.map(|answer| Ended::Answer(Box::new(answer)));
                 }
                 Commit::Conflict(Conflict::Claimed { claim, record }) => return Ok(Ended::Claimed(claim, record)),
                 Commit::Conflict(Conflict::Guard(_)) => {
@@ -122,7 +118,7 @@ impl Engine {
                     }
                     tokio::time::sleep(LEASE_PAUSE).await;
                 }
-                Commit::Conflict(Conflict::Moved { .. } | Conflict::Referenced { .. }) => return Ok(Ended::Made(Made::Moved)),
+                Commit::Conflict(Conflict::Moved { .. } | Conflict::Referenced { .. }) => return Ok(Ended::Moved),
             }
         }
     }

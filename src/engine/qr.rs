@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tracing::error;
 
-use super::act::{Act, Made, Work};
+use super::act::{Act, Work};
 use super::error::{Error, STORE_RETRY_AFTER};
 use super::idempotency::Asked;
 use super::learn::as_qr;
@@ -78,8 +78,8 @@ impl Engine {
         let act = Act::Create { order, our_ref };
         let work = Work { asked, provider, adapter, before: None, intent: qr, event: EventKind::QrRequested, claim, act };
         match self.write_then_act(work).await? {
-            Made::Answer(Answer { resource, replayed }) => Ok(Answer { resource: as_qr(resource)?, replayed }),
-            Made::Moved => {
+            Some(Answer { resource, replayed }) => Ok(Answer { resource: as_qr(resource)?, replayed }),
+            None => {
                 error!("a new id was taken already");
                 Err(Error::Internal)
             }
@@ -122,8 +122,8 @@ impl Engine {
             let (asked, provider, adapter, claim) = (asked.clone(), provider.clone(), Arc::clone(&adapter), claim.clone());
             let work = Work { asked, provider, adapter, before: Some(before), intent, event, claim, act: Act::Close { provider_ref } };
             match self.write_then_act(work).await? {
-                Made::Answer(Answer { resource, replayed }) => return Ok(Answer { resource: as_qr(resource)?, replayed }),
-                Made::Moved => qr = self.get_qr(&id).await?,
+                Some(Answer { resource, replayed }) => return Ok(Answer { resource: as_qr(resource)?, replayed }),
+                None => qr = self.get_qr(&id).await?,
             }
         }
         Err(Error::StoreUnavailable { retry_after: STORE_RETRY_AFTER })
