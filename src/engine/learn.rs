@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use tracing::{error, warn};
 
@@ -17,6 +16,7 @@ use crate::domain::fact::{Cause, ChangeFailure, Evidence, FailureReason, Learned
 use crate::domain::id::{Id, Kind};
 use crate::domain::payment::{Payment, PaymentState};
 use crate::domain::qr::{Qr, QrFact, QrState};
+use crate::store::record;
 use crate::store::{
     Batch, Change, ClaimScope, ClaimStep, Commit, Conflict, Fence, LeaseStep, ListKey, Look, NewEvent, Reference, ReferenceStep,
     StoreError, Stored, Wake, Written,
@@ -247,8 +247,8 @@ impl Engine {
         Ok(Change {
             id: header.id.clone(),
             from: before.as_ref().map(|before| before.header().revision),
-            body: Some(encode(after)?),
-            event: Some(NewEvent { id: event_id, body: encode(&event)? }),
+            body: Some(record::encode(after)?),
+            event: Some(NewEvent { id: event_id, body: record::encode(&event)? }),
             references: references(before.as_ref(), after),
             join,
             leave,
@@ -352,11 +352,7 @@ impl Engine {
 
 /// A record from its stored form.
 pub(super) fn decode(stored: &Stored) -> Result<Record, StoreError> {
-    serde_json::from_slice(&stored.body).map_err(|cause| StoreError::Broken(format!("the record `{}` can't be read: {cause}", stored.id)))
-}
-
-pub(super) fn encode(value: &impl serde::Serialize) -> Result<Bytes, StoreError> {
-    serde_json::to_vec(value).map(Bytes::from).map_err(|cause| StoreError::Broken(format!("a record can't be written: {cause}")))
+    record::decode(&format_args!("the record `{}`", stored.id), &stored.body)
 }
 
 /// The fence of the first change, if its lease was taken.

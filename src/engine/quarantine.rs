@@ -10,13 +10,14 @@ use tracing::{info, warn};
 
 use super::Engine;
 use super::error::Error;
-use super::learn::{Told, encode};
+use super::learn::Told;
 use super::webhook::{Matched, NotReceived, Received};
 use crate::clock::{after, since};
 use crate::domain::account::{AccountName, ProviderId};
 use crate::domain::fact::{Cause, Evidence};
 use crate::domain::id::{Id, Kind};
 use crate::providers::{AskError, Callback, Observation, Provider, Verified};
+use crate::store::record;
 use crate::store::{Batch, Change, Commit, Conflict, Fence, Guard, LeaseStep, ListKey, Look, Reference, ReferenceStep, StoreError, Stored};
 
 /// The list of an account's kept callbacks, and the sort of the references by their content.
@@ -92,7 +93,7 @@ impl Engine {
         let change = Change {
             id,
             from: None,
-            body: Some(encode(&entry)?),
+            body: Some(record::encode(&entry)?),
             event: None,
             references: vec![ReferenceStep::Unique(content)],
             join: vec![list.clone()],
@@ -133,7 +134,7 @@ impl Engine {
         let change = Change {
             id: stored.id.clone(),
             from: Some(stored.revision),
-            body: if applied { None } else { Some(encode(&entry)?) },
+            body: if applied { None } else { Some(record::encode(&entry)?) },
             event: None,
             references: Vec::new(),
             join: Vec::new(),
@@ -243,8 +244,7 @@ pub(super) fn account_of(stored: &Stored) -> Option<AccountName> {
 }
 
 fn decode(stored: &Stored) -> Result<Quarantined, StoreError> {
-    serde_json::from_slice(&stored.body)
-        .map_err(|cause| StoreError::Broken(format!("the kept callback `{}` can't be read: {cause}", stored.id)))
+    record::decode(&format_args!("the kept callback `{}`", stored.id), &stored.body)
 }
 
 fn provider_refs(provider: &Provider, callback: &Verified) -> Vec<String> {

@@ -13,6 +13,7 @@ use super::token::Positions;
 use crate::domain::event::Event;
 use crate::domain::id::Partition;
 use crate::domain::personal::Sight;
+use crate::store::record;
 use crate::store::{AnyStore, Head, Logged, Position, StoreError};
 
 /// A look at the log without a wake-up, in case one was lost.
@@ -163,7 +164,5 @@ impl Feed {
 
 /// The event of an entry. One that can't be read is an error, never skipped: that would lose it.
 pub(super) fn event(logged: &Logged) -> Result<Event, StoreError> {
-    serde_json::from_slice(&logged.body).map_err(|cause| {
-        StoreError::Broken(format!("entry {} of partition {} can't be read: {cause}", logged.position, logged.partition.0))
-    })
+    record::decode(&format_args!("entry {} of partition {}", logged.position, logged.partition.0), &logged.body)
 }

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::domain::id::{Id, Kind, Partition};
 
+pub mod record;
 pub mod sqlite;
 
 /// The most changes that one commit may hold: it bounds the time that a commit keeps others waiting.

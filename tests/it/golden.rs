@@ -18,6 +18,7 @@ use upistream::domain::money::Money;
 use upistream::domain::payment::{Payer, Payment, PaymentState};
 use upistream::domain::personal::{Email, Phone, Vpa};
 use upistream::domain::qr::{CloseReason, Qr, QrCode, QrOrder, QrState, Usage};
+use upistream::store::record;
 
 const MS: u64 = 1_767_240_000_000;
 
@@ -215,8 +216,10 @@ fn check<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(name: &s
     let pinned = fs::read_to_string(&path).unwrap_or_else(|cause| panic!("{name}: {cause}; it would be\n{written}"));
     assert_eq!(written, pinned, "{name} is written in another form than before");
     assert_eq!(serde_json::from_str::<T>(&pinned).unwrap(), *value, "{name} is read as something else than before");
-    // As it is stored, without the spaces.
-    assert_eq!(serde_json::from_slice::<T>(&serde_json::to_vec(value).unwrap()).unwrap(), *value);
+    // As it is stored: without the spaces, behind the format.
+    let stored = record::encode(value).unwrap();
+    assert!(stored.starts_with(format!(r#"{{"format":{},"value":"#, record::FORMAT).as_bytes()));
+    assert_eq!(record::decode::<T>(&name, &stored).unwrap(), *value);
     checked.insert(name.to_owned());
 }
 

@@ -15,6 +15,7 @@ use upistream::domain::money::Money;
 use upistream::domain::qr::{CloseReason, Qr, QrOrder, QrState, Usage};
 use upistream::grpc::pb;
 use upistream::grpc::pb::subscribe_response::Message;
+use upistream::store::record;
 use upistream::store::{AnyStore, Batch, CHANGES_MAX, Change, Commit, LeaseStep, Look, NewEvent, partition_of};
 
 use super::app::{ACCOUNT, App, PATIENCE};
@@ -113,8 +114,8 @@ impl Feeder {
             let changes = some.iter().map(|event| Change {
                 id: event.record.id().clone(),
                 from: None,
-                body: Some(serde_json::to_vec(&event.record).expect("records are written as JSON").into()),
-                event: Some(NewEvent { id: event.id.clone(), body: serde_json::to_vec(event).expect("so are events").into() }),
+                body: Some(record::encode(&event.record).expect("records are written")),
+                event: Some(NewEvent { id: event.id.clone(), body: record::encode(event).expect("so are events") }),
                 references: Vec::new(),
                 join: Vec::new(),
                 leave: Vec::new(),

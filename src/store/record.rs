@@ -1,0 +1,67 @@
+//! The stored form of records and events: JSON behind a format version, so that a release can tell what it reads.
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::StoreError;
+
+/// The format that this release writes and reads.
+pub const FORMAT: u32 = 1;
+
+#[derive(Serialize)]
+struct Writing<'a, T> {
+    format: u32,
+    value: &'a T,
+}
+
+#[derive(Deserialize)]
+struct Reading<T> {
+    value: T,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    format: u32,
+}
+
+/// The stored form of `value`.
+pub fn encode<T: Serialize>(value: &T) -> Result<Bytes, StoreError> {
+    let written = serde_json::to_vec(&Writing { format: FORMAT, value });
+    written.map(Bytes::from).map_err(|cause| StoreError::Broken(format!("a record can't be written: {cause}")))
+}
+
+/// What is stored in `body`; `what` names it in the error. The error tells no content.
+pub fn decode<T: DeserializeOwned>(what: &dyn std::fmt::Display, body: &[u8]) -> Result<T, StoreError> {
+    let unreadable =
+        |cause: serde_json::Error| StoreError::Broken(format!("{what} can't be read (line {}, column {})", cause.line(), cause.column()));
+    let Version { format } = serde_json::from_slice(body).map_err(unreadable)?;
+    if format != FORMAT {
+        return Err(StoreError::Broken(format!("{what} is stored in format {format}, and this release reads {FORMAT}")));
+    }
+    serde_json::from_slice(body).map(|Reading { value }| value).map_err(unreadable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_is_read_again_and_names_its_format() {
+        let body = encode(&vec![1, 2]).unwrap();
+        assert_eq!(&body[..], br#"{"format":1,"value":[1,2]}"#);
+        assert_eq!(decode::<Vec<i32>>(&"it", &body).unwrap(), [1, 2]);
+    }
+
+    #[test]
+    fn another_format_and_what_is_no_record_are_refused_without_their_content() {
+        for (body, told) in [
+            (r#"{"format":2,"value":[1]}"#, "format 2"),
+            (r#"{"value":["secret"]}"#, "line 1"),
+            (r#"{"format":1,"value":"secret"}"#, "line 1"),
+        ] {
+            let error = decode::<Vec<i32>>(&"it", body.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(told) && !error.contains("secret"), "{error}");
+        }
+    }
+}
