@@ -1,8 +1,10 @@
 //! Configuration to running service: opens the store, starts the sandbox where the configuration wants it, binds the
 //! three listeners, and takes all of it down in the right order.
 
+mod connections;
 mod health;
 mod sandbox;
+mod tasks;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -10,10 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tracing::{error, info, warn};
 
 use crate::clock::{Clock, Randomness, SystemClock};
@@ -32,11 +32,15 @@ use crate::telemetry::Metrics;
 
 /// Connections of the callbacks' and the operators' listeners.
 const HTTP_CONNECTIONS_MAX: usize = 1_024;
+/// Connections of the gRPC listener: one for each subscription that may run, where nobody shares.
+const GRPC_CONNECTIONS_MAX: usize = 10_000;
 /// Streams of one HTTP/2 connection.
 const HTTP2_STREAMS_MAX: u32 = 1_024;
 /// A silent client is asked whether it lives, and given up.
 const HTTP2_KEEPALIVE_EVERY: Duration = Duration::from_secs(30);
 const HTTP2_KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the last tasks, and then the sandbox, may take to end.
+const LAST_WAIT: Duration = Duration::from_secs(2);
 /// The longest pause of an idle worker.
 const WORKER_IDLE: Duration = Duration::from_millis(500);
 
@@ -100,8 +104,7 @@ pub struct Running {
     closing: CancellationToken,
     /// Stops the workers and the watcher.
     stopping: CancellationToken,
-    listeners: JoinSet<()>,
-    background: JoinSet<()>,
+    tasks: tasks::Tasks,
     drain_delay: Duration,
     drain_limit: Duration,
 }
@@ -137,21 +140,20 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     });
 
     let (closing, stopping) = (CancellationToken::new(), CancellationToken::new());
-    let mut background = JoinSet::new();
-    background.spawn(feed.watch(stopping.clone()));
-    background.spawn(Arc::clone(&engine).work(stopping.clone()));
+    let mut tasks = tasks::Tasks::new();
+    tasks.spawn("the watcher of the event log", feed.watch(stopping.clone()));
+    tasks.spawn("the reconciler", Arc::clone(&engine).work(stopping.clone()));
     let (health, health_service, ready) = health::Health::new(grpc::SERVICES.as_slice()).await;
-    background.spawn(health.clone().watch(Arc::clone(&engine), stopping.clone()));
+    tasks.spawn("the watch over the store's health", health.clone().watch(Arc::clone(&engine), stopping.clone()));
 
-    let mut listeners = JoinSet::new();
     let routes = grpc::routes(Arc::clone(&engine), api_settings(&config))?.add_service(health_service);
     let framework_errors = FrameworkErrors { request_bytes_max: config.grpc.request_bytes_max };
-    listeners.spawn(serve_grpc(grpc_listener, routes, framework_errors, closing.clone()));
+    tasks.spawn("the gRPC listener", serve_grpc(grpc_listener, routes, framework_errors, closing.clone()));
     let hooks = http::webhooks::router(Arc::clone(&engine), webhook_settings(&config));
-    listeners.spawn(http::serve::serve(webhook_listener, hooks, HTTP_CONNECTIONS_MAX, closing.clone()));
+    tasks.spawn("the webhook listener", http::serve::serve(webhook_listener, hooks, HTTP_CONNECTIONS_MAX, closing.clone()));
     let operators = http::admin::router(Arc::clone(&engine), ready);
     // The operators' port answers until the end: a drain is watched through it.
-    background.spawn(http::serve::serve(admin_listener, operators, HTTP_CONNECTIONS_MAX, stopping.clone()));
+    tasks.spawn("the admin listener", http::serve::serve(admin_listener, operators, HTTP_CONNECTIONS_MAX, stopping.clone()));
 
     let accounts = config.accounts.keys().map(ToString::to_string).collect();
     info!(%grpc, %webhooks, %admin, "serving");
@@ -168,8 +170,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         health,
         closing,
         stopping,
-        listeners,
-        background,
+        tasks,
         drain_delay,
         drain_limit,
     })
@@ -184,10 +185,16 @@ impl Running {
         &self.store
     }
 
+    /// Waits until something has ended without which the service is none; what it was. The log says why.
+    pub async fn broken(&self) -> &'static str {
+        self.tasks.broken().await
+    }
+
     /// Stops: not serving any more, the time that endpoints need to notice, goodbye to every subscriber, the end of
     /// what is under way. False: something was still under way at the limit; it is found again after the next start.
     pub async fn stop(mut self) -> bool {
         info!("stopping");
+        self.tasks.may_end();
         self.health.drain().await;
         tokio::time::sleep(self.drain_delay).await;
         self.engine.begin_drain();
@@ -197,18 +204,13 @@ impl Running {
             warn!("some work was still under way when the time for it was over; it is looked up after the next start");
         }
         self.stopping.cancel();
-        let listeners = &mut self.listeners;
-        let background = &mut self.background;
-        let ended = tokio::time::timeout(Duration::from_secs(2), async {
-            while listeners.join_next().await.is_some() {}
-            while background.join_next().await.is_some() {}
-        });
         // Whatever connections remain are not waited for.
-        let _ = ended.await;
-        self.listeners.abort_all();
-        self.background.abort_all();
-        if let Some(sandbox) = &self.sandbox {
-            sandbox.stop().await;
+        let _ = tokio::time::timeout(LAST_WAIT, self.tasks.ended()).await;
+        self.tasks.abort();
+        if let Some(sandbox) = &self.sandbox
+            && tokio::time::timeout(LAST_WAIT, sandbox.stop()).await.is_err()
+        {
+            warn!("the sandbox does not end, it is left behind");
         }
         info!("stopped");
         drained
@@ -325,7 +327,7 @@ fn webhook_settings(config: &Config) -> WebhookSettings {
 }
 
 async fn serve_grpc(listener: TcpListener, routes: tonic::service::Routes, framework_errors: FrameworkErrors, closing: CancellationToken) {
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = connections::of(listener, GRPC_CONNECTIONS_MAX);
     let served = Server::builder()
         // An idle connection that never spoke would hold up a stop otherwise.
         .accept_http1(true)

@@ -7,7 +7,8 @@ pub struct Metrics {
     registry: Registry,
     /// Callbacks by account and what became of them.
     pub webhooks: IntCounterVec,
-    /// Callbacks that were refused, by account and why. Each may be a lost fact: alert on it.
+    /// Callbacks that were refused, by account and why. Each may be a lost fact: alert on it, but for the account
+    /// `unknown`.
     pub webhooks_refused: IntCounterVec,
     /// Facts that did not fit their record, by account and fact. Alert on it.
     pub contradictions: IntCounterVec,
@@ -59,7 +60,6 @@ impl Metrics {
             subscribers,
             reconciler_steps,
             provider_unanswered,
-
             store_up,
             quarantined,
         }

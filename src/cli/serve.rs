@@ -46,7 +46,14 @@ pub async fn run(ServeArgs { config: file, insecure }: ServeArgs, console: &Cons
         signal = signals.next() => return Err(Failure::new(format!("{signal} while starting"), "start it again")),
     };
     console.print(&up(console, &config, &running, is_trial))?;
-    let signal = signals.next().await;
+    let signal = tokio::select! {
+        signal = signals.next() => signal,
+        // Not drained: whatever is left of it is not to be trusted with more. What was under way is on disk.
+        what = running.broken() => {
+            let what = format!("{what} ended by itself, so the service ends too");
+            return Err(Failure::new(what, "the log says why; start it again: what was under way is looked up then"));
+        }
+    };
     console.note(&format!("{signal}: draining; a second signal ends at once"));
     tokio::select! {
         drained = console.during("draining", running.stop()) => {

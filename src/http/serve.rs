@@ -16,6 +16,8 @@ use tracing::{debug, warn};
 
 /// How long the head of a request may take to arrive: a peer that dribbles it holds a connection no longer.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most bytes of a request's head, and of a body that are read ahead.
+const READ_AHEAD_MAX: usize = 64 * 1024;
 /// The pause after a connection could not be accepted (no file descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long connections get to finish what they have begun after the listener is closed.
@@ -50,7 +52,7 @@ pub async fn serve(listener: TcpListener, router: Router, connections_max: usize
             let service =
                 hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| answer(router.clone(), request, peer));
             let mut http = hyper::server::conn::http1::Builder::new();
-            http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+            http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(READ_AHEAD_MAX);
             let connection = http.serve_connection(TokioIo::new(stream), service);
             tokio::pin!(connection);
             let ended = tokio::select! {

@@ -11,16 +11,21 @@ use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
-use tracing::{Instrument, info_span, warn};
+use tracing::{Instrument, debug, info_span, warn};
 
 use super::client_address::client_address;
 use crate::domain::account::AccountName;
 use crate::engine::Engine;
 use crate::engine::webhook::NotReceived;
 use crate::telemetry::traceparent;
+
+/// Stands for every account that is not ours: a metric's label must not be the caller's to choose.
+const UNKNOWN: &str = "unknown";
 
 /// Networks whose forwarded headers are believed.
 pub type TrustedProxies = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
@@ -64,20 +69,29 @@ async fn receive(
 
 impl Door {
     async fn answer(&self, peer: SocketAddr, account: &str, secret: &str, headers: &HeaderMap, body: Body) -> Response {
-        // An unknown account and a wrong secret look the same.
-        let Some(account) = self.account_of(account, secret) else { return StatusCode::NOT_FOUND.into_response() };
-        tracing::Span::current().record("account", account.as_str());
         let client = client_address(peer, headers, &*self.settings.trusted_proxies);
+        let account = match self.account_of(account, secret) {
+            Ok(account) => account,
+            Err(NoDoor { account, reason }) => {
+                // An unknown account and a wrong secret look the same from outside. Anybody may try them: no more than
+                // a count, which shows a URL that was copied wrong.
+                self.engine.metrics().webhooks_refused.with_label_values(&[account, reason]).inc();
+                debug!(account, client = %client, reason, "a callback has a wrong address: {reason}");
+                return StatusCode::NOT_FOUND.into_response();
+            }
+        };
+        tracing::Span::current().record("account", account.as_str());
         let refused = |reason: &'static str, code: StatusCode| {
             self.engine.metrics().webhooks_refused.with_label_values(&[account.as_str(), reason]).inc();
             warn!(account = %account, client = %client, reason, "a callback is refused: {reason}");
             code.into_response()
         };
         let Ok(_place) = self.places.try_acquire() else { return refused("too_many_at_once", StatusCode::SERVICE_UNAVAILABLE) };
-        let read = axum::body::to_bytes(body, self.settings.body_bytes_max);
+        let read = read(body, self.settings.body_bytes_max);
         let body = match tokio::time::timeout(self.settings.read_timeout, read).await {
             Ok(Ok(body)) => body,
-            Ok(Err(_)) => return refused("body_too_large", StatusCode::PAYLOAD_TOO_LARGE),
+            Ok(Err(NotRead::TooLarge)) => return refused("body_too_large", StatusCode::PAYLOAD_TOO_LARGE),
+            Ok(Err(NotRead::Broken)) => return refused("body_broken", StatusCode::BAD_REQUEST),
             Err(_) => return refused("body_too_slow", StatusCode::REQUEST_TIMEOUT),
         };
         let traceparent = headers.get("traceparent").and_then(|value| traceparent(value.as_bytes()));
@@ -98,10 +112,37 @@ impl Door {
     }
 
     /// The account of a URL, if its secret is one of the account's. Every secret is compared in constant time.
-    fn account_of(&self, account: &str, secret: &str) -> Option<&AccountName> {
-        let (name, secrets) = self.settings.url_secrets.iter().find(|(name, _)| name.as_str() == account)?;
+    fn account_of(&self, account: &str, secret: &str) -> Result<&AccountName, NoDoor<'_>> {
+        let known = self.settings.url_secrets.iter().find(|(name, _)| name.as_str() == account);
+        let (name, secrets) = known.ok_or(NoDoor { account: UNKNOWN, reason: "unknown_account" })?;
         let matches =
             secrets.iter().fold(subtle::Choice::from(0), |found, known| found | known.expose_secret().as_bytes().ct_eq(secret.as_bytes()));
-        bool::from(matches).then_some(name)
+        if bool::from(matches) { Ok(name) } else { Err(NoDoor { account: name.as_str(), reason: "wrong_url_secret" }) }
     }
+}
+
+/// Why a URL leads nowhere.
+struct NoDoor<'a> {
+    account: &'a str,
+    reason: &'static str,
+}
+
+/// Why a body was not read.
+enum NotRead {
+    TooLarge,
+    /// It ended before its end, or is no HTTP.
+    Broken,
+}
+
+async fn read(body: Body, bytes_max: usize) -> Result<Bytes, NotRead> {
+    let mut chunks = body.into_data_stream();
+    let mut read = BytesMut::new();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| NotRead::Broken)?;
+        if read.len() + chunk.len() > bytes_max {
+            return Err(NotRead::TooLarge);
+        }
+        read.extend_from_slice(&chunk);
+    }
+    Ok(read.freeze())
 }
