@@ -176,6 +176,17 @@ impl Engine {
     }
 
     async fn decided_fact(&self, record: &Record, decision: &Decision) -> Result<Fact, Error> {
+        if let (Decision::Happened { provider_ref }, known) = (decision, &record.header().provider_ref) {
+            match known {
+                None if provider_ref.is_empty() => {
+                    return Err(invalid("happened.provider_ref", "is needed: nothing else tells what happened"));
+                }
+                Some(known) if !provider_ref.is_empty() && provider_ref != known => {
+                    return Err(invalid("happened.provider_ref", "is not the resource's"));
+                }
+                _ => {}
+            }
+        }
         match (record, decision) {
             (Record::Qr(qr), Decision::Happened { provider_ref }) if qr.state == QrState::Requested => {
                 let provider = self.provider(&qr.header.account)?;

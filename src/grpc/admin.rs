@@ -147,8 +147,8 @@ fn decided(decision: Option<pb::resolve_doubt_request::Decision>, violations: &m
         Some(Wanted::DidNotHappen(pb::DidNotHappen {})) => Some(Decision::DidNotHappen),
         Some(Wanted::Happened(pb::Happened { provider_ref })) => {
             let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-            if provider_ref.is_empty() || provider_ref.len() > PROVIDER_REF_CHARS_MAX || !provider_ref.chars().all(fits) {
-                violations.add("happened.provider_ref", "must be the provider's id: 1 to 128 letters, digits, `_` and `-`");
+            if provider_ref.len() > PROVIDER_REF_CHARS_MAX || !provider_ref.chars().all(fits) {
+                violations.add("happened.provider_ref", "must be the provider's id: at most 128 letters, digits, `_` and `-`");
                 return None;
             }
             Some(Decision::Happened { provider_ref })

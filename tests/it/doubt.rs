@@ -274,6 +274,8 @@ async fn an_operator_says_that_it_happened_and_the_provider_confirms_it() {
     let refused = told(&refused);
     assert_eq!((refused.code, refused.reason.as_str(), refused.outcome()), (Code::InvalidArgument, "INVALID_FIELDS", "NOT_SENT"));
     assert_eq!(refused.fields, ["happened.provider_ref"]);
+    let unnamed = told(&app.admin().resolve_doubt(happened("d1", &qr.id, "")).await.expect_err("which one?"));
+    assert_eq!(unnamed.fields, ["happened.provider_ref"]);
     assert_eq!(app.get_qr(&qr.id).await.revision, 1);
 
     let resolved = app.admin().resolve_doubt(happened("d1", &qr.id, &code)).await.expect("the provider has it").into_inner();
