@@ -208,8 +208,10 @@ impl Payment {
                 Ok(Learned::AlreadyKnown)
             }
 
-            // The late edges that providers really have: only after a fresh look.
-            (State::Failed(_), Status::Authorized | Status::Captured) | (State::Succeeded | State::Mismatched, Status::Reversed) => {
+            // The late edges that providers really have: only after a fresh look. A failed payment that was authorized late
+            // and not collected is given back; whoever looks after that sees the end alone.
+            (State::Failed(_), Status::Authorized | Status::Captured | Status::Reversed)
+            | (State::Succeeded | State::Mismatched, Status::Reversed) => {
                 if evidence.is_fresh() {
                     Ok(self.moved(snapshot, at))
                 } else {

@@ -52,8 +52,15 @@ fn next_look_at_qr(qr: &Qr, now: Timestamp, patience: &Patience, late_window: Du
             let end = qr.code.as_ref().and_then(|code| code.expire_time).map(|end| after(end, EXPIRY_MARGIN));
             Look::At(end.filter(|end| *end > now).map_or(look, |end| look.min(end)))
         }
-        // The one payment that a single-use code can have is here: nothing else can come.
-        QrState::Closed { reason: Some(CloseReason::Paid), .. } if qr.order.usage == Usage::SingleUse && qr.payment_count > 0 => Look::Rest,
+        // The one payment that a single-use code can have should be here. Lists lag: it may also be a second attempt that
+        // the provider gives back, so the list is read once more when it can be believed.
+        QrState::Closed { reason: Some(CloseReason::Paid), at } if qr.order.usage == Usage::SingleUse && qr.payment_count > 0 => {
+            if since(*at, now) >= patience.absence_after {
+                return Look::Rest;
+            }
+            // Later than need be, so that no jitter makes two looks of it.
+            Look::At(after(*at, patience.absence_after.saturating_mul(2)))
+        }
         QrState::Closed { at, .. } => late_look(*at, now, late_window),
         QrState::Failed(_) => Look::Rest,
     }

@@ -22,4 +22,5 @@ mod simulation;
 mod store;
 mod support;
 mod tidy;
+mod unseen;
 mod webhook;

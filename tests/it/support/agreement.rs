@@ -73,7 +73,7 @@ fn check_step(before: &pb::Event, after: &pb::Event) {
                 (from, to),
                 (Pending, Authorized | Succeeded | Mismatched | Failed | Reversed) | (Authorized, Succeeded | Mismatched | Reversed)
             );
-            let late = matches!((from, to), (Failed, Authorized | Succeeded | Mismatched) | (Succeeded | Mismatched, Reversed));
+            let late = matches!((from, to), (Failed, Authorized | Succeeded | Mismatched | Reversed) | (Succeeded | Mismatched, Reversed));
             assert!(from == to || forward || late, "{id} went from {from:?} to {to:?} by {kind}");
             assert!(!late || after.evidence() == pb::Evidence::Enquiry, "{id} went from {from:?} to {to:?} without a fetch");
             assert_eq!(was.amount, is.amount, "{id} has another amount than before");
