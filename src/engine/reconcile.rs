@@ -13,7 +13,7 @@ use crate::domain::fact::{Cause, Evidence};
 use crate::domain::id::Kind;
 use crate::domain::payment::{Payment, PaymentFact, PaymentSnapshot};
 use crate::domain::qr::{Qr, QrFact, QrState, Usage};
-use crate::providers::{AskError, Provider, QrCodes};
+use crate::providers::{AskError, Listed, Provider, QrCodes};
 use crate::store::{Fence, Leased, StoreError};
 
 /// How far back a multiple-use code's payments are read again: longer than any pause between two looks.
@@ -98,9 +98,9 @@ impl Engine {
             Usage::SingleUse => qr.header.create_time,
             Usage::MultipleUse => qr.header.create_time.max(before(self.clock.now(), PAYMENTS_WINDOW)),
         };
-        let payments = match adapter.payments(provider_ref, window).await {
-            Ok(payments) => payments,
-            Err(AskError::Absent) => Vec::new(),
+        let Listed { readable: payments, unreadable } = match adapter.payments(provider_ref, window).await {
+            Ok(listed) => listed,
+            Err(AskError::Absent) => Listed::default(),
             Err(AskError::Unanswered(cause)) => return Ok(self.unanswered(provider, &cause.to_string())),
         };
         let snapshot = match adapter.fetch(provider_ref).await {
@@ -113,6 +113,10 @@ impl Engine {
         };
         for listed in &payments {
             self.look_at_listed_payment(provider, &qr, listed, told).await?;
+        }
+        // Nothing is concluded about the code while some of its money may not be seen.
+        if let Some(cause) = unreadable.first() {
+            return Ok(self.unanswered(provider, &format!("{} payments of `{}` can't be read: {cause}", unreadable.len(), qr.header.id)));
         }
         // The payments may have moved it.
         let current = if payments.is_empty() { Record::Qr(qr) } else { self.read_again(&qr.header.id).await? };
