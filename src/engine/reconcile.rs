@@ -13,7 +13,7 @@ use crate::domain::fact::{Cause, Evidence};
 use crate::domain::id::{Id, Kind};
 use crate::domain::payment::{Payment, PaymentFact, PaymentSnapshot};
 use crate::domain::qr::{Qr, QrFact, QrState, Usage};
-use crate::providers::{AskError, Provider, QrCodes};
+use crate::providers::{AskError, Listed, Provider, QrCodes};
 use crate::store::{Fence, Leased, StoreError};
 
 /// How far back a multiple-use code's payments are read again: longer than any pause between two looks.
@@ -100,9 +100,9 @@ impl Engine {
             Usage::SingleUse => qr.header.create_time,
             Usage::MultipleUse => qr.header.create_time.max(before(self.clock.now(), PAYMENTS_WINDOW)),
         };
-        let payments = match adapter.payments(provider_ref, window).await {
-            Ok(payments) => payments,
-            Err(AskError::Absent) => Vec::new(),
+        let Listed { readable: payments, unreadable } = match adapter.payments(provider_ref, window).await {
+            Ok(listed) => listed,
+            Err(AskError::Absent) => Listed::default(),
             Err(AskError::Unanswered(cause)) => return Ok(self.unanswered(provider, &cause.to_string())),
         };
         // Before anything else can go wrong: what is listed is money.
@@ -115,7 +115,8 @@ impl Engine {
             Err(AskError::Unanswered(cause)) => return Ok(self.unanswered(provider, &cause.to_string())),
         };
         // The payments may have moved it.
-        let current = if payments.is_empty() { Record::Qr(qr) } else { self.read_again(&qr.header.id).await? };
+        let qr_id = qr.header.id.clone();
+        let current = if payments.is_empty() { Record::Qr(qr) } else { self.read_again(&qr_id).await? };
         let still_active = matches!(snapshot.status, crate::domain::qr::QrStatus::Active);
         if let Record::Qr(Qr { pending_change: Some(pending), .. }) = &current
             && still_active
@@ -125,7 +126,11 @@ impl Engine {
             return Ok(Stepped::Learned);
         }
         self.learn(current, &Fact::Qr(QrFact::Seen(snapshot)), told).await?;
-        Ok(Stepped::Learned)
+        // What the code itself shows holds all the same; a code that is closed is looked at again for its late payments.
+        match unreadable.first() {
+            Some(cause) => Ok(self.unanswered(provider, &format!("{} payments of `{}` can't be read: {cause}", unreadable.len(), qr_id))),
+            None => Ok(Stepped::Learned),
+        }
     }
 
     /// A payment as the provider lists it. Lists lag behind single fetches by minutes, so where one differs from what is

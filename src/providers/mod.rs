@@ -100,6 +100,14 @@ pub struct NotUnderstood(pub String);
 #[error("the callback's signature is missing or wrong")]
 pub struct BadSignature;
 
+/// The payments of a code, as the provider lists them.
+#[derive(Debug, Default)]
+pub struct Listed {
+    pub readable: Vec<PaymentSnapshot>,
+    /// Why each of the others can't be read. What they are is not known: money may have come by them.
+    pub unreadable: Vec<Cause>,
+}
+
 /// QR codes at a provider.
 #[async_trait]
 pub trait QrCodes: Send + Sync {
@@ -118,8 +126,8 @@ pub trait QrCodes: Send + Sync {
     /// that it is not found proves nothing yet.
     async fn look_up(&self, our_ref: &str, asked: Timestamp) -> Result<Option<QrSnapshot>, AskError>;
 
-    /// All payments of a code since `since`, whatever their status.
-    async fn payments(&self, provider_ref: &str, since: Timestamp) -> Result<Vec<PaymentSnapshot>, AskError>;
+    /// All payments of a code since `since`, whatever their status. One that can't be read hides none of the others.
+    async fn payments(&self, provider_ref: &str, since: Timestamp) -> Result<Listed, AskError>;
 
     /// The code that a payment came through; `None`: through none.
     async fn of_payment(&self, payment_ref: &str) -> Result<Option<QrSnapshot>, AskError>;

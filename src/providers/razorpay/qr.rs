@@ -12,9 +12,8 @@ use super::wire::{self, Unreadable};
 use super::{Api, Range, classify, id, is_a, time, unreadable};
 use crate::domain::account::Operation;
 use crate::domain::money::Money;
-use crate::domain::payment::PaymentSnapshot;
 use crate::domain::qr::{CloseReason, QrCode, QrOrder, QrSnapshot, QrStatus, Usage};
-use crate::providers::{AskError, CallError, Cause, QrCodes, Violation};
+use crate::providers::{AskError, CallError, Cause, Listed, QrCodes, Violation};
 
 /// The note that carries our reference.
 pub const REFERENCE_NOTE: &str = "upistream_ref";
@@ -107,19 +106,21 @@ impl QrCodes for RazorpayQrCodes {
         Ok(None)
     }
 
-    async fn payments(&self, provider_ref: &str, since: Timestamp) -> Result<Vec<PaymentSnapshot>, AskError> {
+    async fn payments(&self, provider_ref: &str, since: Timestamp) -> Result<Listed, AskError> {
         let path = ["v1", "payments", "qr_codes", provider_ref, "payments"];
         let from = since.saturating_sub(CLOCK_SKEW).unwrap_or(Timestamp::MIN);
         let range = Range { from, to: None, pages_max: PAYMENT_PAGES_MAX };
         // An item that moved to a later page while we read is seen twice; the later picture holds.
-        let mut payments = BTreeMap::new();
+        let (mut payments, mut unreadable) = (BTreeMap::new(), Vec::new());
         let all = self.api.search("ListQrPayments", &path, range, |item| {
-            let payment = payment::to_snapshot(wire::read("payment", item.get().as_bytes())?)?;
-            payments.insert(payment.provider_ref.clone(), payment);
+            match wire::read("payment", item.get().as_bytes()).and_then(payment::to_snapshot) {
+                Ok(payment) => drop(payments.insert(payment.provider_ref.clone(), payment)),
+                Err(cause) => unreadable.push(Cause(cause.0)),
+            }
             Ok(ControlFlow::<()>::Continue(()))
         });
         all.await?;
-        Ok(payments.into_values().collect())
+        Ok(Listed { readable: payments.into_values().collect(), unreadable })
     }
 
     async fn of_payment(&self, payment_ref: &str) -> Result<Option<QrSnapshot>, AskError> {

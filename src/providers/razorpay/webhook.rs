@@ -8,9 +8,8 @@ use serde_json::value::RawValue;
 
 use super::qr::REFERENCE_NOTE;
 use super::wire::{self, Unreadable};
-use super::{payment, qr, time};
+use super::{is_a, payment, qr, time};
 use crate::domain::payment::PaymentSnapshot;
-use crate::domain::qr::QrSnapshot;
 use crate::providers::signature::{Verified, hmac_sha256_hex};
 use crate::providers::{BadSignature, Callback, NotUnderstood, Observation, PaymentOrigin, Webhooks};
 
@@ -91,13 +90,16 @@ fn read(body: &[u8], account_id: Option<&str>) -> Result<Callback, NotUnderstood
     let payload: wire::Payload = wire::read("payload", payload.get().as_bytes())?;
     let occurred = created_at.or(payload.created_at);
     let observation = match event.as_str() {
-        "qr_code.created" | "qr_code.closed" => Observation::Qr(the_code(&payload)?),
+        "qr_code.created" | "qr_code.closed" => {
+            Observation::Qr(qr::to_snapshot(wire::read("QR code", the_code(&payload)?.get().as_bytes())?)?)
+        }
         // The code is shown as it was before this payment: all that counts of it is which one it is.
         "qr_code.credited" => {
-            let code = the_code(&payload)?;
+            let wire::NamedCode { id, entity, mut notes } = wire::read("QR code", the_code(&payload)?.get().as_bytes())?;
+            is_a("qr_code", entity.as_deref())?;
             let payment = the_payment(&payload)?;
-            let our_ref = code.our_ref.or(purpose(payment)?.notes.remove(REFERENCE_NOTE));
-            let origin = PaymentOrigin::Qr { provider_ref: Some(code.provider_ref), our_ref };
+            let our_ref = notes.remove(REFERENCE_NOTE).or(purpose(payment)?.notes.remove(REFERENCE_NOTE));
+            let origin = PaymentOrigin::Qr { provider_ref: Some(super::id("QR code", id)?), our_ref };
             Observation::Payment { snapshot: payment_snapshot(payment)?, origin }
         }
         event_name if PAYMENT_EVENTS.contains(&event_name) => {
@@ -126,9 +128,9 @@ fn origin(purpose: wire::PaymentPurpose) -> PaymentOrigin {
     if !is_upi || for_other_product { PaymentOrigin::Elsewhere } else { PaymentOrigin::Untold }
 }
 
-fn the_code(payload: &wire::Payload) -> Result<QrSnapshot, NotUnderstood> {
+fn the_code(payload: &wire::Payload) -> Result<&RawValue, NotUnderstood> {
     let carried = payload.qr_code.as_ref().ok_or_else(|| NotUnderstood("it carries no QR code".to_owned()))?;
-    Ok(qr::to_snapshot(wire::read("QR code", carried.entity.get().as_bytes())?)?)
+    Ok(&carried.entity)
 }
 
 fn the_payment(payload: &wire::Payload) -> Result<&RawValue, NotUnderstood> {

@@ -65,6 +65,18 @@ pub struct Noted {
     pub notes: BTreeMap<String, String>,
 }
 
+/// Of a code, which one it is. Readable whatever the rest is like.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct NamedCode {
+    #[serde(deserialize_with = "text")]
+    pub id: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub entity: Option<String>,
+    #[serde(deserialize_with = "notes")]
+    pub notes: BTreeMap<String, String>,
+}
+
 /// Of a payment, what tells what it was made for. Readable whatever the rest is like.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]

@@ -136,6 +136,20 @@ fn a_credit_is_read_field_by_field_and_names_its_code() {
 }
 
 #[test]
+fn a_credit_counts_whatever_the_code_beside_it_is_like() {
+    let mut callback = golden("qr_code.credited");
+    let code = callback["payload"]["qr_code"]["entity"].as_object_mut().expect("a code is an object");
+    for (key, odd) in
+        [("close_by", json!("soon")), ("status", json!("paused")), ("payment_amount", json!("450.00")), ("closed_at", json!([]))]
+    {
+        code.insert(key.to_owned(), odd);
+    }
+    assert_eq!(origin_of(&callback), PaymentOrigin::Qr { provider_ref: Some("qr_Pz3dM6vX0tJ4Fb".to_owned()), our_ref: None });
+    callback["payload"]["qr_code"]["entity"]["id"] = json!("no plain word");
+    assert!(read_value(&callback).is_err(), "but which one it is must be said");
+}
+
+#[test]
 fn a_close_is_read_field_by_field() {
     let Observation::Qr(code) = the_only(read_value(&golden("qr_code.closed"))) else { panic!("it is about a code") };
     assert_eq!(code.provider_ref, "qr_Pz3dM6vX0tJ4Fb");
