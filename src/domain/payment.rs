@@ -221,7 +221,7 @@ impl Payment {
 
             (
                 State::Authorized | State::Failed(_) | State::Succeeded | State::Mismatched | State::Reversed,
-                Status::Pending | Status::Authorized | Status::Captured | Status::Failed { .. } | Status::Reversed,
+                Status::Pending | Status::Authorized | Status::Captured | Status::Failed { .. },
             ) => contradicts(format!("the fact {fact} does not fit a payment that is {}", self.state.name())),
         }
     }

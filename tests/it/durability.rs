@@ -116,7 +116,8 @@ impl Found {
     /// `steps` end where somebody is told: what they wrote about `name` to the log of the store must be on disk by then.
     fn judge(&mut self, steps: &[Step], name: &str) {
         let of_log = |step: &&Step| step.what.ends_with("upistream.db-wal");
-        let written = steps.iter().rposition(|step| of_log(&step) && is(step, Act::WriteAt, name));
+        // The first: later commits write the same pages again, for reasons of their own.
+        let written = steps.iter().position(|step| of_log(&step) && is(step, Act::WriteAt, name));
         let written = written.unwrap_or_else(|| panic!("nothing about {name} was written before somebody was told"));
         self.moments += 1;
         if !steps[written..].iter().filter(of_log).any(|step| step.act == Act::Synced) {
