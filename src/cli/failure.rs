@@ -135,7 +135,8 @@ impl Report {
             add("outcome", &outcome_shown(outcome));
         }
         for Violation { field, description } in &self.field_violations {
-            add("field", &format!("{field}: {description}"));
+            // The list's last entry may only say that there are more.
+            add("field", &if field.is_empty() { description.clone() } else { format!("{field}: {description}") });
         }
         for (name, value) in &self.metadata {
             add(name, value);
