@@ -9,17 +9,17 @@ use tracing::{error, warn};
 use super::Engine;
 use super::error::Error;
 use super::idempotency::ClaimOutcome;
+use super::index;
 use super::schedule::next_look;
 use crate::clock::{after, since};
 use crate::domain::event::{Event, EventKind, Fact, Record};
 use crate::domain::fact::{Cause, ChangeFailure, Evidence, FailureReason, Learned};
 use crate::domain::id::{Id, Kind};
-use crate::domain::payment::{Payment, PaymentState};
+use crate::domain::payment::Payment;
 use crate::domain::qr::{Qr, QrFact, QrState};
 use crate::store::record;
 use crate::store::{
-    Batch, Change, ClaimScope, ClaimStep, Commit, Conflict, Fence, LeaseStep, ListKey, Look, NewEvent, Reference, ReferenceStep,
-    StoreError, Stored, Wake, Written,
+    Batch, Change, ClaimScope, ClaimStep, Commit, Conflict, Fence, LeaseStep, Look, NewEvent, Reference, StoreError, Stored, Wake, Written,
 };
 
 /// How often a fact is learned again after another writer came first. Each time that writer got something done.
@@ -29,13 +29,6 @@ const STORE_TRIES_MAX: usize = 5;
 const STORE_PAUSE: Duration = Duration::from_millis(100);
 /// The pause before a provider that gave no answer is asked again about something that was at rest.
 const UNANSWERED_PAUSE: Duration = Duration::from_secs(30);
-
-/// The sorts of references.
-pub(super) const QR_AT_PROVIDER: &str = "qr.provider";
-pub(super) const QR_OURS: &str = "qr.ours";
-pub(super) const PAYMENT_AT_PROVIDER: &str = "payment.provider";
-/// The list of what is not at rest for somebody: in doubt, reported only, or contradicted.
-pub(super) const DOUBTS: &str = "doubts";
 
 /// How a fact came to us.
 #[derive(Clone, Debug)]
@@ -243,13 +236,13 @@ impl Engine {
             terminal,
             record: after.clone(),
         };
-        let (join, leave) = lists(before.as_ref(), after);
+        let (join, leave) = index::lists(before.as_ref(), after);
         Ok(Change {
             id: header.id.clone(),
             from: before.as_ref().map(|before| before.header().revision),
             body: Some(record::encode(after)?),
             event: Some(NewEvent { id: event_id, body: record::encode(&event)? }),
-            references: references(before.as_ref(), after),
+            references: index::references(before.as_ref(), after),
             join,
             leave,
             look: look.unwrap_or_else(|| self.look_after(after, now)),
@@ -358,68 +351,6 @@ pub(super) fn decode(stored: &Stored) -> Result<Record, StoreError> {
 /// The fence of the first change, if its lease was taken.
 pub(super) fn fence_of(written: &[Written]) -> Option<Fence> {
     written.first().and_then(|written| written.fence)
-}
-
-fn references(before: Option<&Record>, after: &Record) -> Vec<ReferenceStep> {
-    let header = after.header();
-    let reference = |sort, value: &String| Reference { account: header.account.to_string(), sort, value: value.clone() };
-    let (at_provider, ours) = match after {
-        Record::Qr(_) => (QR_AT_PROVIDER, Some(QR_OURS)),
-        Record::Payment(_) => (PAYMENT_AT_PROVIDER, None),
-    };
-    let mut steps = Vec::new();
-    if let (Some(provider_ref), None) = (&header.provider_ref, before.and_then(|before| before.header().provider_ref.as_ref())) {
-        steps.push(ReferenceStep::Unique(reference(at_provider, provider_ref)));
-    }
-    if let (None, Some(our_ref), Some(sort)) = (before, &header.our_ref, ours) {
-        steps.push(ReferenceStep::Latest(reference(sort, our_ref)));
-    }
-    steps
-}
-
-/// The key of the list of an account's resources of one kind.
-pub(super) fn list_of_kind(kind: Kind) -> String {
-    kind.prefix().to_owned()
-}
-
-pub(super) fn list_of_reference(kind: Kind, reference: &str) -> String {
-    format!("{}/reference/{reference}", kind.prefix())
-}
-
-pub(super) fn list_of_parent(kind: Kind, parent: &Id) -> String {
-    format!("{}/of/{parent}", kind.prefix())
-}
-
-fn lists(before: Option<&Record>, after: &Record) -> (Vec<ListKey>, Vec<ListKey>) {
-    let header = after.header();
-    let list = |key| ListKey { account: header.account.to_string(), key };
-    let kind = header.id.kind();
-    let mut join = Vec::new();
-    let mut leave = Vec::new();
-    if before.is_none() {
-        join.push(list(list_of_kind(kind)));
-        if !header.reference.is_empty() {
-            join.push(list(list_of_reference(kind, &header.reference)));
-        }
-        if let Record::Payment(Payment { qr: Some(qr), .. }) = after {
-            join.push(list(list_of_parent(kind, qr)));
-        }
-    }
-    match (before.is_some_and(is_doubtful), is_doubtful(after)) {
-        (false, true) => join.push(list(DOUBTS.to_owned())),
-        (true, false) => leave.push(list(DOUBTS.to_owned())),
-        (true, true) | (false, false) => {}
-    }
-    (join, leave)
-}
-
-/// Whether a record may need a person: undecided, known from an unconfirmed report only, or contradicted.
-pub(super) fn is_doubtful(record: &Record) -> bool {
-    let undecided = match record {
-        Record::Qr(qr) => !qr.is_decided(),
-        Record::Payment(payment) => payment.reported && payment.state == PaymentState::Pending,
-    };
-    undecided || !record.header().contradictions.is_empty()
 }
 
 impl From<Record> for Error {

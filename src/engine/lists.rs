@@ -6,7 +6,8 @@ use jiff::Timestamp;
 
 use super::Engine;
 use super::error::Error;
-use super::learn::{decode, list_of_kind, list_of_parent, list_of_reference};
+use super::index::{list_of_kind, list_of_parent, list_of_reference};
+use super::learn::decode;
 use crate::domain::account::AccountName;
 use crate::domain::event::Record;
 use crate::domain::id::{Id, Kind};

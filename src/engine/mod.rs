@@ -6,6 +6,7 @@ pub mod doubts;
 pub mod error;
 pub mod events;
 pub mod idempotency;
+mod index;
 mod learn;
 pub mod lists;
 pub mod payment;

@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use tracing::{error, warn};
 
 use super::Engine;
-use super::learn::{PAYMENT_AT_PROVIDER, Told, decode};
+use super::index::PAYMENT_AT_PROVIDER;
+use super::learn::{Told, decode};
 use super::schedule::absence_is_proof;
 use crate::domain::event::{Fact, Record};
 use crate::domain::fact::{Cause, Evidence};

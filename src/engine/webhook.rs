@@ -4,7 +4,8 @@
 use tracing::{debug, warn};
 
 use super::Engine;
-use super::learn::{Outcome, PAYMENT_AT_PROVIDER, QR_AT_PROVIDER, QR_OURS, Step, Told};
+use super::index::{PAYMENT_AT_PROVIDER, QR_AT_PROVIDER, QR_OURS};
+use super::learn::{Outcome, Step, Told};
 use super::quarantine::Reason;
 use crate::domain::account::AccountName;
 use crate::domain::event::{Fact, Record};

@@ -1,0 +1,77 @@
+//! Where records are found again: by references, and in lists.
+
+use crate::domain::event::Record;
+use crate::domain::id::{Id, Kind};
+use crate::domain::payment::{Payment, PaymentState};
+use crate::store::{ListKey, Reference, ReferenceStep};
+
+/// The sorts of references.
+pub(super) const QR_AT_PROVIDER: &str = "qr.provider";
+pub(super) const QR_OURS: &str = "qr.ours";
+pub(super) const PAYMENT_AT_PROVIDER: &str = "payment.provider";
+/// The list of what is not at rest for somebody: in doubt, reported only, or contradicted.
+pub(super) const DOUBTS: &str = "doubts";
+
+/// The references that a write adds.
+pub(super) fn references(before: Option<&Record>, after: &Record) -> Vec<ReferenceStep> {
+    let header = after.header();
+    let reference = |sort, value: &String| Reference { account: header.account.to_string(), sort, value: value.clone() };
+    let (at_provider, ours) = match after {
+        Record::Qr(_) => (QR_AT_PROVIDER, Some(QR_OURS)),
+        Record::Payment(_) => (PAYMENT_AT_PROVIDER, None),
+    };
+    let mut steps = Vec::new();
+    if let (Some(provider_ref), None) = (&header.provider_ref, before.and_then(|before| before.header().provider_ref.as_ref())) {
+        steps.push(ReferenceStep::Unique(reference(at_provider, provider_ref)));
+    }
+    if let (None, Some(our_ref), Some(sort)) = (before, &header.our_ref, ours) {
+        steps.push(ReferenceStep::Latest(reference(sort, our_ref)));
+    }
+    steps
+}
+
+/// The key of the list of an account's resources of one kind.
+pub(super) fn list_of_kind(kind: Kind) -> String {
+    kind.prefix().to_owned()
+}
+
+pub(super) fn list_of_reference(kind: Kind, reference: &str) -> String {
+    format!("{}/reference/{reference}", kind.prefix())
+}
+
+pub(super) fn list_of_parent(kind: Kind, parent: &Id) -> String {
+    format!("{}/of/{parent}", kind.prefix())
+}
+
+/// The lists that a write has its record join and leave.
+pub(super) fn lists(before: Option<&Record>, after: &Record) -> (Vec<ListKey>, Vec<ListKey>) {
+    let header = after.header();
+    let list = |key| ListKey { account: header.account.to_string(), key };
+    let kind = header.id.kind();
+    let mut join = Vec::new();
+    let mut leave = Vec::new();
+    if before.is_none() {
+        join.push(list(list_of_kind(kind)));
+        if !header.reference.is_empty() {
+            join.push(list(list_of_reference(kind, &header.reference)));
+        }
+        if let Record::Payment(Payment { qr: Some(qr), .. }) = after {
+            join.push(list(list_of_parent(kind, qr)));
+        }
+    }
+    match (before.is_some_and(is_doubtful), is_doubtful(after)) {
+        (false, true) => join.push(list(DOUBTS.to_owned())),
+        (true, false) => leave.push(list(DOUBTS.to_owned())),
+        (true, true) | (false, false) => {}
+    }
+    (join, leave)
+}
+
+/// Whether a record may need a person: undecided, known from an unconfirmed report only, or contradicted.
+pub(super) fn is_doubtful(record: &Record) -> bool {
+    let undecided = match record {
+        Record::Qr(qr) => !qr.is_decided(),
+        Record::Payment(payment) => payment.reported && payment.state == PaymentState::Pending,
+    };
+    undecided || !record.header().contradictions.is_empty()
+}
