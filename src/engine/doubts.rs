@@ -95,6 +95,8 @@ impl Engine {
         note: String,
         expected_revision: Option<u64>,
     ) -> Result<Answer<Record>, Error> {
+        // A drain waits for it.
+        let _at_work = self.tasks.token();
         let scope = asked.scope(record.header().account.as_str());
         let claim = ClaimStep::Take { scope: scope.clone(), fingerprint: asked.fingerprint.to_bytes(), record: record.id().clone() };
         if let Some(answer) = self.resolved_before(&asked, &claim).await? {

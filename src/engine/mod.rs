@@ -137,11 +137,6 @@ impl Engine {
         self.store.ping().await.is_ok()
     }
 
-    /// Counts `work` among what a drain waits for.
-    pub fn tracked<W: Future>(&self, work: W) -> impl Future<Output = W::Output> {
-        self.tasks.track_future(work)
-    }
-
     /// From now on streams say goodbye and mutations are refused.
     pub fn begin_drain(&self) {
         self.draining.cancel();

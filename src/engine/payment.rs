@@ -29,6 +29,8 @@ impl Engine {
         deadline: Instant,
         traceparent: Option<String>,
     ) -> Result<Payment, Error> {
+        // A drain waits for it.
+        let _at_work = self.tasks.token();
         let provider = self.provider(&payment.header.account)?;
         if let Some(why) = provider.capabilities.missing(Operation::FetchPayment) {
             return Err(Error::Lacks { operation: Operation::FetchPayment.as_str(), why: why.to_owned() });

@@ -227,6 +227,8 @@ impl Engine {
 
     /// Tries a kept callback now. True: it was applied and is kept no longer.
     pub async fn replay_quarantined(&self, id: &Id) -> Result<bool, Error> {
+        // A drain waits for it.
+        let _at_work = self.tasks.token();
         let stored = self.store.get(id).await.map_err(Error::of_read)?.ok_or_else(|| Error::no_such("kept callback", id))?;
         self.replay_kept(&stored, None).await.map_err(Error::of_write)
     }

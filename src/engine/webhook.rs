@@ -69,6 +69,8 @@ impl Engine {
         callback: &Verified,
         traceparent: Option<String>,
     ) -> Result<Received, NotReceived> {
+        // A drain waits for it.
+        let _at_work = self.tasks.token();
         let provider = self.providers.get(account).ok_or(NotReceived::NoSuchAccount)?;
         let (event, occur_time, observations) = match provider.webhooks.read(callback) {
             Ok(Callback::Facts { event, occur_time, observations }) => (event, occur_time, observations),
