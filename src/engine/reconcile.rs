@@ -84,7 +84,12 @@ impl Engine {
             }
             Err(AskError::Unanswered(cause)) => return Ok(self.unanswered(provider, &cause.to_string())),
         };
+        let (id, found) = (qr.header.id.clone(), matches!(fact, QrFact::Seen(_)));
         self.learn(Record::Qr(qr), &Fact::Qr(fact), told).await?;
+        if found {
+            // It may have been paid, even closed, while nobody knew it: its payments are listed at once.
+            self.wake_now(&id).await?;
+        }
         Ok(Stepped::Learned)
     }
 
