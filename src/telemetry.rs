@@ -65,15 +65,6 @@ impl Metrics {
         }
     }
 
-    /// The names of all metrics.
-    pub fn names(&self) -> Vec<String> {
-        let with_labels = [&self.webhooks, &self.webhooks_refused, &self.contradictions, &self.reconciler_steps, &self.provider_unanswered];
-        let described = with_labels.into_iter().flat_map(prometheus::core::Collector::desc);
-        let plain = [&self.subscribers, &self.store_up].into_iter().flat_map(prometheus::core::Collector::desc);
-        let gauges = prometheus::core::Collector::desc(&self.quarantined);
-        described.chain(plain).chain(gauges).map(|description| description.fq_name.clone()).collect()
-    }
-
     /// The metrics in Prometheus' text format.
     pub fn text(&self) -> String {
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()

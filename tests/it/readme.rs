@@ -1,7 +1,5 @@
 //! The README says what the code says.
 
-use upistream::telemetry::Metrics;
-
 const README: &str = include_str!("../../README.md");
 
 #[test]
@@ -14,14 +12,6 @@ fn the_configuration_table_is_the_reference() {
 }
 
 #[test]
-fn every_metric_is_named() {
-    let metrics = Metrics::new();
-    for name in metrics.names() {
-        assert!(README.contains(&format!("`{name}`")), "README.md does not name the metric {name}");
-    }
-}
-
-#[test]
 fn every_command_is_named() {
     use clap::CommandFactory;
     let command = upistream::cli::Cli::command();
@@ -29,4 +19,21 @@ fn every_command_is_named() {
         let name = format!("upistream {}", subcommand.get_name());
         assert!(README.contains(&name), "README.md does not show `{name}`");
     }
+}
+
+#[test]
+fn the_account_that_is_shown_is_a_good_configuration() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let sample = README.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an account is shown");
+    // Its secrets lie where the reader's machine keeps them: here in a folder of the test.
+    for secret in ["razorpay-key", "razorpay-webhook"] {
+        std::fs::write(folder.path().join(secret), "a-secret-of-some-length").expect("a file");
+    }
+    let sample = sample.replace("/run/secrets", &folder.path().display().to_string());
+    // The variable would be read from this process's environment: a text stands in for it.
+    let sample = sample.replace(r#"{ env = "SHOP_WEBHOOK_URL_SECRET" }"#, r#""an-unguessable-part""#);
+    let file = folder.path().join("config.toml");
+    std::fs::write(&file, sample).expect("a file");
+    let loaded = upistream::config::Config::load(Some(&file), std::iter::empty()).expect("the sample is accepted");
+    assert!(loaded.config.accounts.keys().any(|name| name.as_str() == "shop"));
 }
