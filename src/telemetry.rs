@@ -1,4 +1,4 @@
-//! Logs, and the name of every metric.
+//! The name of every metric, and the trace context of requests. How logs are shown is the command line's business.
 
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
@@ -83,22 +83,4 @@ pub fn traceparent(value: &[u8]) -> Option<String> {
     let fits = value.len() == LEN && value.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-');
     let text = std::str::from_utf8(value).ok()?;
     fits.then(|| text.to_owned())
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogShape {
-    Text,
-    Json,
-}
-
-/// Logs go to standard error from here on, filtered by `level`. A second call changes nothing.
-pub fn init_logs(level: &str, shape: LogShape) {
-    let filter = tracing_subscriber::EnvFilter::try_new(level).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // An error here only says that logs were set up before, as tests do.
-    let _ = match shape {
-        LogShape::Text => builder.try_init(),
-        LogShape::Json => builder.json().try_init(),
-    };
 }
