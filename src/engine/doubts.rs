@@ -165,7 +165,7 @@ impl Engine {
 
     /// When the reconciler asks about a doubt again by itself, at about; `None`: it does not, a person has to decide.
     pub fn looked_at_again(&self, doubt: &Doubt) -> Option<Timestamp> {
-        match (doubt.kind, self.look_after(&doubt.record, self.clock.now())) {
+        match (doubt.kind, self.look_after(&doubt.record, None, self.clock.now())) {
             (DoubtKind::OutcomeUnknown | DoubtKind::ChangeUnknown, Look::At(time)) => Some(time),
             _ => None,
         }

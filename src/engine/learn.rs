@@ -245,7 +245,7 @@ impl Engine {
             references: index::references(before.as_ref(), after),
             join,
             leave,
-            look: look.unwrap_or_else(|| self.look_after(after, now)),
+            look: look.unwrap_or_else(|| self.look_after(after, told.asked, now)),
             lease: *lease,
         })
     }
@@ -293,9 +293,9 @@ impl Engine {
     }
 
     /// When to look at `record` again, by the schedule.
-    pub(super) fn look_after(&self, record: &Record, now: Timestamp) -> Look {
+    pub(super) fn look_after(&self, record: &Record, asked: Option<Timestamp>, now: Timestamp) -> Look {
         let late_window = self.providers.get(&record.header().account).map_or(Duration::ZERO, |provider| provider.late_window);
-        match next_look(record, now, &self.settings.patience, late_window) {
+        match next_look(record, asked, now, &self.settings.patience, late_window) {
             Look::At(time) => Look::At(after(now, self.randomness.jittered(since(now, time)))),
             other @ (Look::Keep | Look::Rest) => other,
         }
@@ -304,7 +304,7 @@ impl Engine {
     /// The lease back, and the next look by the schedule, where nothing was written.
     pub(super) async fn give_back(&self, record: &Record, told: &Told) -> Result<(), StoreError> {
         let Some(fence) = told.fence else { return Ok(()) };
-        let look = self.look_after(record, self.clock.now());
+        let look = self.look_after(record, told.asked, self.clock.now());
         if let (Look::Rest, Some(retention)) = (look, self.retention_of(record)) {
             let partition = record.id().partition();
             let claims = vec![retention];
@@ -319,7 +319,7 @@ impl Engine {
     pub(super) async fn give_back_unanswered(&self, record: &Record, told: &Told) -> Result<(), StoreError> {
         let Some(fence) = told.fence else { return Ok(()) };
         let now = self.clock.now();
-        let look = match self.look_after(record, now) {
+        let look = match self.look_after(record, None, now) {
             Look::Rest | Look::Keep => Look::At(after(now, self.randomness.jittered(UNANSWERED_PAUSE))),
             look @ Look::At(_) => look,
         };

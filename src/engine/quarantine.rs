@@ -189,11 +189,12 @@ impl Engine {
         let (Observation::Payment { snapshot, .. }, Some(adapter), Some(payments)) = (observation, &provider.qr, &provider.payments) else {
             return Ok(false);
         };
+        let searched = self.clock.now();
         let code = match adapter.of_payment(&snapshot.provider_ref).await {
             Ok(Some(code)) => code,
             // Lists lag: none found is believed only after a while.
             Ok(None) | Err(AskError::Absent) => {
-                return Ok(since(entry.receive_time, self.clock.now()) >= self.settings.patience.absence_after);
+                return Ok(since(entry.receive_time, searched) >= self.settings.patience.absence_after);
             }
             Err(AskError::Unanswered(cause)) => {
                 self.metrics.provider_unanswered.with_label_values(&[provider.account.as_str()]).inc();

@@ -72,11 +72,12 @@ impl Engine {
     /// The answer to the creation was lost: search by our reference.
     async fn look_up_qr(&self, provider: &Provider, adapter: &dyn QrCodes, qr: Qr, told: &Told) -> Result<Stepped, StoreError> {
         let asked = qr.header.create_time;
+        let searched = self.clock.now();
         let our_ref = qr.header.our_ref.clone().unwrap_or_default();
         let fact = match adapter.look_up(&our_ref, asked).await {
             Ok(Some(snapshot)) => QrFact::Seen(snapshot),
             Ok(None) | Err(AskError::Absent) => {
-                if !absence_is_proof(asked, self.clock.now(), &self.settings.patience, provider.call_timeout) {
+                if !absence_is_proof(asked, searched, &self.settings.patience, provider.call_timeout) {
                     self.give_back(&Record::Qr(qr), told).await?;
                     return Ok(Stepped::Learned);
                 }
@@ -115,6 +116,7 @@ impl Engine {
         for listed in &payments {
             self.look_at_listed_payment(provider, &qr, listed, told).await?;
         }
+        let searched = self.clock.now();
         let snapshot = match adapter.fetch(provider_ref).await {
             Ok(snapshot) => snapshot,
             Err(AskError::Absent) => return Ok(self.gone(provider, &qr.header.id)),
@@ -126,7 +128,7 @@ impl Engine {
         let still_active = matches!(snapshot.status, crate::domain::qr::QrStatus::Active);
         if let Record::Qr(Qr { pending_change: Some(pending), .. }) = &current
             && still_active
-            && absence_is_proof(pending.since, self.clock.now(), &self.settings.patience, provider.call_timeout)
+            && absence_is_proof(pending.since, searched, &self.settings.patience, provider.call_timeout)
         {
             self.learn(current, &Fact::Qr(QrFact::CloseNotMade), told).await?;
             return Ok(Stepped::Learned);

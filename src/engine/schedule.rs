@@ -33,15 +33,16 @@ const EXPIRY_MARGIN: Duration = Duration::from_secs(5);
 /// The first look at something that has come to an end which may still change.
 const LATE_FIRST: Duration = Duration::from_secs(300);
 
-/// The next look at `record` as it is at `now`. `late_window`: how long its provider may change its mind.
-pub fn next_look(record: &Record, now: Timestamp, patience: &Patience, late_window: Duration) -> Look {
+/// The next look at `record` as it is at `now`. `asked`: when the provider was asked for what is known now, if it was;
+/// what it showed may be older than now. `late_window`: how long it may change its mind.
+pub fn next_look(record: &Record, asked: Option<Timestamp>, now: Timestamp, patience: &Patience, late_window: Duration) -> Look {
     match record {
-        Record::Qr(qr) => next_look_at_qr(qr, now, patience, late_window),
+        Record::Qr(qr) => next_look_at_qr(qr, asked, now, patience, late_window),
         Record::Payment(payment) => next_look_at_payment(payment, now, patience, late_window),
     }
 }
 
-fn next_look_at_qr(qr: &Qr, now: Timestamp, patience: &Patience, late_window: Duration) -> Look {
+fn next_look_at_qr(qr: &Qr, asked: Option<Timestamp>, now: Timestamp, patience: &Patience, late_window: Duration) -> Look {
     match &qr.state {
         QrState::Requested => Look::At(after(now, grown(since(qr.header.create_time, now), 50, DOUBT_FIRST, DOUBT_MAX))),
         QrState::Active => {
@@ -55,11 +56,11 @@ fn next_look_at_qr(qr: &Qr, now: Timestamp, patience: &Patience, late_window: Du
         // The one payment that a single-use code can have should be here. Lists lag: it may also be a second attempt that
         // the provider gives back, so the list is read once more when it can be believed.
         QrState::Closed { reason: Some(CloseReason::Paid), at } if qr.order.usage == Usage::SingleUse && qr.payment_count > 0 => {
-            if since(*at, now) >= patience.absence_after {
+            if asked.is_some_and(|asked| since(*at, asked) >= patience.absence_after) {
                 return Look::Rest;
             }
             // Later than need be, so that no jitter makes two looks of it.
-            Look::At(after(*at, patience.absence_after.saturating_mul(2)))
+            Look::At(after(*at, patience.absence_after.saturating_mul(2)).max(now))
         }
         QrState::Closed { at, .. } => late_look(*at, now, late_window),
         QrState::Failed(_) => Look::Rest,
@@ -90,8 +91,9 @@ fn grown(age: Duration, percent: u32, least: Duration, most: Duration) -> Durati
     (age.saturating_mul(percent) / 100).clamp(least, most.max(least))
 }
 
-/// Whether the absence of something that was asked for at `asked` can be believed at `now`: by then no owner's
-/// request can still travel, and the provider's lists have caught up.
-pub fn absence_is_proof(asked: Timestamp, now: Timestamp, patience: &Patience, call_timeout: Duration) -> bool {
-    since(asked, now) >= patience.lease + call_timeout + patience.absence_after
+/// Whether the absence of something that was asked for at `asked` can be believed where the provider was searched at
+/// `searched`: by then no owner's request can still travel, and the provider's lists have caught up. Not the time at
+/// which the answer is judged: a process may stand still in between.
+pub fn absence_is_proof(asked: Timestamp, searched: Timestamp, patience: &Patience, call_timeout: Duration) -> bool {
+    since(asked, searched) >= patience.lease + call_timeout + patience.absence_after
 }
