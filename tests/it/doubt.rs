@@ -151,6 +151,22 @@ async fn a_creation_that_met_a_server_fault_fails_in_the_end_and_not_before() {
 }
 
 #[tokio::test]
+async fn a_list_that_was_read_long_ago_proves_no_absence() {
+    let app = App::start().await;
+    app.lose_callbacks();
+    app.provider.set_list_lag(60);
+    app.fault("qr.create", FaultKind::AnswerLost);
+    let qr = create_in_doubt(&app, "one").await;
+    app.fault("qr.list", FaultKind::Delay { ms: 700 });
+    app.advance_until_asked(A_MOMENT, "qr.list").await;
+    // Before the list is judged so much time passes that one read now could be believed.
+    app.advance(minutes(40));
+    app.advance_until_asked(minutes(5), "qr.list").await;
+    app.qr_until(&qr.id, "the code to be found", |qr| qr.state() != pb::QrState::Requested).await;
+    assert_eq!(app.names_of_qr(&qr.id).await, ["qr.requested", "qr.activated"]);
+}
+
+#[tokio::test]
 async fn while_the_provider_can_not_be_asked_nothing_is_concluded() {
     let app = App::start().await;
     app.lose_callbacks();
