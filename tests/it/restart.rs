@@ -33,6 +33,8 @@ const PAYERS: usize = 2;
 const ANSWERS_MAX: usize = 40;
 /// Requests that are under way, or about to be, when the service is told to end.
 const CALLERS_AT_THE_END: usize = 60;
+/// Longer than the reconciler waits between two looks at what is in doubt.
+const A_LOOK_LATER: Duration = Duration::from_secs(150);
 /// Longer than a lease, a call, and the time for which the provider's lists are doubted.
 const ABSENCE_IS_PROOF: Duration = Duration::from_secs(20 * 60);
 /// The longest that a kill waits after the answer that it waits for.
@@ -174,6 +176,8 @@ impl Story {
         let paid = self.known().paid.clone();
         let differs = Mutex::new(String::new());
         let agreed = until("agreement with the provider", async || {
+            // Time goes on: what a look that was under way has read before proves nothing yet.
+            app.advance(A_LOOK_LATER);
             let difference = difference(&app, &paid).await;
             difference.map(|text| *differs.lock().expect("nobody panics while holding it") = text).is_none().then_some(())
         });
