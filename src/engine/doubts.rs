@@ -65,7 +65,7 @@ impl Engine {
     /// An account's records in doubt, newest first. A request that may still be under way (its first lease) is none.
     pub async fn list_doubts(&self, account: &AccountName, before: Option<&Id>, limit: usize) -> Result<(Vec<Doubt>, Option<Id>), Error> {
         self.provider(account)?;
-        let partition = crate::store::partition_of(&*self.store, account.as_str());
+        let partition = self.partition_of(account.as_str());
         let list = ListKey { account: account.to_string(), key: DOUBTS.to_owned() };
         let page = self.store.list(partition, &list, before, limit.min(PAGE_MAX)).await.map_err(Error::of_read)?;
         let next = (page.len() == limit.min(PAGE_MAX)).then(|| page.last().map(|stored| stored.id.clone())).flatten();

@@ -13,13 +13,13 @@ use super::index;
 use super::schedule::next_look;
 use crate::clock::{after, since};
 use crate::domain::event::{Event, EventKind, Fact, Record};
-use crate::domain::fact::{Cause, ChangeFailure, Evidence, FailureReason, Learned};
+use crate::domain::fact::{Cause, ChangeFailure, Contradiction, Evidence, FailureReason, Learned};
 use crate::domain::id::{Id, Kind};
 use crate::domain::payment::Payment;
 use crate::domain::qr::{Qr, QrFact, QrState};
 use crate::store::record;
 use crate::store::{
-    Batch, Change, ClaimScope, ClaimStep, Commit, Conflict, Fence, LeaseStep, Look, NewEvent, Reference, StoreError, Stored, Wake, Written,
+    Batch, Change, ClaimScope, ClaimStep, Commit, Conflict, Fence, LeaseStep, Look, NewEvent, Reference, StoreError, Stored, Written,
 };
 
 /// How often a fact is learned again after another writer came first. Each time that writer got something done.
@@ -105,8 +105,7 @@ impl Engine {
                     return self.ask_again(record, told, now).await;
                 }
                 Err(contradiction) => {
-                    self.metrics.contradictions.with_label_values(&[record.header().account.as_str(), &contradiction.fact]).inc();
-                    error!(resource.id = %record.id(), fact = contradiction.fact, "a fact contradicts `{}` and is not applied: {contradiction}", record.id());
+                    self.alert(&record, &contradiction);
                     let Some((after, event)) = record.contradicted(&contradiction) else {
                         self.give_back(&record, told).await?;
                         return Ok(Outcome::Contradicted(record));
@@ -129,13 +128,19 @@ impl Engine {
         Err(StoreError::Unavailable(format!("other writers of `{}` came first {RACES_MAX} times", record.id())))
     }
 
+    /// Counts and logs a fact that contradicts `record`.
+    fn alert(&self, record: &Record, contradiction: &Contradiction) {
+        let (id, fact) = (record.id(), contradiction.fact.as_str());
+        self.metrics.contradictions.with_label_values(&[record.header().account.as_str(), fact]).inc();
+        error!(resource.id = %id, fact, "a fact contradicts `{id}` and is not applied: {contradiction}");
+    }
+
     /// Makes the record due now, for a look that begins after whatever moved it last.
     async fn ask_again(&self, record: Record, told: &Told, now: Timestamp) -> Result<Outcome, StoreError> {
         if let Some(fence) = told.fence {
             self.store.release(record.id(), fence, Look::At(now)).await?;
         }
-        self.store.wake(record.id(), now, Wake::News).await?;
-        self.woken.notify_waiters();
+        self.wake_now(record.id()).await?;
         Ok(Outcome::AskFirst(record))
     }
 
@@ -162,8 +167,7 @@ impl Engine {
             Ok(Learned::Moved(next, event)) => (next, event),
             Ok(Learned::AlreadyKnown | Learned::AskFirst) => return Ok(None),
             Err(contradiction) => {
-                self.metrics.contradictions.with_label_values(&[qr.header().account.as_str(), &contradiction.fact]).inc();
-                error!(resource.id = %qr.id(), "a payment contradicts `{}`: {contradiction}", qr.id());
+                self.alert(&qr, &contradiction);
                 match qr.contradicted(&contradiction) {
                     Some(contradicted) => contradicted,
                     None => return Ok(None),
@@ -338,7 +342,7 @@ impl Engine {
     /// The record that has this reference in `account`.
     pub(super) async fn find(&self, account: &str, sort: &'static str, value: &str) -> Result<Option<Record>, StoreError> {
         let reference = Reference { account: account.to_owned(), sort, value: value.to_owned() };
-        let partition = crate::store::partition_of(&*self.store, account);
+        let partition = self.partition_of(account);
         self.store.find(partition, &reference).await?.as_ref().map(decode).transpose()
     }
 }

@@ -63,7 +63,7 @@ impl Engine {
     /// The next page below `before`, newest first. Looks at no more than [`PAGE_MAX`] entries.
     pub async fn list(&self, query: &ListQuery, before: Option<Id>, limit: usize) -> Result<Page, Error> {
         self.provider(&query.account)?;
-        let partition = crate::store::partition_of(&*self.store, query.account.as_str());
+        let partition = self.partition_of(query.account.as_str());
         let list = query.list();
         let mut records = Vec::new();
         // Ids are ordered by time: what was made later than asked for is passed over without a look.

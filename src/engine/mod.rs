@@ -33,6 +33,7 @@ pub use idempotency::{Asked, Fingerprint};
 
 use crate::clock::{Clock, Randomness};
 use crate::domain::account::AccountName;
+use crate::domain::id::Partition;
 use crate::events::Feed;
 use crate::providers::Provider;
 use crate::store::AnyStore;
@@ -146,6 +147,10 @@ impl Engine {
     pub async fn drained(&self, limit: Duration) -> bool {
         self.tasks.close();
         tokio::time::timeout(limit, self.tasks.wait()).await.is_ok()
+    }
+
+    fn partition_of(&self, account: &str) -> Partition {
+        crate::store::partition_of(&*self.store, account)
     }
 
     fn provider(&self, account: &AccountName) -> Result<&Provider, Error> {

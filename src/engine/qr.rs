@@ -48,14 +48,14 @@ impl Engine {
         let adapter = match self.may_create(&asked, &provider, &wish.order, now) {
             Ok(adapter) => adapter,
             Err(forbidden) => {
-                let partition = crate::store::partition_of(&*self.store, wish.account.as_str());
+                let partition = self.partition_of(wish.account.as_str());
                 let nothing = self.randomness.id(Kind::Qr, partition, now);
                 return self.replay_or(&asked, &wish.account, nothing, forbidden).await;
             }
         };
 
         let QrWish { account, reference, labels, order } = wish;
-        let partition = crate::store::partition_of(&*self.store, account.as_str());
+        let partition = self.partition_of(account.as_str());
         let our_ref = reference::derive(&asked.caller, account.as_str(), asked.method, &asked.key);
         let scope = asked.scope(account.as_str());
         let header = Header {

@@ -71,7 +71,7 @@ impl Engine {
     ) -> Result<Received, NotReceived> {
         let account = provider.account.clone();
         let now = self.clock.now();
-        let partition = crate::store::partition_of(&*self.store, account.as_str());
+        let partition = self.partition_of(account.as_str());
         let id = self.randomness.id(Kind::Quarantined, partition, now);
         // Its content is another name of it: a repeat finds it.
         let digest: String = Sha256::digest(callback.body()).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -220,7 +220,7 @@ impl Engine {
     /// An account's kept callbacks, newest first.
     pub async fn list_quarantine(&self, account: &AccountName, before: Option<&Id>, limit: usize) -> Result<Vec<Quarantined>, Error> {
         self.provider(account)?;
-        let partition = crate::store::partition_of(&*self.store, account.as_str());
+        let partition = self.partition_of(account.as_str());
         let list = ListKey { account: account.to_string(), key: QUARANTINE.to_owned() };
         let entries = self.store.list(partition, &list, before, limit).await.map_err(Error::of_read)?;
         entries.iter().map(|stored| decode(stored).map_err(Error::of_read)).collect()

@@ -209,7 +209,7 @@ impl Engine {
         while self.store.forget_claims(TIDY_LIMIT).await? == TIDY_LIMIT {}
         for account in self.providers.keys() {
             let list = ListKey { account: account.to_string(), key: QUARANTINE.to_owned() };
-            let kept = self.store.count(crate::store::partition_of(&*self.store, account.as_str()), &list).await?;
+            let kept = self.store.count(self.partition_of(account.as_str()), &list).await?;
             self.metrics.quarantined.with_label_values(&[account.as_str()]).set(i64::try_from(kept).unwrap_or(i64::MAX));
         }
         Ok(())
