@@ -206,7 +206,7 @@ impl Engine {
         let retention = u64::try_from(self.settings.event_retention.as_millis()).unwrap_or(u64::MAX);
         let oldest = self.store.now_ms().await?.saturating_sub(retention);
         while self.store.trim(oldest, TIDY_LIMIT).await? == TIDY_LIMIT {}
-        while self.store.forget_claims(TIDY_LIMIT).await? == TIDY_LIMIT {}
+        while self.store.forget(TIDY_LIMIT).await? == TIDY_LIMIT {}
         for account in self.providers.keys() {
             let list = ListKey { account: account.to_string(), key: QUARANTINE.to_owned() };
             let kept = self.store.count(self.partition_of(account.as_str()), &list).await?;

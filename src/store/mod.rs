@@ -14,7 +14,9 @@ use tokio::sync::watch;
 
 use crate::domain::id::{Id, Kind, Partition};
 
+mod batch;
 pub mod record;
+pub mod redis;
 pub mod sqlite;
 
 /// The most changes that one commit may hold: it bounds the time that a commit keeps others waiting.
@@ -189,7 +191,7 @@ pub enum Guard {
 #[derive(Clone, Debug)]
 pub struct Batch {
     pub partition: Partition,
-    /// Names this commit: the same batch sent again within the hour finds its own work and gives the same reply.
+    /// Names this commit: the same batch sent again within ten minutes finds its own work and gives the same reply.
     /// (A conflict did no work; sent again, the batch is tried again.)
     pub write: u128,
     pub claims: Vec<ClaimStep>,
@@ -359,9 +361,21 @@ pub trait Store: Records + Leases + Log {
     /// Whether it can be read and takes writes now: asks those who do both, and fails while they don't.
     async fn ping(&self) -> Result<(), StoreError>;
 
-    /// Removes claims whose retention is over, at most `limit`; says how many. Until then they stand.
-    async fn forget_claims(&self, limit: usize) -> Result<usize, StoreError>;
+    /// Returns once as many copies as the store is told to want have all that was committed in this partition before;
+    /// [`StoreError::InDoubt`] where they don't have it in time.
+    async fn replicated(&self, partition: Partition) -> Result<(), StoreError>;
+
+    /// Removes what its retention no longer keeps, at most `limit` things; says how many. Those are claims whose retention
+    /// is over, and, where the store was told how long to keep them, records at rest with the claims that made them.
+    /// Until then they stand.
+    async fn forget(&self, limit: usize) -> Result<usize, StoreError>;
+
+    /// How much of the memory that it may use is used, in percent; `None` where it has no such limit.
+    async fn memory_percent(&self) -> Result<Option<u8>, StoreError>;
 }
+
+/// Where a store takes its time from: ms since 1970. Leases, retentions and log positions go by it.
+pub type StoreClock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// A store of some backend.
 pub type AnyStore = Arc<dyn Store>;

@@ -9,6 +9,11 @@ use super::StoreError;
 /// The format that this release writes and reads.
 pub const FORMAT: u32 = 1;
 
+/// Whether this release can write records in `format`.
+pub fn can_write(format: u32) -> bool {
+    format == FORMAT
+}
+
 #[derive(Serialize)]
 struct Writing<'a, T> {
     format: u32,

@@ -4,7 +4,6 @@
 //! All writes go through one thread that commits whatever waits in one transaction, so many callers share one
 //! fsync ([`writer`]). Reads run beside it on a few connections that only read ([`readers`]).
 
-mod batch;
 mod claims;
 mod commit;
 mod leases;
@@ -21,13 +20,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode};
 
-use super::{Identity, Store, StoreError};
+use super::{Identity, Store, StoreClock, StoreError};
+use crate::domain::id::Partition;
 pub use place::OpenError;
 use readers::Readers;
 use writer::{Turn, Writer};
-
-/// Where a store takes its time from: ms since 1970. Leases, retentions and log positions go by it.
-pub type StoreClock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// How a store is opened.
 #[derive(Clone)]
@@ -131,8 +128,17 @@ impl Store for SqliteStore {
         Ok(())
     }
 
-    async fn forget_claims(&self, limit: usize) -> Result<usize, StoreError> {
+    /// There is one copy, and what is committed is on its disk.
+    async fn replicated(&self, _: Partition) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn forget(&self, limit: usize) -> Result<usize, StoreError> {
         self.write(move |turn| claims::forget(turn, limit)).await
+    }
+
+    async fn memory_percent(&self) -> Result<Option<u8>, StoreError> {
+        Ok(None)
     }
 }
 
@@ -205,7 +211,7 @@ mod tests {
         batch_of(&store, "UPDATE meta SET value = value + 1 WHERE key = 'fence'").await.unwrap_err();
         store.ping().await.unwrap_err();
         // A transaction with nothing to write succeeds on the fullest disk.
-        assert_eq!(store.forget_claims(10).await.unwrap(), 0);
+        assert_eq!(store.forget(10).await.unwrap(), 0);
         store.ping().await.unwrap_err();
 
         batch_of(&store, "DROP TRIGGER breaking").await.unwrap();

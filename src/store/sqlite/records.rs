@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{SqliteStore, batch, commit, number, rows};
+use super::{SqliteStore, commit, number, rows};
 use crate::domain::id::{Id, Partition};
-use crate::store::{Batch, Commit, ListKey, PAGE_MAX, Records, Reference, StoreError, Stored};
+use crate::store::{Batch, Commit, ListKey, PAGE_MAX, Records, Reference, StoreError, Stored, batch};
 
 /// Sorts after every id: they begin with a small letter.
 const AFTER_ALL_IDS: &str = "~";

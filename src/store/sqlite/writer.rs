@@ -8,7 +8,7 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::error;
 
-use super::StoreClock;
+use crate::store::StoreClock;
 use crate::store::StoreError;
 
 /// Jobs that may wait. A caller beyond them waits to queue up: that is how a slow disk is felt, not as memory.

@@ -97,7 +97,7 @@ pub async fn only_the_record_of_a_claim_settles_or_frees_it(place: Place) {
     assert_eq!(claim_on(&place.a, "k").await, Some((open_claim(&mine), None)));
     assert_eq!(claim_on(&place.a, "nobody's").await, None);
     place.clock.pass(KEEP);
-    assert_eq!(place.a.forget_claims(10).await.unwrap(), 0);
+    assert_eq!(place.a.forget(10).await.unwrap(), 0);
 }
 
 pub async fn a_claim_is_settled_once(place: Place) {
@@ -116,7 +116,7 @@ pub async fn a_claim_is_settled_once(place: Place) {
 
     assert_eq!(claim_on(&place.b, "k").await, Some((settled_claim(&id, "k"), None)));
     place.clock.pass(KEEP);
-    assert_eq!(place.a.forget_claims(10).await.unwrap(), 1, "its retention is still the first one");
+    assert_eq!(place.a.forget(10).await.unwrap(), 1, "its retention is still the first one");
 }
 
 pub async fn a_freed_claim_is_anybodys(place: Place) {
@@ -141,14 +141,14 @@ pub async fn a_settled_claim_is_kept_as_long_as_it_said(place: Place) {
     done(&place.a, claims([settle("k", &id, &id, Some(KEEP))])).await;
 
     place.clock.pass(KEEP - Duration::from_millis(1));
-    assert_eq!(place.b.forget_claims(10).await.unwrap(), 0, "retention counts from the end, not from the beginning");
+    assert_eq!(place.b.forget(10).await.unwrap(), 0, "retention counts from the end, not from the beginning");
     assert!(claim_on(&place.b, "k").await.is_some());
 
     place.clock.pass(Duration::from_millis(1));
     assert!(matches!(conflict(&place.a, claims([take("k", &id)])).await, Conflict::Claimed { .. }), "it stands until it is forgotten");
-    assert_eq!(place.b.forget_claims(10).await.unwrap(), 1);
+    assert_eq!(place.b.forget(10).await.unwrap(), 1);
     assert_eq!(claim_on(&place.a, "k").await, None);
-    assert_eq!(place.a.forget_claims(10).await.unwrap(), 0);
+    assert_eq!(place.a.forget(10).await.unwrap(), 0);
 }
 
 pub async fn what_is_not_settled_or_kept_for_ever_is_never_forgotten(place: Place) {
@@ -158,7 +158,7 @@ pub async fn what_is_not_settled_or_kept_for_ever_is_never_forgotten(place: Plac
 
     place.clock.pass(100 * 365 * KEEP);
 
-    assert_eq!(place.b.forget_claims(10).await.unwrap(), 0);
+    assert_eq!(place.b.forget(10).await.unwrap(), 0);
     assert_eq!(claim_on(&place.a, "open").await, Some((open_claim(&open), None)));
     assert_eq!(claim_on(&place.a, "for ever").await, Some((settled_claim(&for_ever, "for ever"), None)));
 }
@@ -168,21 +168,21 @@ pub async fn a_claim_settled_before_its_record_rests_is_kept_from_then_on(place:
     let start = |record: &Id, keep: Duration| ClaimStep::StartRetention { scope: scope("k"), record: record.clone(), keep };
     done(&place.a, claims([take("k", &id), settle("k", &id, &answer, None)])).await;
     place.clock.pass(10 * KEEP);
-    assert_eq!(place.b.forget_claims(10).await.unwrap(), 0);
+    assert_eq!(place.b.forget(10).await.unwrap(), 0);
     assert_eq!(claim_on(&place.b, "k").await, Some((settled_claim(&answer, "k"), None)));
 
     done(&place.b, claims([start(&answer, KEEP)])).await;
     place.clock.pass(KEEP - Duration::from_millis(1));
-    assert_eq!(place.a.forget_claims(10).await.unwrap(), 0);
+    assert_eq!(place.a.forget(10).await.unwrap(), 0);
     assert_eq!(claim_on(&place.a, "k").await, Some((settled_claim(&answer, "k"), None)), "it stands as it was settled");
     place.clock.pass(Duration::from_millis(1));
-    assert_eq!(place.a.forget_claims(10).await.unwrap(), 1);
+    assert_eq!(place.a.forget(10).await.unwrap(), 1);
     assert_eq!(claim_on(&place.a, "k").await, None);
 
     // All of it in one commit.
     done(&place.a, claims([take("k", &id), settle("k", &id, &id, None), start(&id, KEEP)])).await;
     place.clock.pass(KEEP);
-    assert_eq!(place.b.forget_claims(10).await.unwrap(), 1);
+    assert_eq!(place.b.forget(10).await.unwrap(), 1);
 }
 
 pub async fn retention_starts_once_and_only_for_the_record_of_a_settled_claim(place: Place) {
@@ -196,19 +196,19 @@ pub async fn retention_starts_once_and_only_for_the_record_of_a_settled_claim(pl
 
     assert_eq!(claim_on(&place.a, "nobody's").await, None);
     place.clock.pass(KEEP);
-    assert_eq!(place.a.forget_claims(10).await.unwrap(), 0);
+    assert_eq!(place.a.forget(10).await.unwrap(), 0);
     done(&place.b, claims([start("running", &mine, 2 * KEEP)])).await;
     place.clock.pass(KEEP);
-    assert_eq!(place.a.forget_claims(10).await.unwrap(), 1, "neither sooner nor later than it was to end");
+    assert_eq!(place.a.forget(10).await.unwrap(), 1, "neither sooner nor later than it was to end");
     assert_eq!(claim_on(&place.a, "running").await, None);
 
     // What was asked too early changed nothing that comes later.
     done(&place.a, claims([settle("open", &mine, &mine, None)])).await;
     place.clock.pass(KEEP);
-    assert_eq!(place.a.forget_claims(10).await.unwrap(), 0);
+    assert_eq!(place.a.forget(10).await.unwrap(), 0);
     done(&place.a, claims([start("open", &mine, KEEP), start("settled", &mine, KEEP)])).await;
     place.clock.pass(KEEP);
-    assert_eq!(place.a.forget_claims(10).await.unwrap(), 2);
+    assert_eq!(place.a.forget(10).await.unwrap(), 2);
 }
 
 pub async fn forgetting_stops_at_its_limit(place: Place) {
@@ -220,11 +220,11 @@ pub async fn forgetting_stops_at_its_limit(place: Place) {
         }
     }
     place.clock.pass(KEEP);
-    assert_eq!(place.a.forget_claims(0).await.unwrap(), 0);
-    assert_eq!(place.a.forget_claims(5).await.unwrap(), 5);
-    assert_eq!(place.b.forget_claims(5).await.unwrap(), 5);
-    assert_eq!(place.a.forget_claims(5).await.unwrap(), 2);
-    assert_eq!(place.a.forget_claims(5).await.unwrap(), 0);
+    assert_eq!(place.a.forget(0).await.unwrap(), 0);
+    assert_eq!(place.a.forget(5).await.unwrap(), 5);
+    assert_eq!(place.b.forget(5).await.unwrap(), 5);
+    assert_eq!(place.a.forget(5).await.unwrap(), 2);
+    assert_eq!(place.a.forget(5).await.unwrap(), 0);
 }
 
 pub async fn claims_of_two_partitions_are_apart(place: Place) {

@@ -185,7 +185,7 @@ pub async fn a_conflict_leaves_nothing_behind(place: Place) {
 
     // No lease was taken, no claim was settled, and none of the names is used up.
     place.clock.pass(Duration::from_secs(1));
-    assert_eq!(place.a.forget_claims(10).await.unwrap(), 0);
+    assert_eq!(place.a.forget(10).await.unwrap(), 0);
     done(&place.a, all()).await;
     let due = place.b.take_due(at(1_000), LEASE, 10).await.unwrap();
     assert_eq!(due.iter().map(|leased| &leased.record.id).collect::<Vec<_>>(), [&second, &old], "the first is leased");

@@ -1,0 +1,35 @@
+-- Forgets a record that has been at rest for long: from wherever it stands, with the claim that made it.
+--
+-- KEYS  1 the call's name, 2 the record, 3 rested, 4 looks, 5 ends of claims, then its places
+-- ARGV  how long the reply is remembered (ms), id, since when it must rest (ms), prefix of keys
+-- Reply '1', or '0': it does not rest that long, or stands in other places than the caller had read
+local was = redis.call('GET', KEYS[1])
+if was then return was end
+local id, since, prefix = ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local rested, stored = redis.call('ZSCORE', KEYS[3], id), redis.call('GET', KEYS[2])
+if not rested or tonumber(rested) > since or redis.call('HEXISTS', KEYS[4], id) == 1 then return '0' end
+local named = {}
+for i = 6, #KEYS do named[KEYS[i]] = true end
+local places = {}
+if stored then
+  local _, text = parts_of(stored)
+  places = list_of(text)
+end
+for _, place in ipairs(places) do
+  if not named[prefix .. place] then return '0' end
+end
+for _, place in ipairs(places) do
+  local name, sort = prefix .. place, string.sub(place, 1, 2)
+  if sort == 'l:' then
+    redis.call('ZREM', name, id)
+  elseif sort == 'f:' and redis.call('GET', name) == id then
+    redis.call('DEL', name)
+  elseif sort == 'c:' and redis.call('HGET', name, 'record') == id then
+    redis.call('DEL', name)
+    redis.call('ZREM', KEYS[5], string.sub(place, 3))
+  end
+end
+redis.call('DEL', KEYS[2])
+redis.call('ZREM', KEYS[3], id)
+redis.call('SET', KEYS[1], '1', 'PX', ARGV[1])
+return '1'

@@ -1,0 +1,148 @@
+//! The due-index: which records somebody must look at again, when, and who does so now.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::try_join_all;
+use jiff::Timestamp;
+
+use super::commit::{business_ms, look_args};
+use super::script::{Call, DUE, RELEASE, RENEW, TAKE_DUE, WAKE};
+use super::{RedisStore, record};
+use crate::domain::id::{Id, Partition};
+use crate::store::{Fence, Leased, Leases, Look, PAGE_MAX, StoreError, Wake};
+
+/// How long a call that is sent again finds its own work. A client sends one again within seconds.
+const REMEMBERED_MS: u64 = 60_000;
+
+#[async_trait]
+impl Leases for RedisStore {
+    async fn take_due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<Leased>, StoreError> {
+        let limit = limit.min(PAGE_MAX);
+        // First a look, so that of all partitions those that wait longest are served.
+        let mut due: Vec<(i64, Partition)> = Vec::new();
+        for (partition, times) in self.due(limit).await? {
+            due.extend(times.into_iter().filter(|at| *at <= now.as_millisecond()).map(|at| (at, partition)));
+        }
+        due.sort_unstable();
+        due.truncate(limit);
+        let count_in = |partition| due.iter().filter(|(_, of)| *of == partition).count();
+        let wanted = self.partitions().map(|partition| (partition, count_in(partition))).filter(|(_, count)| *count > 0);
+        let taken = try_join_all(wanted.map(|(partition, count)| self.take_in(partition, now, lease, count))).await?;
+        let mut taken: Vec<Leased> = taken.into_iter().flatten().collect();
+        taken.sort_by_key(|leased| leased.due);
+        Ok(taken)
+    }
+
+    async fn renew(&self, id: &Id, fence: Fence, lease: Duration) -> Result<bool, StoreError> {
+        let keys = self.keys.of(id.partition());
+        let call = Call::of(&RENEW)
+            .key(keys.due())
+            .key(keys.leased())
+            .key(keys.looks())
+            .arg(self.clock_arg())
+            .arg(id.as_str())
+            .arg(fence.0)
+            .arg(ms(lease));
+        self.watched(self.link.run(&call).await)
+    }
+
+    async fn release(&self, id: &Id, fence: Fence, look: Look) -> Result<bool, StoreError> {
+        let keys = self.keys.of(id.partition());
+        let (look, at) = look_args(look);
+        let call = Call::of(&RELEASE)
+            .key(keys.write(self.name()))
+            .key(keys.due())
+            .key(keys.leased())
+            .key(keys.looks())
+            .key(keys.rested())
+            .arg(self.clock_arg())
+            .arg(REMEMBERED_MS)
+            .arg(self.notes_rest())
+            .arg(id.as_str())
+            .arg(fence.0)
+            .arg(look)
+            .arg(at);
+        self.watched(self.link.run(&call).await)
+    }
+
+    async fn wake(&self, id: &Id, now: Timestamp, why: Wake) -> Result<bool, StoreError> {
+        let keys = self.keys.of(id.partition());
+        let why = match why {
+            Wake::Asked => "asked",
+            Wake::News => "news",
+        };
+        let call = Call::of(&WAKE)
+            .key(keys.record(id))
+            .key(keys.due())
+            .key(keys.leased())
+            .key(keys.looks())
+            .key(keys.rested())
+            .arg(self.clock_arg())
+            .arg(self.notes_rest())
+            .arg(id.as_str())
+            .arg(business_ms(now))
+            .arg(why);
+        self.watched(self.link.run(&call).await)
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        let due = self.due(1).await?;
+        due.into_iter().flat_map(|(_, times)| times).min().map(timestamp).transpose()
+    }
+}
+
+impl RedisStore {
+    /// When the longest-waiting records of each partition that nobody holds are due, at most `limit` of each.
+    async fn due(&self, limit: usize) -> Result<Vec<(Partition, Vec<i64>)>, StoreError> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let look = async |partition: Partition| {
+            let keys = self.keys.of(partition);
+            let call = Call::of(&DUE).key(keys.due()).key(keys.leased()).key(keys.looks()).arg(self.clock_arg()).arg(limit);
+            Ok((partition, self.link.run(&call).await?))
+        };
+        try_join_all(self.partitions().map(look)).await
+    }
+
+    async fn take_in(&self, partition: Partition, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<Leased>, StoreError> {
+        let keys = self.keys.of(partition);
+        let call = Call::of(&TAKE_DUE)
+            .key(keys.write(self.name()))
+            .key(keys.due())
+            .key(keys.leased())
+            .key(keys.looks())
+            .key(keys.fence())
+            .arg(self.clock_arg())
+            .arg(REMEMBERED_MS)
+            .arg(business_ms(now))
+            .arg(ms(lease))
+            .arg(limit);
+        let reply: String = self.watched(self.link.run(&call).await)?;
+        let taken = reply.split(',').filter(|one| !one.is_empty()).map(taken).collect::<Result<Vec<_>, _>>()?;
+        let ids: Vec<Id> = taken.iter().map(|(id, _, _)| id.clone()).collect();
+        let records = self.get_all(&ids).await?;
+        // One that was removed since it was taken is nobody's.
+        let leased = taken.into_iter().zip(records).filter_map(|((_, fence, due), record)| Some(Leased { record: record?, fence, due }));
+        Ok(leased.collect())
+    }
+}
+
+/// "<id> <fence> <at>".
+fn taken(text: &str) -> Result<(Id, Fence, Timestamp), StoreError> {
+    let mut parts = text.split(' ');
+    let strange = || StoreError::Broken("a lease was given in an unknown way".to_owned());
+    let id = record::id(parts.next().ok_or_else(strange)?)?;
+    let fence = parts.next().and_then(|fence| fence.parse().ok()).ok_or_else(strange)?;
+    let at = parts.next().and_then(|at| at.parse().ok()).ok_or_else(strange)?;
+    Ok((id, Fence(fence), timestamp(at)?))
+}
+
+fn timestamp(ms: i64) -> Result<Timestamp, StoreError> {
+    Timestamp::from_millisecond(ms).map_err(|_| StoreError::Broken("what is stored as a time is none".to_owned()))
+}
+
+fn ms(span: Duration) -> String {
+    span.as_millis().to_string()
+}

@@ -1,0 +1,110 @@
+//! The log of events: one stream per partition, appended to by commits, trimmed from its old end. An entry's id in the
+//! stream is `<seq>-<ms>`, so that its number alone finds it.
+
+use async_trait::async_trait;
+use futures_util::future::try_join_all;
+use redis::Value;
+use tokio::sync::watch;
+
+use super::RedisStore;
+use super::script::{Call, EVENT, SEQ_BEFORE, TRIM};
+use crate::domain::id::{Id, Partition};
+use crate::store::{Head, Log, Logged, PAGE_MAX, Position, StoreError};
+
+/// How long a trim that is sent again finds its own work.
+const REMEMBERED_MS: u64 = 60_000;
+/// Entries that one call removes: few enough that others hardly wait for it.
+const TRIMMED_AT_ONCE: usize = 200;
+
+#[async_trait]
+impl Log for RedisStore {
+    async fn events_after(&self, partition: Partition, seq: u64, limit: usize) -> Result<Vec<Logged>, StoreError> {
+        let (Some(next), 1..) = (seq.checked_add(1), limit) else { return Ok(Vec::new()) };
+        let mut command = redis::cmd("XRANGE");
+        command.arg(self.keys.of(partition).log()).arg(format!("{next}-0")).arg("+").arg("COUNT").arg(limit.min(PAGE_MAX));
+        entries(partition, self.link.call(&command).await?)
+    }
+
+    async fn entry(&self, partition: Partition, seq: u64) -> Result<Option<Logged>, StoreError> {
+        let mut command = redis::cmd("XRANGE");
+        command.arg(self.keys.of(partition).log()).arg(format!("{seq}-0")).arg(format!("{seq}-{}", u64::MAX));
+        Ok(entries(partition, self.link.call(&command).await?)?.pop())
+    }
+
+    async fn event(&self, id: &Id) -> Result<Option<Logged>, StoreError> {
+        let keys = self.keys.of(id.partition());
+        let call = Call::of(&EVENT).key(keys.event_ids()).key(keys.log()).arg(id.as_str());
+        Ok(entries(id.partition(), self.link.run(&call).await?)?.pop())
+    }
+
+    async fn seq_before(&self, partition: Partition, ms: u64) -> Result<u64, StoreError> {
+        let keys = self.keys.of(partition);
+        let call = Call::of(&SEQ_BEFORE).key(keys.log()).key(keys.head()).arg(ms);
+        self.link.run(&call).await
+    }
+
+    async fn heads(&self) -> Result<Vec<Head>, StoreError> {
+        try_join_all(self.partitions().map(|partition| self.head(partition))).await
+    }
+
+    async fn trim(&self, ms: u64, limit: usize) -> Result<usize, StoreError> {
+        let mut removed = 0;
+        for partition in self.partitions() {
+            let keys = self.keys.of(partition);
+            while removed < limit {
+                let room = (limit - removed).min(TRIMMED_AT_ONCE);
+                let call = Call::of(&TRIM)
+                    .key(keys.write(self.name()))
+                    .key(keys.log())
+                    .key(keys.head())
+                    .key(keys.event_ids())
+                    .arg(REMEMBERED_MS)
+                    .arg(ms)
+                    .arg(room);
+                let now_removed: usize = self.watched(self.link.run(&call).await)?;
+                removed += now_removed;
+                if now_removed < room {
+                    break;
+                }
+            }
+        }
+        Ok(removed)
+    }
+
+    fn wakeups(&self) -> watch::Receiver<u64> {
+        self.wakeups.receiver()
+    }
+}
+
+impl RedisStore {
+    pub(super) async fn head(&self, partition: Partition) -> Result<Head, StoreError> {
+        let mut command = redis::cmd("GET");
+        command.arg(self.keys.of(partition).head());
+        let kept: Option<String> = self.link.call(&command).await?;
+        let Some(kept) = kept else {
+            return Ok(Head { partition, first: None, last: Position::default(), trimmed_ms: 0 });
+        };
+        head(partition, &kept).ok_or_else(|| StoreError::Broken(format!("the head of partition {} can't be read", partition.0)))
+    }
+}
+
+/// "<ms> <seq> <trimmed ms> <first ms> <first seq>", as `commit.lua` writes it.
+fn head(partition: Partition, kept: &str) -> Option<Head> {
+    let numbers: Vec<u64> = kept.split(' ').map(str::parse).collect::<Result<_, _>>().ok()?;
+    let &[ms, seq, trimmed_ms, first_ms, first_seq] = &numbers[..] else { return None };
+    let first = (first_seq > 0).then_some(Position { ms: first_ms, seq: first_seq });
+    Some(Head { partition, first, last: Position { ms, seq }, trimmed_ms })
+}
+
+fn entries(partition: Partition, value: Value) -> Result<Vec<Logged>, StoreError> {
+    let strange = || StoreError::Broken(format!("the log of partition {} can't be read", partition.0));
+    let found: Vec<(String, Vec<Vec<u8>>)> = redis::from_redis_value(value).map_err(|_| strange())?;
+    let entry = |(id, mut fields): (String, Vec<Vec<u8>>)| {
+        let (seq, ms) = id.split_once('-').ok_or_else(strange)?;
+        let position = Position { ms: ms.parse().map_err(|_| strange())?, seq: seq.parse().map_err(|_| strange())? };
+        // "id", the event's id, "body", its body.
+        let body = fields.pop().filter(|_| fields.len() == 3).ok_or_else(strange)?;
+        Ok(Logged { partition, position, body: body.into() })
+    };
+    found.into_iter().map(entry).collect()
+}

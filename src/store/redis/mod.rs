@@ -1,0 +1,228 @@
+//! The store of many replicas, in Redis 7.0 or newer: standalone or Cluster. It knows neither nouns nor business times; the
+//! contract is in [`super`].
+//!
+//! Each atomic step is a Lua script beside its Rust file, whose comment says what it promises. All keys of a partition
+//! share one hash tag, so that a step is of one slot.
+
+mod commit;
+mod forget;
+mod keys;
+mod leases;
+mod link;
+mod log;
+mod place;
+mod record;
+mod records;
+mod replicas;
+pub mod safety;
+mod script;
+mod wakeups;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::try_join_all;
+use secrecy::SecretString;
+
+use super::{Identity, Store, StoreClock, StoreError};
+use crate::domain::id::Partition;
+use keys::Keys;
+use link::Link;
+use replicas::Replicas;
+use safety::{Finding, Severity};
+use wakeups::Wakeups;
+
+/// Where the servers are, and how they are spoken to.
+#[derive(Clone, Debug)]
+pub struct RedisServers {
+    /// `redis://…`, `rediss://…` or `unix://…`; of a Cluster, some of its nodes.
+    pub urls: Vec<String>,
+    pub cluster: bool,
+    pub username: Option<String>,
+    pub password: Option<SecretString>,
+    /// The certificates that `rediss://` servers are trusted by, as PEM; `None`: the system's.
+    pub ca_pem: Option<Vec<u8>>,
+    /// How long an answer may take.
+    pub timeout: Duration,
+    pub connect_timeout: Duration,
+}
+
+/// How a store is opened.
+#[derive(Clone)]
+pub struct RedisOptions {
+    pub servers: RedisServers,
+    /// What every key begins with.
+    pub prefix: String,
+    /// How many partitions it is created with. One that exists must have been created with as many.
+    pub partitions: u16,
+    /// What the identity of a store that is created here is made of. One that exists keeps its own.
+    pub random: [u8; 40],
+    /// Names of writes: each call another one.
+    pub names: Arc<dyn Fn() -> u128 + Send + Sync>,
+    /// Instead of the servers' clock: for tests.
+    pub clock: Option<StoreClock>,
+    /// How long a record is kept once it is at rest; `None`: for ever.
+    pub retention_at_rest: Option<Duration>,
+    /// How many replicas must have an intent before a provider is asked.
+    pub wait_replicas: u32,
+    pub wait_timeout: Duration,
+    /// Use servers that lose what they acknowledged.
+    pub allow_data_loss: bool,
+}
+
+/// Why a store was not opened. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("`store.redis.urls` can't be used: {0}")]
+    Address(String),
+    #[error("redis can't be used: {}", texts(.0))]
+    Unusable(Vec<Finding>),
+    #[error(
+        "this redis would lose what it acknowledged: {}; where that may be, set store.redis.allow_data_loss = true",
+        texts(.0)
+    )]
+    DataLoss(Vec<Finding>),
+    #[error("the store has key layout {found}, which this release does not know: use the release that wrote it")]
+    Layout { found: u32 },
+    #[error("the store is written in format {found}, which this release can't write: use a newer one")]
+    WriteFormat { found: u32 },
+    #[error(
+        "the store `{prefix}` was created with {found} partitions, the configuration says {asked}; the number can't be changed later: set it to {found}"
+    )]
+    Partitions { prefix: String, found: u16, asked: u16 },
+    #[error("a store has 1 to {max} partitions, the configuration says {asked}", max = crate::domain::id::PARTITIONS_MAX)]
+    NoSuchPartitions { asked: u16 },
+    #[error("what lies under `{prefix}:meta` is not a store of this service: choose another store.redis.prefix")]
+    NotAStore { prefix: String },
+    #[error("the store can't be opened: {0}")]
+    Store(StoreError),
+}
+
+fn texts(findings: &[Finding]) -> String {
+    findings.iter().map(|finding| finding.text.as_str()).collect::<Vec<_>>().join("; ")
+}
+
+/// A store in Redis. Any number of processes may have it open.
+pub struct RedisStore {
+    link: Arc<Link>,
+    keys: Keys,
+    identity: Identity,
+    wakeups: Wakeups,
+    replicas: Option<Replicas>,
+    clock: Option<StoreClock>,
+    names: Arc<dyn Fn() -> u128 + Send + Sync>,
+    retention_at_rest: Option<Duration>,
+    /// A write failed since the last one that certainly worked.
+    in_trouble: AtomicBool,
+}
+
+impl RedisStore {
+    /// Opens the store, or creates it. Says what is to be known about its servers besides.
+    pub async fn open(options: RedisOptions) -> Result<(Self, Vec<Finding>), OpenError> {
+        let link = Arc::new(Link::new(&options.servers)?);
+        let servers = safety::servers(&link).await.map_err(OpenError::Store)?;
+        let findings = safety::findings(&servers, options.wait_replicas);
+        let of = |severity| findings.iter().filter(|finding| finding.severity == severity).cloned().collect::<Vec<_>>();
+        let (unusable, loss) = (of(Severity::Unusable), of(Severity::Loss));
+        if !unusable.is_empty() {
+            return Err(OpenError::Unusable(unusable));
+        }
+        if !loss.is_empty() && !options.allow_data_loss {
+            return Err(OpenError::DataLoss(loss));
+        }
+        let keys = Keys::new(&options.prefix);
+        let identity = place::create_or_check(&link, &keys, &options).await?;
+        let wakeups = Wakeups::listen(link.single().to_vec(), keys.wakeups());
+        let replicas = match options.wait_replicas {
+            0 => None,
+            wanted => Some(Replicas::new(&options.servers, wanted, options.wait_timeout, identity.partitions)?),
+        };
+        let RedisOptions { clock, names, retention_at_rest, .. } = options;
+        let store = Self { link, keys, identity, wakeups, replicas, clock, names, retention_at_rest, in_trouble: AtomicBool::new(false) };
+        Ok((store, findings))
+    }
+
+    /// What these servers are. Changes nothing there.
+    pub async fn examine(servers: &RedisServers, wait_replicas: u32) -> Result<Vec<Finding>, OpenError> {
+        let link = Link::new(servers)?;
+        let servers = safety::servers(&link).await.map_err(OpenError::Store)?;
+        Ok(safety::findings(&servers, wait_replicas))
+    }
+
+    fn partitions(&self) -> impl Iterator<Item = Partition> + use<> {
+        (0..self.identity.partitions).map(Partition)
+    }
+
+    /// A name for a call that must have one effect however often it is sent.
+    fn name(&self) -> u128 {
+        (self.names)()
+    }
+
+    /// The time, where scripts are not to ask the server for it.
+    fn clock_arg(&self) -> String {
+        self.clock.as_ref().map_or(String::new(), |clock| clock().to_string())
+    }
+
+    /// Whether scripts note since when records are at rest.
+    fn notes_rest(&self) -> &'static str {
+        if self.retention_at_rest.is_some() { "1" } else { "" }
+    }
+
+    /// Notes whether a write worked.
+    fn watched<T>(&self, ended: Result<T, StoreError>) -> Result<T, StoreError> {
+        if ended.is_err() {
+            self.in_trouble.store(true, Ordering::SeqCst);
+        }
+        ended
+    }
+}
+
+#[async_trait]
+impl Store for RedisStore {
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    async fn now_ms(&self) -> Result<u64, StoreError> {
+        if let Some(clock) = &self.clock {
+            return Ok(clock());
+        }
+        let (seconds, micros): (u64, u64) = self.link.call(&redis::cmd("TIME")).await?;
+        Ok(seconds.saturating_mul(1_000).saturating_add(micros / 1_000))
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        place::check_unchanged(&self.link, &self.keys, &self.identity).await?;
+        // Nothing is written while writing works.
+        if self.in_trouble.load(Ordering::SeqCst) {
+            let write = async |partition: Partition| {
+                let mut command = redis::cmd("INCR");
+                command.arg(self.keys.of(partition).probe());
+                self.link.call::<i64>(&command).await
+            };
+            try_join_all(self.partitions().map(write)).await?;
+            self.in_trouble.store(false, Ordering::SeqCst);
+            return Ok(());
+        }
+        try_join_all(self.partitions().map(|partition| self.head(partition))).await?;
+        Ok(())
+    }
+
+    async fn replicated(&self, partition: Partition) -> Result<(), StoreError> {
+        match &self.replicas {
+            Some(replicas) => replicas.have_all(&self.keys, partition).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn forget(&self, limit: usize) -> Result<usize, StoreError> {
+        self.forget_up_to(limit).await
+    }
+
+    async fn memory_percent(&self) -> Result<Option<u8>, StoreError> {
+        let servers = safety::servers(&self.link).await?;
+        Ok(servers.iter().filter_map(safety::Server::memory_percent).max())
+    }
+}

@@ -1,0 +1,37 @@
+-- What the scripts share; it stands before each of them.
+--
+-- Every script keeps these promises: all its keys are of one partition, so of one slot; all checks come before the first
+-- write, since Redis undoes nothing; it does no arithmetic with money; and it goes by the server's clock. One that is told
+-- the name of a write remembers its reply under that name: sent twice, it has one effect and gives one reply.
+
+-- The store's clock in ms: the server's, unless a test sets it.
+local function clock(set)
+  if set ~= '' then return tonumber(set) end
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+-- A number as text. Lua alone writes large ones with an exponent.
+local function whole(number)
+  return string.format('%.0f', number)
+end
+
+-- The revision, the places and the body of a stored record: "<revision> <bytes of places> <places><body>".
+-- Places are where its id stands besides: "<bytes>:<place>" one after the other (see record.rs).
+local function parts_of(stored)
+  local revision, length, at = string.match(stored, '^(%d+) (%d+) ()')
+  length = tonumber(length)
+  return tonumber(revision), string.sub(stored, at, at + length - 1), string.sub(stored, at + length)
+end
+
+-- Places as a list.
+local function list_of(places)
+  local list, at = {}, 1
+  while at <= #places do
+    local colon = string.find(places, ':', at, true)
+    local length = tonumber(string.sub(places, at, colon - 1))
+    list[#list + 1] = string.sub(places, colon + 1, colon + length)
+    at = colon + length + 1
+  end
+  return list
+end

@@ -1,0 +1,106 @@
+//! The scripts, and a call of one: its keys, each once, and its arguments. EVALSHA is what runs; EVAL only where the
+//! server doesn't know the script yet.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use redis::{Cmd, ToRedisArgs};
+
+/// A Lua script that stands beside this file.
+pub(super) struct Script {
+    code: String,
+    sha1: String,
+}
+
+impl Script {
+    fn of(parts: &[&str]) -> Self {
+        let code = parts.concat();
+        let sha1 = redis::Script::new(&code).get_hash().to_owned();
+        Self { code, sha1 }
+    }
+}
+
+const PRELUDE: &str = include_str!("prelude.lua");
+const LOOKS: &str = include_str!("looks.lua");
+
+macro_rules! scripts {
+    ($($name:ident = [$($part:expr),*];)*) => {
+        $(pub(super) static $name: LazyLock<Script> = LazyLock::new(|| Script::of(&[$($part),*]));)*
+    };
+}
+
+scripts! {
+    COMMIT = [PRELUDE, LOOKS, include_str!("commit.lua")];
+    FIND = [include_str!("find.lua")];
+    TAKE_DUE = [PRELUDE, LOOKS, include_str!("take_due.lua")];
+    DUE = [PRELUDE, LOOKS, include_str!("due.lua")];
+    RENEW = [PRELUDE, LOOKS, include_str!("renew.lua")];
+    RELEASE = [PRELUDE, LOOKS, include_str!("release.lua")];
+    WAKE = [PRELUDE, LOOKS, include_str!("wake.lua")];
+    EVENT = [include_str!("event.lua")];
+    SEQ_BEFORE = [PRELUDE, include_str!("seq_before.lua")];
+    TRIM = [PRELUDE, include_str!("trim.lua")];
+    FORGET_CLAIMS = [PRELUDE, include_str!("forget_claims.lua")];
+    FORGET_RECORD = [PRELUDE, include_str!("forget_record.lua")];
+    CREATE = [include_str!("create.lua")];
+}
+
+/// A call of a script.
+pub(super) struct Call {
+    script: &'static Script,
+    keys: Vec<String>,
+    numbers: HashMap<String, usize>,
+    args: Vec<Vec<u8>>,
+}
+
+impl Call {
+    pub(super) fn of(script: &'static Script) -> Self {
+        Self { script, keys: Vec::new(), numbers: HashMap::new(), args: Vec::new() }
+    }
+
+    /// Adds a key at the next number.
+    pub(super) fn key(mut self, key: String) -> Self {
+        self.number_of(key);
+        self
+    }
+
+    pub(super) fn arg(mut self, arg: impl ToRedisArgs) -> Self {
+        self.add(arg);
+        self
+    }
+
+    pub(super) fn add(&mut self, arg: impl ToRedisArgs) {
+        self.args.extend(arg.to_redis_args());
+    }
+
+    /// The number that Lua finds `key` at.
+    pub(super) fn number_of(&mut self, key: String) -> usize {
+        let Self { keys, numbers, .. } = self;
+        *numbers.entry(key).or_insert_with_key(|key| {
+            keys.push(key.clone());
+            keys.len()
+        })
+    }
+
+    /// The call by the script's digest.
+    pub(super) fn by_digest(&self) -> Cmd {
+        self.command("EVALSHA", &self.script.sha1)
+    }
+
+    /// The same call with the script's text, which the server keeps from then on.
+    pub(super) fn by_text(&self) -> Cmd {
+        self.command("EVAL", &self.script.code)
+    }
+
+    fn command(&self, name: &str, script: &str) -> Cmd {
+        let mut command = redis::cmd(name);
+        command.arg(script).arg(self.keys.len());
+        for key in &self.keys {
+            command.arg(key);
+        }
+        for arg in &self.args {
+            command.arg(&arg[..]);
+        }
+        command
+    }
+}

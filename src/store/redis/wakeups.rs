@@ -1,0 +1,74 @@
+//! Wake-ups: commits tell of what they appended on a channel, and a subscription of its own hears it. It only means "look
+//! again", so one that is lost costs a moment and nothing else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{Client, RedisError};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_stream::StreamExt;
+use tracing::debug;
+
+/// The pause before a subscription that broke is made again.
+const PAUSE: Duration = Duration::from_millis(200);
+/// A silent connection is asked this often whether it lives, and given up after this long.
+const ASK_EVERY: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The subscription. It ends when it is dropped.
+pub(super) struct Wakeups {
+    heard: watch::Receiver<u64>,
+    task: JoinHandle<()>,
+}
+
+impl Wakeups {
+    /// Listens at one of `servers` after the other: a Cluster tells all of them.
+    pub(super) fn listen(servers: Vec<Client>, channel: String) -> Self {
+        let (hear, heard) = watch::channel(0);
+        let hear = Arc::new(hear);
+        let task = tokio::spawn(async move {
+            for client in servers.iter().cycle() {
+                if let Err(cause) = listen_at(client, &channel, &hear).await {
+                    debug!("wake-ups are not heard for a moment: {}", super::link::text(&cause));
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        });
+        Self { heard, task }
+    }
+
+    pub(super) fn receiver(&self) -> watch::Receiver<u64> {
+        self.heard.clone()
+    }
+}
+
+impl Drop for Wakeups {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn listen_at(client: &Client, channel: &str, hear: &watch::Sender<u64>) -> Result<(), RedisError> {
+    let silent = || RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
+    let connected = tokio::time::timeout(ANSWER_TIMEOUT, async {
+        let mut subscription = client.get_async_pubsub().await?;
+        subscription.subscribe(channel).await?;
+        Ok::<_, RedisError>(subscription)
+    });
+    let (mut ask, mut messages) = connected.await.map_err(|_| silent())??.split();
+    // What was told before is looked for.
+    hear.send_modify(|times| *times += 1);
+    let mut next_ask = tokio::time::interval(ASK_EVERY);
+    loop {
+        tokio::select! {
+            message = messages.next() => match message {
+                Some(_) => hear.send_modify(|times| *times += 1),
+                None => return Ok(()),
+            },
+            _ = next_ask.tick() => {
+                tokio::time::timeout(ANSWER_TIMEOUT, ask.ping::<redis::Value>()).await.map_err(|_| silent())??;
+            }
+        }
+    }
+}
