@@ -57,9 +57,6 @@ fn check_change(change: &Change, partition: Partition) -> Result<(), StoreError>
     if let Some(event) = event {
         belongs(&event.id, partition)?;
     }
-    if body.as_ref().is_some_and(|body| body.is_empty()) {
-        return refuse(format!("`{id}` is given an empty body"));
-    }
     if body.is_none() {
         let builds = !references.is_empty() || !join.is_empty() || matches!(lease, LeaseStep::Take(_));
         if from.is_none() || builds {

@@ -33,7 +33,7 @@ for i = 1, number() do
   claims[i] = { kind = arg(), key = key(), scope = arg(), record = arg(), text = arg(), answer = arg(), keep = number() }
 end
 for i = 1, number() do
-  local change = { id = arg(), key = key(), from = number(), body = arg(), event = arg(), event_body = arg() }
+  local change = { id = arg(), key = key(), from = number(), kind = arg(), body = arg(), event = arg(), event_body = arg() }
   change.references, change.join, change.leave = {}, {}, {}
   for j = 1, number() do change.references[j] = { kind = arg(), key = key(), place = arg() } end
   for j = 1, number() do change.join[j] = { key = key(), place = arg() } end
@@ -102,7 +102,7 @@ end
 -- A removal's places are keys that its remover read before: each must be among KEYS.
 local named
 for _, change in ipairs(changes) do
-  if change.body == '' then
+  if change.kind == 'remove' then
     if not named then
       named = {}
       for _, name in ipairs(KEYS) do named[name] = true end
@@ -206,8 +206,8 @@ local written = {}
 for i, change in ipairs(changes) do
   local at = change.event ~= '' and append(change) or '0-0'
   local fence
-  if change.body == '' then
-    if change.from then remove(change) end
+  if change.kind == 'remove' then
+    remove(change)
   else
     local places = move(change)
     redis.call('SET', change.key, whole((change.from or 0) + 1) .. ' ' .. #places .. ' ' .. places .. change.body)

@@ -95,6 +95,7 @@ fn add_change(call: &mut Call, keys: &PartitionKeys, change: &Change) {
     call.add(id.as_str());
     call.add(key);
     call.add(from.map_or(String::new(), |from| from.to_string()));
+    call.add(if body.is_some() { "put" } else { "remove" });
     call.add(body.as_deref().unwrap_or_default());
     call.add(event.as_ref().map_or("", |event| event.id.as_str()));
     call.add(event.as_ref().map_or(&b""[..], |event| &event.body[..]));

@@ -2,4 +2,7 @@
 
 #[macro_use]
 mod promises;
+mod redis;
+mod redis_cluster;
+mod redis_tls;
 mod sqlite;

@@ -5,6 +5,8 @@ pub mod alone;
 pub mod app;
 pub mod log;
 pub mod process;
+pub mod redis;
+pub mod redis_cluster;
 pub mod replica;
 pub mod rounds;
 mod store_time;
