@@ -4,6 +4,7 @@
 mod connections;
 mod health;
 mod sandbox;
+pub mod store;
 mod tasks;
 
 use std::collections::BTreeSet;
@@ -17,7 +18,7 @@ use tonic::transport::Server;
 use tracing::{error, info, warn};
 
 use crate::clock::{Clock, Randomness, SystemClock};
-use crate::config::{AccountConfig, Backend, Config, ProviderConfig};
+use crate::config::{AccountConfig, Config, ProviderConfig};
 use crate::domain::account::AccountName;
 use crate::engine::{Engine, Parts, Settings, schedule::Patience};
 use crate::events::Feed;
@@ -27,7 +28,7 @@ use crate::providers::http::HttpClient;
 use crate::providers::{Provider, razorpay};
 use crate::sandbox::Sandbox;
 use crate::store::AnyStore;
-use crate::store::sqlite::{SqliteOptions, SqliteStore, Synchronous};
+use crate::store::sqlite::Synchronous;
 use crate::telemetry::Metrics;
 
 /// Connections of the callbacks' and the operators' listeners.
@@ -80,6 +81,10 @@ pub enum StartError {
     Listen { what: &'static str, address: SocketAddr, cause: std::io::Error },
     #[error(transparent)]
     Store(#[from] crate::store::sqlite::OpenError),
+    #[error(transparent)]
+    Redis(Box<crate::store::redis::OpenError>),
+    #[error("`{}` (store.redis.ca_file) can't be read: {cause}", path.display())]
+    CaFile { path: std::path::PathBuf, cause: std::io::Error },
     #[error("the store can't be read: {0}")]
     Log(#[from] crate::store::StoreError),
     #[error("the sandbox can't start: {0}")]
@@ -116,7 +121,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         return Err(StartError::Exposed { exposed });
     }
     let Options { clock, randomness, insecure: _, drain, synchronous } = options;
-    let store = open_store(&config, &randomness, synchronous).await?;
+    let store = store::open(&config, &randomness, synchronous).await?;
     let grpc_listener = listen("grpc.listen", config.grpc.listen).await?;
     let webhook_listener = listen("webhooks.listen", config.webhooks.listen).await?;
     let admin_listener = listen("admin.listen", config.admin.listen).await?;
@@ -223,25 +228,6 @@ async fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, 
 
 fn address(listener: &TcpListener, what: &'static str, wanted: SocketAddr) -> Result<SocketAddr, StartError> {
     listener.local_addr().map_err(|cause| StartError::Listen { what, address: wanted, cause })
-}
-
-async fn open_store(config: &Config, randomness: &Randomness, synchronous: Synchronous) -> Result<AnyStore, StartError> {
-    let Backend::Embedded(embedded) = &config.store.backend;
-    let path = embedded.path.clone();
-    let mut random = [0; 40];
-    for chunk in random.chunks_mut(16) {
-        chunk.copy_from_slice(&randomness.bits().to_be_bytes()[..chunk.len()]);
-    }
-    let clock = Arc::new(|| u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0));
-    let options = SqliteOptions { partitions: config.store.partitions, random, clock, synchronous };
-    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&path, options)).await;
-    match opened {
-        Ok(store) => Ok(Arc::new(store?)),
-        Err(cause) => {
-            error!("opening the store ended badly: {cause}");
-            Err(StartError::Log(crate::store::StoreError::Broken("opening it ended badly".to_owned())))
-        }
-    }
 }
 
 fn providers(config: &Config) -> Result<Vec<Provider>, StartError> {

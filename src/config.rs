@@ -8,6 +8,7 @@ mod cidr;
 mod keys;
 mod load;
 mod problem;
+mod redis;
 mod reference;
 mod secrets;
 mod settings;
@@ -25,6 +26,7 @@ pub use account::{AccountConfig, ProviderConfig, RazorpayConfig, SANDBOX_ACCOUNT
 pub use cidr::{Cidr, NotACidr};
 pub use load::Loaded;
 pub use problem::{ConfigError, Origin, Problem};
+pub use redis::{RedisConfig, RetentionAtRest};
 pub use reference::{default_toml, reference_table};
 pub use secrets::{REDACTED, Secrets};
 pub use settings::{

@@ -20,6 +20,8 @@ pub struct Metrics {
     pub provider_unanswered: IntCounterVec,
     /// Whether the store answers: 1 or 0.
     pub store_up: IntGauge,
+    /// How much of the memory that the store may use is used, in percent; 0 where it has no limit. Alert above 75.
+    pub store_memory_percent: IntGauge,
     /// Callbacks kept because they could not be applied, by account.
     pub quarantined: IntGaugeVec,
 }
@@ -48,6 +50,8 @@ impl Metrics {
         };
         let subscribers = gauge("upistream_subscribers", "Live subscriptions.");
         let store_up = gauge("upistream_store_up", "Whether the store answers: 1 or 0.");
+        let store_memory_percent =
+            gauge("upistream_store_memory_percent", "How much of the memory that the store may use is used, in percent.");
         let quarantined =
             IntGaugeVec::new(Opts::new("upistream_quarantined", "Callbacks kept because they could not be applied."), &["account"])
                 .expect("the name and labels of a metric are constants that are valid");
@@ -61,6 +65,7 @@ impl Metrics {
             reconciler_steps,
             provider_unanswered,
             store_up,
+            store_memory_percent,
             quarantined,
         }
     }

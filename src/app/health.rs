@@ -12,11 +12,14 @@ use tonic_health::server::HealthReporter;
 use tracing::{info, warn};
 
 use crate::engine::Engine;
+use crate::store::redis::safety::MEMORY_WARNING_PERCENT;
 
 /// How often the store is asked.
 const ASK_EVERY: Duration = Duration::from_millis(500);
 /// How long one answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often the store is asked how full it is.
+const MEMORY_EVERY: Duration = Duration::from_secs(10);
 /// Readiness turns only after this long, so that a short pause of the store doesn't empty the endpoints.
 const READY_GRACE: Duration = Duration::from_secs(5);
 
@@ -60,6 +63,7 @@ impl Health {
     pub async fn watch(self, engine: Arc<Engine>, stop: CancellationToken) {
         let mut last_up = Instant::now();
         let mut up = true;
+        let mut memory = Memory::default();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -73,6 +77,7 @@ impl Health {
             }
             if answers {
                 last_up = Instant::now();
+                memory.watch(&engine).await;
             }
             if answers != up {
                 up = answers;
@@ -85,5 +90,29 @@ impl Health {
             }
             self.ready.send_replace(last_up.elapsed() < READY_GRACE);
         }
+    }
+}
+
+/// How full the store is.
+#[derive(Default)]
+struct Memory {
+    last_asked: Option<Instant>,
+    warned: bool,
+}
+
+impl Memory {
+    /// Asks now and then, and warns once each time it becomes too full.
+    async fn watch(&mut self, engine: &Engine) {
+        if self.last_asked.is_some_and(|last| last.elapsed() < MEMORY_EVERY) {
+            return;
+        }
+        self.last_asked = Some(Instant::now());
+        let Ok(percent) = tokio::time::timeout(ANSWER_TIMEOUT, engine.store_memory_percent()).await else { return };
+        engine.metrics().store_memory_percent.set(i64::from(percent.unwrap_or(0)));
+        let is_full = percent.is_some_and(|percent| percent >= MEMORY_WARNING_PERCENT);
+        if is_full && !self.warned {
+            warn!("the store uses {} % of its memory; when it is full, mutations are refused", percent.unwrap_or(0));
+        }
+        self.warned = is_full;
     }
 }

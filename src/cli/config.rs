@@ -8,7 +8,9 @@ use secrecy::SecretString;
 use super::console::{Console, Tone};
 use super::failure::Failure;
 use super::table::{Cell, Table};
-use crate::config::{Config, ConfigError, Loaded, Origin, SandboxSecrets, default_toml};
+use crate::app::StartError;
+use crate::app::store::{Finding, Severity, examine_redis};
+use crate::config::{Backend, Config, ConfigError, Loaded, Origin, SandboxSecrets, default_toml};
 
 /// Look at the configuration without starting anything
 #[derive(Debug, Args)]
@@ -42,10 +44,10 @@ struct CheckArgs {
     insecure: bool,
 }
 
-pub fn run(ConfigArgs { verb }: ConfigArgs, console: &Console) -> Result<(), Failure> {
+pub async fn run(ConfigArgs { verb }: ConfigArgs, console: &Console) -> Result<(), Failure> {
     match verb {
         Verb::Default => console.print(default_toml().trim_end()),
-        Verb::Check(args) => check(args, console),
+        Verb::Check(args) => check(args, console).await,
     }
 }
 
@@ -55,7 +57,7 @@ pub fn load(file: Option<&std::path::Path>) -> Result<Loaded, Failure> {
         .map_err(problems)
 }
 
-fn check(CheckArgs { config: file, insecure }: CheckArgs, console: &Console) -> Result<(), Failure> {
+async fn check(CheckArgs { config: file, insecure }: CheckArgs, console: &Console) -> Result<(), Failure> {
     let loaded = load(file.as_deref())?;
     // They are made anew at each start and shown nowhere; here only that they are there counts.
     let made = || SecretString::from("made at the start");
@@ -73,11 +75,42 @@ fn check(CheckArgs { config: file, insecure }: CheckArgs, console: &Console) -> 
         let what = format!("other machines reach {}, and there is neither TLS nor a caller's credential", exposed.join(" and "));
         return Err(Failure::new(what, "listen on loopback, or say that it is meant with --insecure"));
     }
+    if let Some(examined) = console.during("asking redis what it would lose", examine_redis(&config)).await {
+        show_redis(&config, examined, console)?;
+    }
     console.note(match &config.sandbox {
         Some(_) => "the configuration is fine; a sandbox is part of it, in which no money moves",
         None => "the configuration is fine",
     });
     Ok(())
+}
+
+/// What the redis that is reached would lose. One that is not reached is a problem of its own.
+fn show_redis(config: &Config, examined: Result<Vec<Finding>, StartError>, console: &Console) -> Result<(), Failure> {
+    let findings = examined.map_err(|cause| {
+        Failure::new(format!("redis could not be asked: {cause}"), "see that it runs and that store.redis.urls and the password are right")
+    })?;
+    let mut table = Table::new(&["REDIS", "WHAT IT IS"]);
+    for Finding { severity, text } in &findings {
+        let (word, tone) = match severity {
+            Severity::Fine => ("fine", Tone::Good),
+            Severity::Warning => ("warning", Tone::Warning),
+            Severity::Loss => ("data loss", Tone::Bad),
+            Severity::Unusable => ("unusable", Tone::Bad),
+        };
+        table.row([Cell::toned(Some(tone), word.to_owned()), text.clone().into()]);
+    }
+    console.print(&table.text(console))?;
+    let worst = findings.iter().map(|finding| finding.severity).max();
+    let allowed = matches!(&config.store.backend, Backend::Redis(redis) if redis.allow_data_loss);
+    match worst {
+        Some(Severity::Unusable) => Err(Failure::new("this redis can't be used", "see the table above")),
+        Some(Severity::Loss) if !allowed => Err(Failure::new(
+            "this redis would lose what it acknowledged",
+            "change its settings as said above, or say that it is meant with store.redis.allow_data_loss = true",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Each problem says its own next step.

@@ -85,7 +85,7 @@ impl Command {
             Self::Payment(args) => payment::run(args, console).await,
             Self::Account(args) => account::run(args, console).await,
             Self::Admin(args) => admin::run(args, console).await,
-            Self::Config(args) => config::run(args, console),
+            Self::Config(args) => config::run(args, console).await,
         }
     }
 

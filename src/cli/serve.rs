@@ -10,7 +10,7 @@ use super::signals::Signals;
 use super::table::{self, Cell};
 use super::{config, logs};
 use crate::app::{self, Options, Running};
-use crate::config::{Backend, Config, StoreConfig};
+use crate::config::Config;
 
 /// Run the service
 ///
@@ -78,14 +78,13 @@ pub fn not_started(error: &app::StartError) -> Failure {
 /// What stands where, and what to try.
 fn up(console: &Console, config: &Config, running: &Running, is_trial: bool) -> String {
     let Running { grpc, webhooks, admin, sandbox, accounts, .. } = running;
-    let StoreConfig { backend: Backend::Embedded(embedded), .. } = &config.store;
     let mut pairs: Vec<(String, Cell)> = Vec::new();
     let mut add = |name: &str, value: String| pairs.push((format!("  {name}"), value.into()));
     add("gRPC", format!("{grpc}  internal services call here; reflection is on"));
     add("webhooks", format!("{webhooks}  providers call here: POST /webhooks/<account>/<secret>"));
     add("admin", format!("{admin}  GET /livez, /readyz, /metrics"));
     add("accounts", accounts.join(", "));
-    add("store", format!("{}", embedded.path.display()));
+    add("store", config.store.backend.place());
     if let Some(sandbox) = sandbox {
         add("sandbox", format!("{}  play the payer, the bank and bad luck here", sandbox.control_url()));
     }

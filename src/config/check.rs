@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::Config;
 use super::account::{AccountConfig, ProviderConfig, RazorpayConfig, SANDBOX_ACCOUNT};
+use super::{Backend, Config};
 use crate::domain::account::AccountName;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(super) struct Violation {
 
 pub(super) fn violations(config: &Config) -> Vec<Violation> {
     let mut found = Found(Vec::new());
-    let Config { grpc, webhooks, admin, store: _, idempotency: _, events, reconciler, drain: _, log: _, accounts, sandbox } = config;
+    let Config { grpc, webhooks, admin, store, idempotency: _, events, reconciler, drain: _, log: _, accounts, sandbox } = config;
 
     found.unless_ordered(
         ("grpc.deadline_margin_ms", grpc.deadline_margin()),
@@ -47,6 +47,21 @@ pub(super) fn violations(config: &Config) -> Vec<Violation> {
         ("reconciler.look_max_s", reconciler.look_max()),
         Order::NotLonger,
     );
+    if let Backend::Redis(redis) = &store.backend {
+        // A worker renews its lease each third of it: an answer that takes longer than that would cost it the lease.
+        found.unless_ordered(
+            ("store.redis.timeout_ms", redis.timeout()),
+            ("reconciler.lease_ms", config.reconciler.lease() / 3),
+            Order::NotLonger,
+        );
+        if redis.urls.len() > 1 && !redis.cluster {
+            found.add(
+                ["store.redis.urls", "store.redis.cluster"],
+                "several servers are named, but it is not said to be a Cluster".to_owned(),
+                "set store.redis.cluster = true, or name one server",
+            );
+        }
+    }
     if grpc.streams_per_caller_max > grpc.streams_max {
         found.add(
             ["grpc.streams_per_caller_max", "grpc.streams_max"],

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 
 use super::secrets::SecretRule;
 use super::takes::{
-    Takes, address, anything, base_url, key_id, log_format, log_level, loopback_address, path, public_url, razorpay_account_id,
+    Takes, address, anything, base_url, key_id, key_prefix, log_format, log_level, loopback_address, path, public_url, razorpay_account_id,
+    retention_at_rest,
 };
 
 /// What environment variables that set something begin with. Kubernetes' own `UPISTREAM_PORT_…` don't.
@@ -41,6 +42,19 @@ pub(super) const KEYS: &[Key] = &[
     text("admin.listen", address),
     number("store.partitions", 1, 256),
     text("store.embedded.path", path),
+    needed("store.redis.urls", Takes::RedisUrls),
+    needed("store.redis.retention_at_rest", Takes::Text(retention_at_rest)),
+    key("store.redis.cluster", Takes::Flag),
+    text("store.redis.username", anything),
+    key("store.redis.password", secret(1, false)),
+    text("store.redis.ca_file", anything),
+    text("store.redis.prefix", key_prefix),
+    number("store.redis.timeout_ms", 50, 60_000),
+    number("store.redis.connect_timeout_ms", 50, 60_000),
+    key("store.redis.allow_data_loss", Takes::Flag),
+    number("store.redis.wait_replicas", 0, 16),
+    number("store.redis.wait_timeout_ms", 10, 60_000),
+    key("store.redis.token_key", secret(43, false)),
     number("idempotency.retention_h", 24, 24 * 366),
     number("events.retention_h", 1, 24 * 366),
     number("events.ring_frames", 64, 1024 * 1024),
@@ -221,6 +235,7 @@ mod tests {
         means("GRPC__LISTEN", Some("grpc.listen"));
         means("grpc__Listen", Some("grpc.listen"));
         means("STORE__EMBEDDED__PATH", Some("store.embedded.path"));
+        means("STORE__REDIS__URLS", Some("store.redis.urls"));
         means("ACCOUNTS__SHOP_ONE__RAZORPAY__KEY_ID", Some("accounts.shop-one.razorpay.key_id"));
         means("ACCOUNTS__shop-one__RAZORPAY__KEY_ID", Some("accounts.shop-one.razorpay.key_id"));
         means("ACCOUNTS__RAZORPAY__RAZORPAY__KEY_ID", Some("accounts.razorpay.razorpay.key_id"));

@@ -153,6 +153,7 @@ impl Given {
         for name in self.account_names() {
             self.complete_account(&name, &mut tree, &origins);
         }
+        self.complete_store(&mut tree, &origins);
 
         // What is judged as a whole is judged without the values that were refused: defaults stand in for them.
         let config = match Config::deserialize(tree) {
@@ -228,8 +229,35 @@ impl Given {
             let what = format!("account `{name}` needs exactly one provider");
             self.complain(origin, &at, what, format!("give it one of {}", known.join(", ")));
         }
+        whole &= self.has_all_that_is_needed(|path| path.starts_with("accounts.").then(|| path.replace('*', name)), origins);
+        if !whole && let Some(toml::Value::Table(accounts)) = tree.get_mut("accounts") {
+            accounts.remove(name);
+        }
+    }
+
+    /// Names what the store's section lacks, or has too much of, and takes that out of the tree.
+    fn complete_store(&mut self, tree: &mut toml::Table, origins: &BTreeMap<String, Origin>) {
+        let whole = self.has_all_that_is_needed(|path| path.starts_with("store.").then(|| path.to_owned()), origins);
+        let backends = ["store.embedded", "store.redis"];
+        let both = backends.iter().all(|backend| origins.contains_key(*backend));
+        if both {
+            let origin = origins.get("store.redis").cloned().unwrap_or(Origin::Default);
+            let what = "`store.embedded` and `store.redis` are both there, and a store has one place".to_owned();
+            self.complain(origin, "store.redis", what, "keep one of the two".to_owned());
+        }
+        if (!whole || both)
+            && let Some(toml::Value::Table(store)) = tree.get_mut("store")
+        {
+            store.remove("redis");
+        }
+    }
+
+    /// Names each needed setting that is missing from a section which is there. `named`: the dotted key of a setting's path,
+    /// where it is one that is asked about.
+    fn has_all_that_is_needed(&mut self, named: impl Fn(&str) -> Option<String>, origins: &BTreeMap<String, Origin>) -> bool {
+        let mut whole = true;
         for key in KEYS.iter().filter(|key| key.needed) {
-            let dotted = key.path.replace('*', name);
+            let Some(dotted) = named(key.path) else { continue };
             let section = dotted.rsplit_once('.').and_then(|(section, _)| origins.get(section));
             whole &= !self.refused(&dotted);
             if let Some(section) = section
@@ -241,9 +269,7 @@ impl Given {
                 self.complain(section.clone(), &dotted, format!("`{dotted}` is needed and missing"), next);
             }
         }
-        if !whole && let Some(toml::Value::Table(accounts)) = tree.get_mut("accounts") {
-            accounts.remove(name);
-        }
+        whole
     }
 
     fn account_names(&self) -> BTreeSet<String> {
@@ -292,6 +318,8 @@ fn read_variable(key: &Key, text: &str) -> Result<toml::Value, (String, String)>
         Takes::Secrets(_) => (text.starts_with(['[', '{']), "a secret that begins with `[` or `{` is written [\"…\"]"),
         Takes::Number { .. } => (true, "give a whole number"),
         Takes::Networks => (true, "give a list such as [\"10.0.0.0/8\"]"),
+        Takes::RedisUrls => (true, "give a list such as [\"redis://127.0.0.1:6379\"]"),
+        Takes::Flag => (true, "give true or false"),
     };
     if !as_toml {
         return Ok(toml::Value::String(text.to_owned()));
@@ -333,7 +361,7 @@ fn shown(value: &toml::Value) -> String {
 fn describes(takes: &Takes) -> &'static str {
     match takes {
         Takes::Secrets(_) => "a secret is \"text\", { file = \"path\" } or { env = \"NAME\" }",
-        Takes::Number { .. } | Takes::Text(_) | Takes::Networks => "`upistream config default` shows how",
+        Takes::Number { .. } | Takes::Text(_) | Takes::Networks | Takes::RedisUrls | Takes::Flag => "`upistream config default` shows how",
     }
 }
 

@@ -64,15 +64,16 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::{Config, ProviderConfig, RazorpayConfig, SandboxSettings};
+    use crate::config::{Backend, Config, ProviderConfig, RazorpayConfig, RedisConfig, SandboxSettings};
 
-    /// The reference with everything that is off switched on.
+    /// The reference with everything that is off switched on, and the store that goes out for it.
     fn all_on() -> String {
         let on = |line: &str| match line.strip_prefix('#') {
             Some(rest) if !rest.is_empty() && !rest.starts_with(' ') => rest.to_owned(),
             _ => line.to_owned(),
         };
-        default_toml().lines().map(|line| on(line) + "\n").collect()
+        let embedded = ["[store.embedded]", "path = \"upistream-data/upistream.db\""];
+        default_toml().lines().filter(|line| !embedded.contains(line)).map(|line| on(line) + "\n").collect()
     }
 
     #[test]
@@ -105,11 +106,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("upistream.toml");
         std::fs::write(&path, all_on()).unwrap();
-        let names = ["SHOP_KEY_SECRET", "SHOP_WEBHOOK_SECRET", "SHOP_URL_SECRET"];
-        let environment = names.map(|name| (name.to_owned(), format!("{name}-0123456789").to_owned()));
+        let names = ["SHOP_KEY_SECRET", "SHOP_WEBHOOK_SECRET", "SHOP_URL_SECRET", "REDIS_PASSWORD", "UPISTREAM_TOKEN_KEY"];
+        let environment = names.map(|name| (name.to_owned(), format!("{name}-0123456789-0123456789-0123456789-0123456789")));
         let config = Config::load(Some(Path::new(&path)), environment.into_iter()).unwrap().config;
 
         assert_eq!(config.sandbox, Some(SandboxSettings::default()));
+        let Backend::Redis(redis) = &config.store.backend else { panic!("redis is switched on") };
+        let RedisConfig { urls, retention_at_rest, password, token_key, .. } = *redis.clone();
+        assert!(password.is_some() && token_key.is_some());
+        assert_eq!(**redis, RedisConfig { password, token_key, ..RedisConfig::new(urls, retention_at_rest) });
         let ProviderConfig::Razorpay(shop) = &config.accounts["shop"].provider;
         let RazorpayConfig { key_id, key_secret, webhook_secrets, .. } = shop.clone();
         assert_eq!(*shop, RazorpayConfig::new(key_id, key_secret, webhook_secrets));

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cidr::Cidr;
 use super::empty_is_none;
+use super::redis::RedisConfig;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -51,6 +52,20 @@ pub struct StoreConfig {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Backend {
     Embedded(EmbeddedConfig),
+    Redis(Box<RedisConfig>),
+}
+
+impl Backend {
+    /// Where it is, for people.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Embedded(EmbeddedConfig { path }) => path.display().to_string(),
+            Self::Redis(redis) => {
+                let kind = if redis.cluster { " (Cluster)" } else { "" };
+                format!("{}{kind}, keys {}:*", redis.urls.join(", "), redis.prefix)
+            }
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,12 +74,13 @@ pub struct EmbeddedConfig {
     pub path: PathBuf,
 }
 
-/// How `[store]` and `[store.embedded]` are written. An enum flattened into a section would swallow unknown keys.
+/// How `[store]` and its backend are written. An enum flattened into a section would swallow unknown keys.
 #[derive(Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct StoreToml {
     partitions: u16,
     embedded: Option<EmbeddedConfig>,
+    redis: Option<Box<RedisConfig>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -249,20 +265,26 @@ impl Default for EmbeddedConfig {
 impl Default for StoreToml {
     fn default() -> Self {
         let StoreConfig { partitions, .. } = StoreConfig::default();
-        Self { partitions, embedded: None }
+        Self { partitions, embedded: None, redis: None }
     }
 }
 
 impl From<StoreToml> for StoreConfig {
-    fn from(StoreToml { partitions, embedded }: StoreToml) -> Self {
-        Self { partitions, backend: Backend::Embedded(embedded.unwrap_or_default()) }
+    fn from(StoreToml { partitions, embedded, redis }: StoreToml) -> Self {
+        // That there is only one of the two was judged before.
+        let backend = match redis {
+            Some(redis) => Backend::Redis(redis),
+            None => Backend::Embedded(embedded.unwrap_or_default()),
+        };
+        Self { partitions, backend }
     }
 }
 
 impl From<StoreConfig> for StoreToml {
     fn from(StoreConfig { partitions, backend }: StoreConfig) -> Self {
         match backend {
-            Backend::Embedded(embedded) => Self { partitions, embedded: Some(embedded) },
+            Backend::Embedded(embedded) => Self { partitions, embedded: Some(embedded), redis: None },
+            Backend::Redis(redis) => Self { partitions, embedded: None, redis: Some(redis) },
         }
     }
 }

@@ -7,6 +7,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::cidr::Cidr;
+use super::redis::RetentionAtRest;
 use super::secrets::SecretRule;
 
 pub(super) enum Takes {
@@ -17,6 +18,10 @@ pub(super) enum Takes {
     /// Says what the text must be when it isn't.
     Text(fn(&str) -> Result<(), String>),
     Networks,
+    /// Where redis servers are.
+    RedisUrls,
+    /// True or false.
+    Flag,
     Secrets(SecretRule),
 }
 
@@ -30,6 +35,10 @@ impl Takes {
             (Self::Text(_), _) => Err("a text in quotes".to_owned()),
             (Self::Networks, toml::Value::Array(networks)) => judge_networks(networks),
             (Self::Networks, _) => Err("a list of networks, such as [\"10.0.0.0/8\"]".to_owned()),
+            (Self::RedisUrls, toml::Value::Array(urls)) => judge_redis_urls(urls),
+            (Self::RedisUrls, _) => Err("a list of addresses, such as [\"redis://127.0.0.1:6379\"]".to_owned()),
+            (Self::Flag, toml::Value::Boolean(_)) => Ok(()),
+            (Self::Flag, _) => Err("true or false".to_owned()),
             (Self::Secrets(_), _) => Ok(()),
         }
     }
@@ -110,6 +119,32 @@ pub(super) fn razorpay_account_id(text: &str) -> Result<(), String> {
     must(text.is_empty() || plain, "empty or an account id, such as acc_…")
 }
 
+pub(super) fn retention_at_rest(text: &str) -> Result<(), String> {
+    RetentionAtRest::try_from(text.to_owned()).map(|_| ())
+}
+
+/// A brace would begin a hash tag of its own, and no key must be of another slot than its partition.
+pub(super) fn key_prefix(text: &str) -> Result<(), String> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
+    must((1..=64).contains(&text.len()) && text.bytes().all(plain), "1 to 64 letters, digits, `-`, `_`, `.` or `:`")
+}
+
+fn judge_redis_urls(urls: &[toml::Value]) -> Result<(), String> {
+    let be = "a list of redis://HOST:PORT, rediss://HOST:PORT (TLS) or unix:///PATH, without credentials (there is store.redis.password)";
+    let fits = |url: &toml::Value| {
+        let Some(text) = url.as_str() else { return false };
+        if let Some(path) = text.strip_prefix("unix://") {
+            return path.starts_with('/') && !path.contains(['?', '#']);
+        }
+        let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+        let parsed = text.parse::<http::Uri>();
+        let is_plain =
+            |uri: &http::Uri| uri.host().is_some_and(|host| !host.is_empty()) && uri.query().is_none() && !text.contains(['@', '#']);
+        matches!(scheme, Some("redis" | "rediss")) && parsed.as_ref().is_ok_and(is_plain)
+    };
+    must(!urls.is_empty() && urls.iter().all(fits), be)
+}
+
 fn judge_networks(networks: &[toml::Value]) -> Result<(), String> {
     let mut seen = BTreeSet::new();
     for network in networks {
@@ -151,7 +186,7 @@ mod tests {
             judged(path, &format!("\"{min}\""), false);
             judged(path, &format!("{min}.0"), false);
         }
-        assert_eq!(numbers, 32);
+        assert_eq!(numbers, 36);
     }
 
     #[test]
@@ -164,6 +199,22 @@ mod tests {
         judged("sandbox.listen", "'127.0.0.1:0'", true);
         judged("sandbox.listen", "'0.0.0.0:0'", false);
         judged("store.embedded.path", "' '", false);
+        judged("store.redis.urls", "['redis://10.0.0.1:6379', 'rediss://redis.internal', 'unix:///run/redis.sock']", true);
+        judged("store.redis.urls", "['redis://10.0.0.1:6379/3']", true);
+        judged("store.redis.urls", "['redis://:password@10.0.0.1']", false);
+        judged("store.redis.urls", "['http://10.0.0.1']", false);
+        judged("store.redis.urls", "['redis://']", false);
+        judged("store.redis.urls", "[]", false);
+        judged("store.redis.urls", "'redis://10.0.0.1'", false);
+        judged("store.redis.retention_at_rest", "'forever'", true);
+        judged("store.redis.retention_at_rest", "'184d'", true);
+        judged("store.redis.retention_at_rest", "'183d'", false);
+        judged("store.redis.retention_at_rest", "'400'", false);
+        judged("store.redis.prefix", "'pay:upi'", true);
+        judged("store.redis.prefix", "'{pay}'", false);
+        judged("store.redis.prefix", "''", false);
+        judged("store.redis.cluster", "true", true);
+        judged("store.redis.cluster", "'true'", false);
         judged("webhooks.public_url", "''", true);
         judged("webhooks.public_url", "'https://pay.example.com/upi'", true);
         judged("webhooks.public_url", "'http://pay.example.com'", false);

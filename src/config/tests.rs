@@ -1,5 +1,6 @@
 //! Loading as a whole: a file, an environment, and what comes of them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use secrecy::ExposeSecret;
@@ -117,6 +118,12 @@ fn the_environment_goes_before_the_file() {
     check_override("upistream__grpc__listen", "0.0.0.0:1", "grpc.listen", r#""0.0.0.0:1""#);
     check_override("UPISTREAM__GRPC__STREAMS_MAX", "20_000", "grpc.streams_max", "20000");
     check_override("UPISTREAM__STORE__PARTITIONS", "8", "store.partitions", "8");
+    let redis = "UPISTREAM__STORE__REDIS__URLS";
+    assert_eq!(
+        problems("", &[(redis, "['redis://:hunter2@a']"), ("UPISTREAM__STORE__REDIS__RETENTION_AT_REST", "forever")]).len(),
+        1,
+        "credentials in an address end up in logs"
+    );
     check_override("UPISTREAM__STORE__EMBEDDED__PATH", "a b.db", "store.embedded.path", r#""a b.db""#);
     check_override(
         "UPISTREAM__WEBHOOKS__TRUSTED_PROXIES",
@@ -221,10 +228,27 @@ fn settings_that_do_not_go_together_are_refused() {
     clash("[events]\nsubscription_age_max_s = 300", "must be shorter than `events.subscription_age_max_s`");
     clash("[reconciler]\nfirst_look_s = 901", "must be no longer than `reconciler.look_max_s`");
     clash("[grpc]\nstreams_max = 999", "one caller may have 1000 streams, but all together only 999");
+    let redis = "[store.redis]\nretention_at_rest = 'forever'\nurls = ['redis://a', 'redis://b']";
+    clash(redis, "several servers are named, but it is not said to be a Cluster");
+    clash(&format!("{redis}\ncluster = true\ntimeout_ms = 20001"), "`store.redis.timeout_ms` (20.001s) must be no longer than");
     clash("[admin]\nlisten = '127.0.0.1:8080'", "`webhooks.listen` and `admin.listen` are both on port 8080");
     clash("[admin]\nlisten = '0.0.0.0:8080'", "`webhooks.listen` and `admin.listen` are both on port 8080");
     clash("[sandbox]\nlisten = '127.0.0.1:9090'", "`admin.listen` and `sandbox.listen` are both on port 9090");
     clash(&SHOP.replace("shop-one", "shop-two"), "accounts `shop-one` and `shop-two` have the same key id");
+}
+
+#[test]
+fn a_store_has_one_place_and_all_that_is_needed() {
+    clash(
+        "[store.embedded]\npath = 'x'\n[store.redis]\nurls = ['redis://a']\nretention_at_rest = 'forever'",
+        "`store.embedded` and `store.redis` are both there",
+    );
+    clash("[store.redis]\nurls = ['redis://a']", "`store.redis.retention_at_rest` is needed and missing");
+    clash("[store.redis]\nretention_at_rest = '184d'", "`store.redis.urls` is needed and missing");
+    clash("[store.redis]\nurls = ['redis://a']\nretention_at_rest = '183d'", "must be \"forever\", or days from \"184d\"");
+    let text = format!("{SHOP}[store.redis]\nurls = ['redis://a']\nretention_at_rest = '184d'");
+    let Backend::Redis(redis) = load(&text, &[]).unwrap().config.store.backend else { panic!("it is redis") };
+    assert_eq!(*redis, RedisConfig::new(vec!["redis://a".to_owned()], RetentionAtRest::Days(184)));
 }
 
 #[test]
@@ -354,13 +378,16 @@ fn listeners_that_others_can_reach_are_listed() {
 
 #[test]
 fn what_is_described_names_every_setting() {
-    let Loaded { config, .. } = load(&format!("{SHOP}[sandbox]"), &[]).unwrap();
-    let described: Vec<String> = config.describe().into_iter().map(|(key, _)| key.replace("shop-one", "NAME")).collect();
-    let known: Vec<String> = keys::KEYS.iter().map(|key| keys::named(key.path)).collect();
-    assert_eq!(described.len(), known.len());
-    for key in known {
-        assert!(described.contains(&key), "{key}");
-    }
+    // A store has one backend: two configurations have all settings between them.
+    let key = "0123456789abcdef0123456789abcdef0123456789abcdef";
+    let redis = format!("[store.redis]\nurls = ['redis://a']\nretention_at_rest = '400d'\npassword = 'hunter2'\ntoken_key = '{key}'");
+    let described: BTreeSet<String> = ["", redis.as_str()]
+        .iter()
+        .flat_map(|backend| load(&format!("{SHOP}[sandbox]\n{backend}"), &[]).unwrap().config.describe())
+        .map(|(key, _)| key.replace("shop-one", "NAME"))
+        .collect();
+    let known: BTreeSet<String> = keys::KEYS.iter().map(|key| keys::named(key.path)).collect();
+    assert_eq!(described, known);
 }
 
 #[test]
@@ -372,6 +399,7 @@ fn serde_refuses_unknown_keys_by_itself() {
         "[admin]\ncolour = 1",
         "[store]\ncolour = 1",
         "[store.embedded]\ncolour = 1",
+        "[store.redis]\ncolour = 1",
         "[idempotency]\ncolour = 1",
         "[events]\ncolour = 1",
         "[reconciler]\ncolour = 1",

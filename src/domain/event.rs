@@ -63,6 +63,13 @@ impl Record {
         }
     }
 
+    pub fn header_mut(&mut self) -> &mut Header {
+        match self {
+            Record::Qr(qr) => &mut qr.header,
+            Record::Payment(payment) => &mut payment.header,
+        }
+    }
+
     pub fn id(&self) -> &Id {
         &self.header().id
     }

@@ -40,6 +40,10 @@ pub struct Header {
     pub claim: Option<String>,
     /// What an operator wrote when he decided about it.
     pub operator_note: Option<String>,
+    /// A newer release wrote more into this record than is known here: it may be shown, and is not written again, which
+    /// would lose that.
+    #[serde(skip)]
+    pub has_unknown_parts: bool,
 }
 
 impl Header {

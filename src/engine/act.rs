@@ -101,7 +101,7 @@ impl Engine {
                 batch.guards.push(Guard::Unheld { id: work.intent.id().clone() });
             }
             let taken = Instant::now();
-            match self.commit_surely(batch).await.map_err(Error::of_write)? {
+            match self.commit_until(batch, work.asked.deadline).await.map_err(Error::of_write)? {
                 Commit::Done(written) => {
                     let _ = committed.set(work.intent.clone());
                     let Some(fence) = fence_of(&written) else {
@@ -109,6 +109,9 @@ impl Engine {
                         return Ok(Ended::Answer(Box::new(Answer { resource: work.intent, replayed: false })));
                     };
                     let hold = Hold { fence, until: taken + lease };
+                    if let Err(cause) = self.store.replicated(work.intent.id().partition()).await {
+                        return Err(self.withdraw(&work, fence, &cause).await);
+                    }
                     return self.act(&work, hold).await.map(|answer| Ended::Answer(Box::new(answer)));
                 }
                 Commit::Conflict(Conflict::Claimed { claim, record }) => return Ok(Ended::Claimed(claim, record)),
@@ -121,6 +124,21 @@ impl Engine {
                 Commit::Conflict(Conflict::Moved { .. } | Conflict::Referenced { .. }) => return Ok(Ended::Moved),
             }
         }
+    }
+
+    /// Takes back an intent that too few copies have: the provider was not asked, and a repeat begins anew. What the caller
+    /// is told stays true if the store itself is lost meanwhile.
+    async fn withdraw(&self, work: &Work, fence: Fence, cause: &StoreError) -> Error {
+        warn!("the provider is not asked for `{}`: {cause}", work.intent.id());
+        let fact = match work.act {
+            Act::Create { .. } => QrFact::NotSent { message: "too few replicas of the store had the request".to_owned() },
+            Act::Close { .. } => QrFact::CloseNotSent,
+        };
+        let told = self.told_by_caller(&work.asked, Some(fence));
+        if let Err(cause) = self.learn(work.intent.clone(), &Fact::Qr(fact), &told).await {
+            completion_lost(cause);
+        }
+        Error::StoreInDoubt { retry_after: STORE_RETRY_AFTER }
     }
 
     /// Calls the provider within the hold on the record, and learns the answer.

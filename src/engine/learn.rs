@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 use tracing::{error, warn};
 
 use super::Engine;
@@ -24,9 +25,11 @@ use crate::store::{
 
 /// How often a fact is learned again after another writer came first. Each time that writer got something done.
 const RACES_MAX: usize = 16;
-/// How often the same write is repeated after the store gave no answer.
-const STORE_TRIES_MAX: usize = 5;
-const STORE_PAUSE: Duration = Duration::from_millis(100);
+/// The pause before a write is repeated after the store gave no answer; then twice as long each time.
+const STORE_PAUSE: Duration = Duration::from_millis(50);
+const STORE_PAUSE_MAX: Duration = Duration::from_secs(1);
+/// How long what was learned waits for a store that is away. Beyond that whoever told it tells it again, or it is looked up.
+const STORE_PATIENCE: Duration = Duration::from_secs(5);
 /// The pause before a provider that gave no answer is asked again about something that was at rest.
 const UNANSWERED_PAUSE: Duration = Duration::from_secs(30);
 
@@ -161,7 +164,8 @@ impl Engine {
             (true, true) | (false, false) => return Ok(None),
         };
         let Some(parent) = &after.qr else { return Ok(None) };
-        let qr = self.read_again(parent).await?;
+        // A code that came to rest long ago may be forgotten before its payments are.
+        let Some(qr) = self.store.get(parent).await?.as_ref().map(decode).transpose()? else { return Ok(None) };
         let now = self.clock.now();
         let (next, event) = match qr.learn(&Fact::Qr(fact), told.evidence, now) {
             Ok(Learned::Moved(next, event)) => (next, event),
@@ -210,24 +214,50 @@ impl Engine {
         Some(ClaimStep::StartRetention { scope, record, keep: self.settings.claim_retention })
     }
 
-    /// Commits, repeating the same batch while the store gives no answer: it finds its own work.
+    /// Commits what is known and not to be lost: a store that is away is waited for, as long as that helps.
     pub(super) async fn commit_surely(&self, batch: Batch) -> Result<Commit, StoreError> {
-        let mut tries = 0;
+        let end = Instant::now() + STORE_PATIENCE;
+        let mut pause = STORE_PAUSE;
         loop {
-            tries += 1;
-            match self.store.commit(batch.clone()).await {
-                Err(StoreError::InDoubt(cause)) if tries < STORE_TRIES_MAX => {
-                    warn!("the store gave no answer to a write, it is repeated: {cause}");
-                    tokio::time::sleep(STORE_PAUSE).await;
+            match self.commit_until(batch.clone(), end).await {
+                Err(StoreError::Unavailable(cause)) if Instant::now() + pause < end => {
+                    warn!("the store does not take what was learned, it is repeated: {cause}");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(STORE_PAUSE_MAX);
                 }
                 ended => return ended,
             }
         }
     }
 
+    /// Commits, repeating the same batch until `end` while the store gives no answer: it finds its own work. Once an answer
+    /// was lost only an answer ends the doubt: that the store can't be reached now says nothing of the time before.
+    pub(super) async fn commit_until(&self, batch: Batch, end: Instant) -> Result<Commit, StoreError> {
+        let mut pause = STORE_PAUSE;
+        let mut in_doubt = false;
+        loop {
+            let cause = match self.store.commit(batch.clone()).await {
+                Err(StoreError::InDoubt(cause)) => cause,
+                Err(StoreError::Unavailable(cause)) if in_doubt => cause,
+                ended => return ended,
+            };
+            in_doubt = true;
+            if Instant::now() + pause >= end {
+                return Err(StoreError::InDoubt(cause));
+            }
+            warn!("the store gave no answer to a write, it is repeated: {cause}");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(STORE_PAUSE_MAX);
+        }
+    }
+
     fn change(&self, step: &Step, told: &Told, now: Timestamp) -> Result<Change, StoreError> {
         let Step { before, after, event, lease, look } = step;
         let header = after.header();
+        if header.has_unknown_parts {
+            // A replica of that release goes on with it.
+            return Err(StoreError::Unavailable(format!("`{}` was written by a newer release, and is left to that", header.id)));
+        }
         let terminal = after.is_terminal() && before.as_ref().is_none_or(|before| before.state_name() != after.state_name());
         let event_id = self.randomness.id(Kind::Event, header.id.partition(), now);
         let event = Event {
@@ -349,7 +379,9 @@ impl Engine {
 
 /// A record from its stored form.
 pub(super) fn decode(stored: &Stored) -> Result<Record, StoreError> {
-    record::decode(&format_args!("the record `{}`", stored.id), &stored.body)
+    let mut record: Record = record::decode(&format_args!("the record `{}`", stored.id), &stored.body)?;
+    record.header_mut().has_unknown_parts = !record::is_whole(&record, &stored.body);
+    Ok(record)
 }
 
 /// The fence of the first change, if its lease was taken.

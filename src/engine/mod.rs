@@ -138,6 +138,11 @@ impl Engine {
         self.store.ping().await.is_ok()
     }
 
+    /// How much of the memory that the store may use is used, in percent; `None` where it has no limit or doesn't say.
+    pub async fn store_memory_percent(&self) -> Option<u8> {
+        self.store.memory_percent().await.ok().flatten()
+    }
+
     /// From now on streams say goodbye and mutations are refused.
     pub fn begin_drain(&self) {
         self.draining.cancel();

@@ -72,6 +72,7 @@ impl Engine {
             contradictions: Vec::new(),
             claim: Some(scope.0.clone()),
             operator_note: None,
+            has_unknown_parts: false,
         };
         let qr = Record::Qr(Qr::requested(header, order.clone()));
         let claim = ClaimStep::Take { scope, fingerprint: asked.fingerprint.to_bytes(), record: qr.id().clone() };

@@ -190,6 +190,7 @@ impl Engine {
             contradictions: Vec::new(),
             claim: None,
             operator_note: None,
+            has_unknown_parts: false,
         };
         let (payment, event) = Payment::first_reported(header, Some(qr.header.id.clone()), qr.order.amount, snapshot);
         Step { before: None, after: Record::Payment(payment), event, lease: LeaseStep::Keep, look: None }

@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 
-/// The format that this release writes and reads.
+/// The format that this release writes.
 pub const FORMAT: u32 = 1;
+/// The formats that it reads: its own, the one before and the next, so that replicas of two releases run side by side.
+const READABLE: std::ops::RangeInclusive<u32> = FORMAT.saturating_sub(1)..=FORMAT + 1;
 
 /// Whether this release can write records in `format`.
 pub fn can_write(format: u32) -> bool {
@@ -41,10 +43,21 @@ pub fn decode<T: DeserializeOwned>(what: &dyn std::fmt::Display, body: &[u8]) ->
     let unreadable =
         |cause: serde_json::Error| StoreError::Broken(format!("{what} can't be read (line {}, column {})", cause.line(), cause.column()));
     let Version { format } = serde_json::from_slice(body).map_err(unreadable)?;
-    if format != FORMAT {
-        return Err(StoreError::Broken(format!("{what} is stored in format {format}, and this release reads {FORMAT}")));
+    if !READABLE.contains(&format) {
+        let (first, last) = (READABLE.start(), READABLE.end());
+        return Err(StoreError::Broken(format!("{what} is stored in format {format}, and this release reads {first} to {last}")));
     }
     serde_json::from_slice(body).map(|Reading { value }| value).map_err(unreadable)
+}
+
+/// Whether `value` is all that stands in `body`. A newer release may have written more: to write that again would lose it.
+pub fn is_whole<T: Serialize>(value: &T, body: &[u8]) -> bool {
+    let version = serde_json::from_slice::<Version>(body);
+    if version.is_ok_and(|Version { format }| format <= FORMAT) {
+        return true;
+    }
+    let stored = serde_json::from_slice::<Reading<serde_json::Value>>(body).map(|Reading { value }| value);
+    stored.is_ok_and(|stored| serde_json::to_value(value).is_ok_and(|known| known == stored))
 }
 
 #[cfg(test)]
@@ -61,12 +74,30 @@ mod tests {
     #[test]
     fn another_format_and_what_is_no_record_are_refused_without_their_content() {
         for (body, told) in [
-            (r#"{"format":2,"value":[1]}"#, "format 2"),
+            (r#"{"format":3,"value":[1]}"#, "format 3"),
             (r#"{"value":["secret"]}"#, "line 1"),
             (r#"{"format":1,"value":"secret"}"#, "line 1"),
         ] {
             let error = decode::<Vec<i32>>(&"it", body.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(told) && !error.contains("secret"), "{error}");
+        }
+    }
+
+    #[derive(Serialize, Deserialize, Debug, PartialEq)]
+    struct Known {
+        a: u8,
+    }
+
+    #[test]
+    fn the_formats_before_and_after_are_read_and_what_is_not_known_of_them_is_noticed() {
+        for (body, whole) in [
+            (r#"{"format":0,"value":{"a":1}}"#, true),
+            (r#"{"format":1,"value":{"a":1,"dropped_long_ago":2}}"#, true),
+            (r#"{"format":2,"value":{"a":1}}"#, true),
+            (r#"{"format":2,"value":{"a":1,"new":2}}"#, false),
+        ] {
+            let known = decode::<Known>(&"it", body.as_bytes()).unwrap();
+            assert_eq!((&known, is_whole(&known, body.as_bytes())), (&Known { a: 1 }, whole), "{body}");
         }
     }
 }

@@ -63,6 +63,7 @@ fn full_header(kind: Kind) -> Header {
         }],
         claim: Some(text("local\nshop\nCreateQr\nkey-1")),
         operator_note: Some(text("looked at the dashboard")),
+        has_unknown_parts: false,
     }
 }
 
@@ -78,6 +79,7 @@ fn bare_header(kind: Kind) -> Header {
         contradictions: Vec::new(),
         claim: None,
         operator_note: None,
+        has_unknown_parts: false,
         ..full_header(kind)
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
+use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{MultipleNodeRoutingInfo, ResponsePolicy, RoutingInfo};
@@ -36,6 +36,44 @@ const CLUSTER_RETRY_WAIT_MAX_MS: u64 = 200;
 enum Connection {
     One(MultiplexedConnection),
     Cluster(ClusterConnection),
+}
+
+/// What is sent.
+#[derive(Clone, Copy)]
+enum Question<'a> {
+    Command(&'a Cmd),
+    Script(&'a Call),
+    Together(&'a Pipeline),
+    Masters(&'a Cmd),
+}
+
+impl Connection {
+    async fn ask(self, question: Question<'_>) -> Result<Value, RedisError> {
+        match self {
+            Self::One(mut connection) => match question {
+                Question::Command(command) | Question::Masters(command) => command.query_async(&mut connection).await,
+                Question::Script(call) => run(&mut connection, call).await,
+                Question::Together(commands) => commands.query_async(&mut connection).await,
+            },
+            Self::Cluster(mut connection) => match question {
+                Question::Command(command) => command.query_async(&mut connection).await,
+                Question::Script(call) => run(&mut connection, call).await,
+                Question::Together(commands) => commands.query_async(&mut connection).await,
+                Question::Masters(command) => {
+                    let everywhere = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, Some(ResponsePolicy::Special)));
+                    connection.route_command(command.clone(), everywhere).await
+                }
+            },
+        }
+    }
+}
+
+async fn run(connection: &mut (impl ConnectionLike + Send), call: &Call) -> Result<Value, RedisError> {
+    match call.by_digest().query_async(connection).await {
+        // The server does not know the script: nothing was done.
+        Err(cause) if cause.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => call.by_text().query_async(connection).await,
+        answered => answered,
+    }
 }
 
 enum Servers {
@@ -117,63 +155,41 @@ impl Link {
 
     /// What a command is answered.
     pub(super) async fn call<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
-        let (mut connection, number) = self.connection().await?;
-        let answered = match &mut connection {
-            Connection::One(connection) => command.query_async(connection).await,
-            Connection::Cluster(connection) => command.query_async(connection).await,
-        };
-        read(answered.map_err(|cause| self.failed(number, &cause))?)
+        read(self.ask(Question::Command(command)).await?)
     }
 
     /// What a script answers.
     pub(super) async fn run<T: FromRedisValue>(&self, call: &Call) -> Result<T, StoreError> {
-        let (mut connection, number) = self.connection().await?;
-        let mut command = call.by_digest();
-        let mut knows_it = true;
-        loop {
-            let answered: Result<Value, RedisError> = match &mut connection {
-                Connection::One(connection) => command.query_async(connection).await,
-                Connection::Cluster(connection) => command.query_async(connection).await,
-            };
-            match answered {
-                Ok(value) => return read(value),
-                Err(cause) if knows_it && cause.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                    knows_it = false;
-                    command = call.by_text();
-                }
-                Err(cause) => return Err(self.failed(number, &cause)),
-            }
-        }
-    }
-
-    /// What every master answers, each by itself; of a single server, what that answers.
-    pub(super) async fn call_masters(&self, command: &Cmd) -> Result<Vec<Value>, StoreError> {
-        let (connection, number) = self.connection().await?;
-        match connection {
-            Connection::One(mut connection) => {
-                let answered = command.query_async(&mut connection).await;
-                Ok(vec![answered.map_err(|cause| self.failed(number, &cause))?])
-            }
-            Connection::Cluster(mut connection) => {
-                let everywhere = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, Some(ResponsePolicy::Special)));
-                let answered = connection.route_command(command.clone(), everywhere).await;
-                match answered.map_err(|cause| self.failed(number, &cause))? {
-                    Value::Map(answers) => Ok(answers.into_iter().map(|(_, answer)| answer).collect()),
-                    Value::Array(answers) => Ok(answers),
-                    other => Ok(vec![other]),
-                }
-            }
-        }
+        read(self.ask(Question::Script(call)).await?)
     }
 
     /// What commands that are sent together are answered. They go where the keys that they name lie.
     pub(super) async fn call_together<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, StoreError> {
-        let (mut connection, number) = self.connection().await?;
-        let answered = match &mut connection {
-            Connection::One(connection) => commands.query_async(connection).await,
-            Connection::Cluster(connection) => commands.query_async(connection).await,
+        read(self.ask(Question::Together(commands)).await?)
+    }
+
+    /// What every master answers, each by itself; of a single server, what that answers.
+    pub(super) async fn call_masters(&self, command: &Cmd) -> Result<Vec<Value>, StoreError> {
+        match self.ask(Question::Masters(command)).await? {
+            Value::Map(answers) if self.is_cluster() => Ok(answers.into_iter().map(|(_, answer)| answer).collect()),
+            Value::Array(answers) if self.is_cluster() => Ok(answers),
+            answer => Ok(vec![answer]),
+        }
+    }
+
+    /// Asks over the connection; where that breaks, once more over a new one. All that is sent bears it: reads, and writes
+    /// that find their own work.
+    async fn ask(&self, question: Question<'_>) -> Result<Value, StoreError> {
+        let (connection, number) = self.connection().await?;
+        let broken = match connection.ask(question).await {
+            Ok(answer) => return Ok(answer),
+            // A Cluster's client has done that by itself.
+            Err(cause) if cause.is_connection_dropped() && !self.is_cluster() => self.failed(number, &cause, true),
+            Err(cause) => return Err(self.failed(number, &cause, self.is_cluster())),
         };
-        read(answered.map_err(|cause| self.failed(number, &cause))?)
+        // Without a new connection all that is known is that the first one may have carried it.
+        let Ok((connection, number)) = self.connection().await else { return Err(broken) };
+        connection.ask(question).await.map_err(|cause| self.failed(number, &cause, true))
     }
 
     async fn connection(&self) -> Result<(Connection, u64), StoreError> {
@@ -223,7 +239,7 @@ impl Link {
     }
 
     /// What a call's error tells; a connection that is of no more use is given up.
-    fn failed(&self, number: u64, cause: &RedisError) -> StoreError {
+    fn failed(&self, number: u64, cause: &RedisError, sent_again: bool) -> StoreError {
         // A Cluster's client mends the connections to its servers by itself, unless it has none left.
         let is_broken = match &self.servers {
             Servers::One(_) => cause.is_unrecoverable_error() || cause.is_io_error(),
@@ -235,7 +251,7 @@ impl Link {
                 *current = None;
             }
         }
-        told(cause, self.is_cluster())
+        told(cause, sent_again)
     }
 }
 

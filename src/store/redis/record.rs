@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn a_record_is_read_as_the_scripts_write_it() {
         let id = Id::new(Kind::Qr, Partition(0), 1, 1);
-        let kept = Bytes::from_static(b"12 22 4:l:qr12:f:shop\n3:x\nyz{\"a\": \"1 2 3\"}");
+        let kept = Bytes::from_static(b"12 22 4:l:qr13:f:shop\n3:x\nyz{\"a\": \"1 2 3\"}");
         assert_eq!(places(&id, &kept).unwrap(), ["l:qr", "f:shop\n3:x\nyz"]);
         let stored = stored(id.clone(), kept).unwrap();
         assert_eq!((stored.revision, &stored.body[..]), (12, &b"{\"a\": \"1 2 3\"}"[..]));

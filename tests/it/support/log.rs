@@ -70,6 +70,7 @@ impl Feeder {
             contradictions: Vec::new(),
             claim: None,
             operator_note: None,
+            has_unknown_parts: false,
         }
     }
 

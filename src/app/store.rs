@@ -1,0 +1,95 @@
+//! Opens the store that the configuration names.
+
+use std::sync::Arc;
+
+use tracing::{error, info, warn};
+
+use super::StartError;
+use crate::clock::Randomness;
+use crate::config::{Backend, Config, EmbeddedConfig, RedisConfig};
+pub use crate::store::redis::safety::{Finding, Severity};
+use crate::store::redis::{self, RedisOptions, RedisServers, RedisStore};
+use crate::store::sqlite::{SqliteOptions, SqliteStore, Synchronous};
+use crate::store::{AnyStore, StoreError};
+
+pub(super) async fn open(config: &Config, randomness: &Arc<Randomness>, synchronous: Synchronous) -> Result<AnyStore, StartError> {
+    let mut random = [0; 40];
+    for chunk in random.chunks_mut(16) {
+        chunk.copy_from_slice(&randomness.bits().to_be_bytes()[..chunk.len()]);
+    }
+    match &config.store.backend {
+        Backend::Embedded(embedded) => open_embedded(config, embedded, random, synchronous).await,
+        Backend::Redis(redis) => open_redis(config, redis, random, randomness).await,
+    }
+}
+
+async fn open_embedded(
+    config: &Config,
+    EmbeddedConfig { path }: &EmbeddedConfig,
+    random: [u8; 40],
+    synchronous: Synchronous,
+) -> Result<AnyStore, StartError> {
+    let path = path.clone();
+    let clock = Arc::new(|| u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0));
+    let options = SqliteOptions { partitions: config.store.partitions, random, clock, synchronous };
+    match tokio::task::spawn_blocking(move || SqliteStore::open(&path, options)).await {
+        Ok(store) => Ok(Arc::new(store?)),
+        Err(cause) => {
+            error!("opening the store ended badly: {cause}");
+            Err(StartError::Log(StoreError::Broken("opening it ended badly".to_owned())))
+        }
+    }
+}
+
+async fn open_redis(config: &Config, redis: &RedisConfig, random: [u8; 40], randomness: &Arc<Randomness>) -> Result<AnyStore, StartError> {
+    let names = Arc::clone(randomness);
+    let options = RedisOptions {
+        servers: servers(redis)?,
+        prefix: redis.prefix.clone(),
+        partitions: config.store.partitions,
+        random,
+        names: Arc::new(move || names.bits()),
+        clock: None,
+        retention_at_rest: redis.retention_at_rest.duration(),
+        wait_replicas: redis.wait_replicas,
+        wait_timeout: redis.wait_timeout(),
+        allow_data_loss: redis.allow_data_loss,
+    };
+    let (store, findings) = RedisStore::open(options).await?;
+    for Finding { severity, text } in findings {
+        match severity {
+            Severity::Fine => info!("redis: {text}"),
+            Severity::Warning | Severity::Loss | Severity::Unusable => warn!("redis: {text}"),
+        }
+    }
+    Ok(Arc::new(store))
+}
+
+fn servers(redis: &RedisConfig) -> Result<RedisServers, StartError> {
+    let ca_pem = match &redis.ca_file {
+        Some(path) => Some(std::fs::read(path).map_err(|cause| StartError::CaFile { path: path.clone(), cause })?),
+        None => None,
+    };
+    Ok(RedisServers {
+        urls: redis.urls.clone(),
+        cluster: redis.cluster,
+        username: redis.username.clone(),
+        password: redis.password.as_ref().map(|password| password.first().clone()),
+        ca_pem,
+        timeout: redis.timeout(),
+        connect_timeout: redis.connect_timeout(),
+    })
+}
+
+/// What the configured redis would lose, by asking it; `None`: the store is another. Changes nothing there.
+pub async fn examine_redis(config: &Config) -> Option<Result<Vec<Finding>, StartError>> {
+    let Backend::Redis(redis) = &config.store.backend else { return None };
+    let examined = async { Ok(RedisStore::examine(&servers(redis)?, redis.wait_replicas).await?) };
+    Some(examined.await)
+}
+
+impl From<redis::OpenError> for StartError {
+    fn from(cause: redis::OpenError) -> Self {
+        StartError::Redis(Box::new(cause))
+    }
+}
