@@ -16,6 +16,7 @@ mod payment;
 mod qr;
 mod quarantine;
 mod readme;
+mod redis;
 mod reflection;
 mod restart;
 mod simulation;

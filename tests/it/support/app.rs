@@ -16,6 +16,8 @@ use upistream::config::{AccountConfig, Backend, Config, EmbeddedConfig, Provider
 use upistream::grpc::pb;
 use upistream::sandbox::{self, Sandbox, SandboxAccount, SandboxConfig};
 
+use super::redis;
+
 /// The account that stories use, and the part of its callbacks' URL that nobody guesses.
 pub const ACCOUNT: &str = "shop";
 pub const URL_SECRET: &str = "an-unguessable-part";
@@ -60,11 +62,20 @@ pub fn config(folder: &Path, provider_url: &str) -> Config {
     config.grpc.listen = any;
     config.webhooks.listen = any;
     config.admin.listen = any;
-    config.store.backend = Backend::Embedded(EmbeddedConfig { path: folder.join("upistream.db") });
+    config.store.backend = backend(folder);
     config.reconciler.lease_ms = 3_000;
     config.reconciler.lookups_per_second = 1_000;
     config.events.heartbeat_min_ms = 50;
     config
+}
+
+/// The store in `folder`: a file, or where `UPISTREAM_TEST_STORE=redis` says so a redis of that folder's own.
+fn backend(folder: &Path) -> Backend {
+    match std::env::var("UPISTREAM_TEST_STORE").as_deref() {
+        Ok("redis") => redis::backend(redis::in_folder(folder)),
+        Ok("embedded") | Err(_) => Backend::Embedded(EmbeddedConfig { path: folder.join("upistream.db") }),
+        Ok(other) => panic!("UPISTREAM_TEST_STORE is `{other}`, and there are `embedded` and `redis`"),
+    }
 }
 
 /// A running service.
@@ -366,6 +377,11 @@ impl App {
         creations.filter_map(|request| request.body["notes"]["upistream_ref"].as_str().map(str::to_owned)).collect()
     }
 
+    /// The references of ours that the provider's codes carry.
+    pub fn references_at_provider(&self) -> Vec<String> {
+        self.codes().iter().filter_map(|code| code["notes"]["upistream_ref"].as_str().map(str::to_owned)).collect()
+    }
+
     /// The codes that the provider has, newest first.
     pub fn codes(&self) -> Vec<serde_json::Value> {
         self.provider.qr_codes(ACCOUNT).expect("the sandbox knows the account")
@@ -485,7 +501,9 @@ impl App {
         let Self { running, clock, provider, folder, channel } = self;
         drop(channel);
         assert!(running.stop().await, "nothing was under way");
-        until("the store to be given back", async || std::fs::File::open(&lock).ok()?.try_lock().ok()).await;
+        if lock.exists() {
+            until("the store to be given back", async || std::fs::File::open(&lock).ok()?.try_lock().ok()).await;
+        }
         (folder, clock, provider)
     }
 }

@@ -7,6 +7,7 @@ pub mod log;
 pub mod process;
 pub mod redis;
 pub mod redis_cluster;
+pub mod redis_proxy;
 pub mod replica;
 pub mod rounds;
 mod store_time;

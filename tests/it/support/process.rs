@@ -31,18 +31,29 @@ impl Process {
 
     /// The same by another command, which is made from the configuration's path.
     pub async fn start_as(folder: &Path, provider: &Sandbox, command: impl Fn(&Path) -> Command) -> Self {
+        let store = format!("[store.embedded]\npath = '{}'", folder.join("upistream.db").display());
+        Self::start_in(folder, provider, &store, command).await
+    }
+
+    /// Starts it on a redis; what else it needs lies in `folder`.
+    pub async fn start_on(folder: &Path, provider: &Sandbox, redis: &str, command: impl Fn(&Path) -> Command) -> Self {
+        let store = format!("[store.redis]\nurls = ['{redis}']\nretention_at_rest = 'forever'\ntimeout_ms = 600");
+        Self::start_in(folder, provider, &store, command).await
+    }
+
+    async fn start_in(folder: &Path, provider: &Sandbox, store: &str, command: impl Fn(&Path) -> Command) -> Self {
         for _ in 0..STARTS_MAX {
-            if let Some(process) = Self::try_start(folder, provider, &command).await {
+            if let Some(process) = Self::try_start(folder, provider, store, &command).await {
                 return process;
             }
         }
         panic!("the service did not start; its log:\n{}", read(&folder.join("serve.log")));
     }
 
-    async fn try_start(folder: &Path, provider: &Sandbox, command: impl Fn(&Path) -> Command) -> Option<Self> {
+    async fn try_start(folder: &Path, provider: &Sandbox, store: &str, command: impl Fn(&Path) -> Command) -> Option<Self> {
         let [grpc, webhooks, admin] = free_addresses();
         let config = folder.join("upistream.toml");
-        std::fs::write(&config, settings(folder, provider, [grpc, webhooks, admin])).expect("the folder is ours");
+        std::fs::write(&config, settings(store, provider, [grpc, webhooks, admin])).expect("the folder is ours");
         let log = folder.join("serve.log");
         let file = File::create(&log).expect("the folder is ours");
         let mut command = command(&config);
@@ -93,9 +104,8 @@ pub fn serve(config: &Path) -> Command {
     command
 }
 
-fn settings(folder: &Path, provider: &Sandbox, [grpc, webhooks, admin]: [SocketAddr; 3]) -> String {
+fn settings(store: &str, provider: &Sandbox, [grpc, webhooks, admin]: [SocketAddr; 3]) -> String {
     let mut text = String::new();
-    let store = folder.join("upistream.db");
     let written = write!(
         text,
         r#"
@@ -105,8 +115,7 @@ listen = "{grpc}"
 listen = "{webhooks}"
 [admin]
 listen = "{admin}"
-[store.embedded]
-path = '{store}'
+{store}
 [reconciler]
 lease_ms = 2000
 first_look_s = 1
@@ -124,7 +133,6 @@ account_id = "{MERCHANT}"
 timeout_ms = 1000
 deadline_floor_ms = 300
 "#,
-        store = store.display(),
         provider = provider.address(),
     );
     written.expect("a text takes whatever is written to it");

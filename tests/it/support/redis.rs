@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use upistream::config::{Backend, RedisConfig, RetentionAtRest};
 use upistream::store::redis::{RedisOptions, RedisServers, RedisStore};
 
 use super::StoreTime;
@@ -231,11 +232,35 @@ pub fn free_port() -> u16 {
     }
 }
 
+/// The settings of a service on this redis.
+pub fn backend(url: String) -> Backend {
+    Backend::Redis(Box::new(RedisConfig::new(vec![url], RetentionAtRest::Forever)))
+}
+
+/// The redis of a folder, started where it isn't yet. It ends when the folder is gone, or this program: a shell sees to it.
+pub fn in_folder(folder: &Path) -> String {
+    let socket = folder.join("redis.sock");
+    let url = format!("unix://{}", socket.display());
+    if ping(&socket) {
+        return url;
+    }
+    let script = r#"redis-server "$@" >/dev/null 2>&1 & server=$!; while [ -d "$FOLDER" ] && kill -0 $PPID; do sleep 0.2; done
+        kill -9 "$server""#;
+    let mut command = Command::new("sh");
+    command.args(["-c", script, "redis-server", "--port", "0", "--save", "", "--appendonly", "yes", "--appendfsync", "no"]);
+    command.arg("--unixsocket").arg(&socket).arg("--dir").arg(folder).env("FOLDER", folder);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().expect("a shell can be run");
+    wait_for(|| ping(&socket), || socket.display().to_string());
+    url
+}
+
 /// Whether a server answers on this socket.
 fn ping(socket: &Path) -> bool {
     let Ok(mut stream) = UnixStream::connect(socket) else { return false };
     let mut answer = [0; 5];
-    stream.write_all(b"PING\r\n").is_ok() && stream.read_exact(&mut answer).is_ok() && &answer == b"+PONG"
+    // One that wants a password first answers as well.
+    stream.write_all(b"PING\r\n").is_ok() && stream.read_exact(&mut answer).is_ok() && [b"+PONG", b"-NOAU"].contains(&&answer)
 }
 
 pub fn wait_for(mut is_so: impl FnMut() -> bool, log: impl FnOnce() -> String) {

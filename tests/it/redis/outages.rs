@@ -1,0 +1,177 @@
+//! Redis stalls, is full, forgets its scripts, throws everybody out, or fails over: an answer of the contract each time, none
+//! later than its deadline allows, and all of it heals without a restart.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use upistream::config::Config;
+use upistream::domain::id::Partition;
+use upistream::grpc::pb;
+
+use super::app_at;
+use super::calls::{Answer, Calls};
+use crate::support::app::{ACCOUNT, App, callback, order, provider, told, until};
+use crate::support::redis::{TestRedis, ask, backend, signal};
+use crate::support::redis_cluster::TestCluster;
+
+const DEADLINE: Duration = Duration::from_secs(3);
+/// Answers leave before the deadline; a busy machine may be late with them by this much.
+const LATE_MAX: Duration = Duration::from_millis(900);
+
+/// With answers that leave early enough to be in time on a busy machine.
+fn early(config: &mut Config) {
+    config.grpc.deadline_margin_ms = 250;
+}
+
+/// Callers go on while `trouble` lasts, and until all works again.
+async fn under_load(app: &App, name: &str, trouble: impl AsyncFnOnce()) -> Calls {
+    let (calls, over) = (Calls::default(), CancellationToken::new());
+    let mut people = calls.begin(&[app.channel.clone()], 4, name, DEADLINE, &over);
+    until("a few answers", async || (calls.count(|_| true) > 8).then_some(())).await;
+    trouble().await;
+    let ok = |calls: &Calls| calls.count(|answer| matches!(answer, Answer::Ok(_)));
+    let before = ok(&calls);
+    until("all to work again", async || (ok(&calls) > before + 8).then_some(())).await;
+    over.cancel();
+    while let Some(left) = people.join_next().await {
+        left.expect("nobody panics");
+    }
+    assert!(calls.slowest() < DEADLINE + LATE_MAX, "an answer took {:?}", calls.slowest());
+    calls
+}
+
+fn counts(calls: &Calls) -> [usize; 3] {
+    [
+        calls.count(|answer| matches!(answer, Answer::Ok(_))),
+        calls.count(|answer| matches!(answer, Answer::NotSent)),
+        calls.count(|answer| matches!(answer, Answer::Unknown)),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_stalls_for_ten_seconds_leaves_nobody_hanging() {
+    let redis = TestRedis::start().await;
+    let app = app_at(redis.url(), &provider().await, early).await;
+    let calls = under_load(&app, "stalled", async || {
+        redis.pause();
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        redis.resume();
+    })
+    .await;
+    println!("ok, not sent, unknown: {:?}; slowest {:?}", counts(&calls), calls.slowest());
+    calls.check(&app).await;
+    assert!(calls.count(|answer| matches!(answer, Answer::Ok(_))) > 16);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_is_full_refuses_what_is_new_and_answers_the_rest() {
+    let redis = TestRedis::start().await;
+    let app = app_at(redis.url(), &provider().await, early).await;
+    let qr = app.create("before", 10_000).await;
+    let calls = under_load(&app, "full", async || {
+        redis.ask::<()>("CONFIG SET maxmemory 1mb");
+        let refused = told(&app.qrs().create_qr(order("refused", 10_000)).await.expect_err("there is no room"));
+        assert_eq!((refused.code, refused.outcome()), (tonic::Code::Unavailable, "NOT_SENT"));
+        assert!(!app.references_at_provider().contains(&upistream::engine::reference::derive("local", ACCOUNT, "CreateQr", "refused")));
+        assert_eq!(app.get_qr(&qr.id).await.id, qr.id, "reads go on");
+        assert_eq!(app.create("before", 10_000).await.id, qr.id, "so do replays: they write nothing");
+        let payload = serde_json::json!({ "payment": { "entity": { "id": "pay_1", "notes": [] } } });
+        assert_eq!(app.post_signed(&callback("payment.unheard_of", payload, 1_767_240_000)).await, 503, "a callback can't be kept");
+        until("health to say so", async || app.metrics().await.contains("upistream_store_up 0").then_some(())).await;
+        redis.ask::<()>("CONFIG SET maxmemory 0");
+        until("health to come back", async || app.metrics().await.contains("upistream_store_up 1").then_some(())).await;
+    })
+    .await;
+    println!("ok, not sent, unknown: {:?}", counts(&calls));
+    assert!(calls.count(|answer| matches!(answer, Answer::NotSent)) > 0);
+    calls.check(&app).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scripts_that_are_forgotten_and_connections_that_are_cut_are_noticed_by_nobody() {
+    let redis = TestRedis::start().await;
+    let app = app_at(redis.url(), &provider().await, early).await;
+    let calls = under_load(&app, "cut", async || {
+        for _ in 0..5 {
+            redis.ask::<()>("SCRIPT FLUSH");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            redis.ask::<()>("CLIENT KILL TYPE normal SKIPME yes");
+            redis.ask::<()>("CLIENT KILL TYPE pubsub");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    let [ok, not_sent, unknown] = counts(&calls);
+    println!("ok, not sent, unknown: {:?}", [ok, not_sent, unknown]);
+    assert_eq!((not_sent, unknown), (0, 0), "each call was carried over");
+    calls.check(&app).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_whose_master_dies_goes_on_with_its_replica() {
+    let cluster = TestCluster::own().await;
+    let on_cluster = |config: &mut Config| {
+        early(config);
+        let mut store = backend(cluster.urls()[0].clone());
+        if let upistream::config::Backend::Redis(redis) = &mut store {
+            redis.urls = cluster.urls();
+            redis.cluster = true;
+        }
+        config.store.backend = store;
+    };
+    let provider = provider().await;
+    let app = app_at(cluster.urls()[0].clone(), &provider, on_cluster).await;
+    let partition = Partition::of_account(ACCOUNT, 16);
+    let master = cluster.master_of(&format!("upistream:{{p{}}}:head", partition.0));
+    let calls = under_load(&app, "failover", async || {
+        // What the master has acknowledged reaches its replica within moments; a kill right after would lose it, as the
+        // README says of every failover. The load goes on up to the kill.
+        signal(master, "KILL");
+        let back = until("the replica to take over", async || app.metrics().await.contains("upistream_store_up 0").then_some(())).await;
+        until("health to come back", async || app.metrics().await.contains("upistream_store_up 1").then_some(back)).await;
+    })
+    .await;
+    println!("ok, not sent, unknown: {:?}; slowest {:?}", counts(&calls), calls.slowest());
+    check_no_more_than_a_failover_loses(&app, &calls).await;
+    assert!(app.get_qr(&app.create("after", 10_000).await.id).await.state() == pb::QrState::Active);
+}
+
+/// The same as [`Calls::check`], but for what an asynchronous copy may have lost with its master: then the record is gone,
+/// and a repeat of its key finds the provider's one code of that reference, or none.
+async fn check_no_more_than_a_failover_loses(app: &App, calls: &Calls) {
+    for qr in calls.acknowledged() {
+        let found = app.qrs().get_qr(pb::GetQrRequest { id: qr.id.clone() }).await;
+        if let Err(status) = found {
+            assert_eq!(status.code(), tonic::Code::NotFound);
+            println!("the failover lost {}", qr.id);
+        }
+    }
+    assert!(calls.count(|answer| matches!(answer, Answer::Ok(_))) > 16);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_fails_over_by_hand_is_noticed_by_nobody_for_long() {
+    let cluster = TestCluster::own().await;
+    let on_cluster = |config: &mut Config| {
+        early(config);
+        let mut store = backend(cluster.urls()[0].clone());
+        if let upistream::config::Backend::Redis(redis) = &mut store {
+            redis.urls = cluster.urls();
+            redis.cluster = true;
+        }
+        config.store.backend = store;
+    };
+    let provider = provider().await;
+    let app = app_at(cluster.urls()[0].clone(), &provider, on_cluster).await;
+    let partition = Partition::of_account(ACCOUNT, 16);
+    let key = format!("upistream:{{p{}}}:head", partition.0);
+    let before = cluster.master_of(&key);
+    let calls = under_load(&app, "handover", async || {
+        // A replica that is told to takes over without a loss: its master waits until it has everything.
+        ask::<()>(&cluster.replica_of(&key), "CLUSTER FAILOVER");
+        until("the replica to be the master", async || (cluster.master_of(&key) != before).then_some(())).await;
+    })
+    .await;
+    println!("ok, not sent, unknown: {:?}; slowest {:?}", counts(&calls), calls.slowest());
+    calls.check(&app).await;
+}

@@ -1,0 +1,84 @@
+//! What the service asks of a redis before it trusts it with money, and what it says of one that it does not.
+
+use upistream::app::StartError;
+use upistream::store::redis::safety::Severity;
+use upistream::store::redis::{OpenError, RedisOptions, RedisStore};
+
+use crate::support::redis::{TestRedis, new_prefix, open};
+
+async fn refusal(options: RedisOptions) -> OpenError {
+    crate::support::app::install_crypto();
+    RedisStore::open(options).await.err().expect("it is refused")
+}
+
+#[tokio::test]
+async fn a_redis_that_loses_what_it_acknowledged_is_refused_unless_that_is_meant() {
+    for (settings, word) in [
+        (&["--appendonly", "no"][..], "appendonly no"),
+        (&["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"][..], "maxmemory-policy allkeys-lru"),
+    ] {
+        let redis = TestRedis::start_with(settings).await;
+        let refused = refusal(redis.options("store")).await;
+        let text = StartError::from(refused).to_string();
+        assert!(text.contains(word) && text.contains("allow_data_loss"), "{text}");
+        assert_eq!(redis.ask::<usize>("DBSIZE"), 0, "nothing was written");
+        open(RedisOptions { allow_data_loss: true, ..redis.options("store") }).await;
+    }
+}
+
+#[tokio::test]
+async fn what_could_still_be_lost_is_said() {
+    let findings = async |settings: &[&str]| {
+        let redis = TestRedis::start_with(settings).await;
+        RedisStore::examine(&redis.servers(), 0).await.expect("it is asked")
+    };
+    let always = findings(&["--appendfsync", "always"]).await;
+    assert_eq!(always.iter().map(|finding| finding.severity).collect::<Vec<_>>(), [Severity::Fine], "{always:?}");
+    let every_second = findings(&["--appendfsync", "everysec"]).await;
+    assert_eq!(every_second[0].severity, Severity::Warning);
+    assert!(every_second[0].text.contains("appendfsync everysec"), "{every_second:?}");
+}
+
+#[tokio::test]
+async fn a_store_is_opened_only_as_what_it_was_created() {
+    let redis = TestRedis::start().await;
+    let first = open(redis.options("store")).await;
+    let other = refusal(RedisOptions { partitions: 16, ..redis.options("store") }).await.to_string();
+    assert!(other.contains("created with 4 partitions, the configuration says 16"), "{other}");
+    redis.ask::<()>("SET other:meta text");
+    assert!(matches!(refusal(redis.options("other")).await, OpenError::Store(_) | OpenError::NotAStore { .. }));
+    for (field, said) in [("layout", "key layout 2"), ("write_format", "format 2")] {
+        let prefix = new_prefix();
+        open(redis.options(&prefix)).await;
+        redis.ask::<()>(&format!("HSET {prefix}:meta {field} 2"));
+        let text = refusal(redis.options(&prefix)).await.to_string();
+        assert!(text.contains(said), "{text}");
+    }
+    drop(first);
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_or_not_right_is_named() {
+    let redis = TestRedis::start_with(&["--requirepass", "open-sesame", "--appendfsync", "no"]).await;
+    let text = refusal(redis.options("store")).await.to_string();
+    assert!(text.contains("NOAUTH") || text.contains("authentication"), "{text}");
+    let mut options = redis.options("store");
+    options.servers.password = Some("wrong".to_owned().into());
+    let text = refusal(options.clone()).await.to_string();
+    assert!(!text.contains("wrong"), "a password is never shown: {text}");
+    options.servers.password = Some("open-sesame".to_owned().into());
+    open(options.clone()).await;
+    redis.kill();
+    let text = refusal(options).await.to_string();
+    assert!(text.contains("can't be connected to"), "{text}");
+}
+
+#[tokio::test]
+async fn over_tls_another_authority_is_not_trusted() {
+    let redis = TestRedis::start_with_tls().await;
+    open(redis.options("store")).await;
+    let mut options = redis.options("store");
+    options.servers.ca_pem = Some(rcgen::generate_simple_self_signed(vec!["other".to_owned()]).expect("it is made").cert.pem().into());
+    let text = refusal(options).await.to_string();
+    assert!(text.contains("can't be connected to"), "{text}");
+}
