@@ -136,7 +136,6 @@ impl Engine {
         stop: CancellationToken,
     ) {
         let id = &leased.record.id;
-        let lease = self.settings.patience.lease;
         let _question = match self.account_of(&leased) {
             Some((account, in_doubt)) => match budgets.take(&account, in_doubt) {
                 Ok(question) => Some(question),
@@ -145,21 +144,15 @@ impl Engine {
             None => None,
         };
         let span = info_span!("reconcile", resource.id = %id);
-        let step = self.look_at(&leased).instrument(span);
-        tokio::pin!(step);
-        let ended = loop {
-            tokio::select! {
-                ended = &mut step => break ended,
-                // What is cut off here is only a question; what it has learned is written.
-                () = stop.cancelled() => return self.send_back(&leased, Duration::ZERO).await,
-                () = tokio::time::sleep(lease / 3) => match self.store.renew(id, leased.fence, lease).await {
-                    Ok(true) => {}
-                    // Somebody else has it: what this step still learns is true all the same.
-                    Ok(false) => warn!("the lease on `{id}` ran out during a step"),
-                    Err(cause) => warn!("the lease on `{id}` could not be renewed: {cause}"),
-                }
-            }
+        // The lease is renewed beside the step, never instead of it: a step that is not driven on could hold what the
+        // renewal waits for.
+        let ended = tokio::select! {
+            ended = self.look_at(&leased).instrument(span) => Some(ended),
+            () = stop.cancelled() => None,
+            () = self.keep_lease(&leased) => None,
         };
+        // What is cut off here is only a question; what it has learned is written.
+        let Some(ended) = ended else { return self.send_back(&leased, Duration::ZERO).await };
         drop(place);
         let result = match &ended {
             Ok(Stepped::Learned) => "learned",
@@ -170,6 +163,20 @@ impl Engine {
         self.metrics.reconciler_steps.with_label_values(&[id.kind().prefix(), result]).inc();
         if let Err(cause) = ended {
             warn!("a look at `{id}` could not be completed: {cause}");
+        }
+    }
+
+    /// Renews a lease again and again. Ends never.
+    async fn keep_lease(&self, leased: &Leased) {
+        let (id, lease) = (&leased.record.id, self.settings.patience.lease);
+        loop {
+            tokio::time::sleep(lease / 3).await;
+            match self.store.renew(id, leased.fence, lease).await {
+                Ok(true) => {}
+                // Somebody else has it: what this step still learns is true all the same.
+                Ok(false) => warn!("the lease on `{id}` ran out during a step"),
+                Err(cause) => warn!("the lease on `{id}` could not be renewed: {cause}"),
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! The way to the server, or to a Cluster's: one connection that all calls of this process share, made again when it breaks.
 //! An error of a call says what is known of it: `Unavailable` only where the server certainly did nothing.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
@@ -13,7 +13,7 @@ use redis::{
     ServerErrorKind, TlsCertificates, Value,
 };
 use secrecy::ExposeSecret;
-use tokio::sync::Mutex;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -77,22 +77,34 @@ async fn run(connection: &mut (impl ConnectionLike + Send), call: &Call) -> Resu
 }
 
 enum Servers {
-    One(Client),
-    Cluster(ClusterClient),
+    One(Box<Client>),
+    Cluster(Box<ClusterClient>),
 }
 
 /// The connection that calls go over.
 pub(super) struct Link {
-    servers: Servers,
+    line: Arc<Line>,
     /// Connections to single servers: for what a Cluster's client can't do.
     single: Vec<Client>,
+}
+
+struct Line {
+    servers: Servers,
     config: AsyncConnectionConfig,
-    current: RwLock<Option<(Connection, u64)>>,
+    current: RwLock<Option<Connected>>,
     connecting: Mutex<Connecting>,
 }
 
+/// A connection, and the how manyth it is.
+type Connected = (Connection, u64);
+/// How a try to connect ended, once it has.
+type Tried = Option<Result<Connected, StoreError>>;
+
 #[derive(Default)]
 struct Connecting {
+    /// The try that is under way: a task of its own, which all who need a connection wait for. Were it a caller's own, one
+    /// that waits for something else meanwhile would keep all others waiting for ever.
+    under_way: Option<watch::Receiver<Tried>>,
     made: u64,
     failures: u32,
     not_before: Option<Instant>,
@@ -133,19 +145,20 @@ impl Link {
             if let Some(certificates) = certificates.clone() {
                 builder = builder.certs(certificates);
             }
-            Servers::Cluster(builder.build().map_err(bad)?)
+            Servers::Cluster(Box::new(builder.build().map_err(bad)?))
         } else {
-            Servers::One(first.clone())
+            Servers::One(Box::new(first.clone()))
         };
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(*connect_timeout))
             .set_response_timeout(Some(*timeout))
             .set_pipeline_buffer_size(QUEUE);
-        Ok(Self { servers, single, config, current: RwLock::default(), connecting: Mutex::default() })
+        let line = Line { servers, config, current: RwLock::default(), connecting: Mutex::default() };
+        Ok(Self { line: Arc::new(line), single })
     }
 
     pub(super) fn is_cluster(&self) -> bool {
-        matches!(self.servers, Servers::Cluster(_))
+        self.line.is_cluster()
     }
 
     /// The servers that were named, one by one.
@@ -180,31 +193,64 @@ impl Link {
     /// Asks over the connection; where that breaks, once more over a new one. All that is sent bears it: reads, and writes
     /// that find their own work.
     async fn ask(&self, question: Question<'_>) -> Result<Value, StoreError> {
-        let (connection, number) = self.connection().await?;
+        let (connection, number) = self.line.connection().await?;
         let broken = match connection.ask(question).await {
             Ok(answer) => return Ok(answer),
             // A Cluster's client has done that by itself.
-            Err(cause) if cause.is_connection_dropped() && !self.is_cluster() => self.failed(number, &cause, true),
-            Err(cause) => return Err(self.failed(number, &cause, self.is_cluster())),
+            Err(cause) if cause.is_connection_dropped() && !self.is_cluster() => self.line.failed(number, &cause, true),
+            Err(cause) => return Err(self.line.failed(number, &cause, self.is_cluster())),
         };
         // Without a new connection all that is known is that the first one may have carried it.
-        let Ok((connection, number)) = self.connection().await else { return Err(broken) };
-        connection.ask(question).await.map_err(|cause| self.failed(number, &cause, true))
+        let Ok((connection, number)) = self.line.connection().await else { return Err(broken) };
+        connection.ask(question).await.map_err(|cause| self.line.failed(number, &cause, true))
+    }
+}
+
+impl Line {
+    fn is_cluster(&self) -> bool {
+        matches!(self.servers, Servers::Cluster(_))
     }
 
-    async fn connection(&self) -> Result<(Connection, u64), StoreError> {
+    /// The connection there is, or the one that is made.
+    async fn connection(self: &Arc<Self>) -> Result<Connected, StoreError> {
         if let Some(current) = self.current() {
             return Ok(current);
         }
-        let mut connecting = self.connecting.lock().await;
-        // Whoever had the turn before may have made it.
+        let mut tried = self.try_to_connect()?;
+        let ended = tried.wait_for(Option::is_some).await.ok().and_then(|ended| ended.clone());
+        // A try that ended without a word went with its runtime.
+        ended.unwrap_or_else(|| Err(StoreError::Unavailable("nobody connects any more".to_owned())))
+    }
+
+    /// The try to connect that is under way, or a new one.
+    fn try_to_connect(self: &Arc<Self>) -> Result<watch::Receiver<Tried>, StoreError> {
+        let mut connecting = self.connecting();
+        if let Some(under_way) = &connecting.under_way {
+            return Ok(under_way.clone());
+        }
+        let (tell, told) = watch::channel(None);
+        // Whoever had it made may have been here just before.
         if let Some(current) = self.current() {
-            return Ok(current);
+            tell.send_replace(Some(Ok(current)));
+            return Ok(told);
         }
         if connecting.not_before.is_some_and(|time| Instant::now() < time) {
             return Err(StoreError::Unavailable("the last try to connect failed just now".to_owned()));
         }
-        match self.connect().await {
+        connecting.under_way = Some(told.clone());
+        let line = Arc::clone(self);
+        tokio::spawn(async move {
+            let ended = line.connect().await;
+            tell.send_replace(Some(line.connected(ended)));
+        });
+        Ok(told)
+    }
+
+    /// Notes how a try to connect ended.
+    fn connected(&self, ended: Result<Connection, RedisError>) -> Result<Connected, StoreError> {
+        let mut connecting = self.connecting();
+        connecting.under_way = None;
+        match ended {
             Ok(connection) => {
                 if connecting.made > 0 || connecting.failures > 0 {
                     info!("connected to redis again");
@@ -227,7 +273,11 @@ impl Link {
         }
     }
 
-    fn current(&self) -> Option<(Connection, u64)> {
+    fn connecting(&self) -> MutexGuard<'_, Connecting> {
+        self.connecting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn current(&self) -> Option<Connected> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

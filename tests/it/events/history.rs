@@ -1,5 +1,6 @@
 //! A log that no longer has what a subscriber has not read, or has something else there.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use upistream::clock::TestClock;
@@ -89,8 +90,7 @@ async fn a_hole_in_the_middle_ends_the_stream_and_can_be_passed() {
     let app = App::start().await;
     let feeder = Feeder::of(&app);
     let ids = feeder.append(10).await;
-    let database = rusqlite::Connection::open(app.store_file()).unwrap();
-    assert_eq!(database.execute("DELETE FROM event WHERE id = ?1", [&ids[4]]).unwrap(), 1);
+    app.damage_log(&ids[4]).await;
 
     let mut reader = Reader::open(&app, earliest()).await;
     let mut seen = Vec::new();
@@ -114,10 +114,7 @@ async fn a_token_ahead_of_a_restored_log_or_of_another_course_of_it_is_told_so()
     let early = Feeder::of(&app).append(2).await;
     let (folder, ..) = app.halt().await;
     let copy = Arc::new(tempfile::tempdir().unwrap());
-    for file in std::fs::read_dir(folder.path()).unwrap() {
-        let file = file.unwrap();
-        std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
-    }
+    copy_files(folder.path(), copy.path());
 
     let app = App::start_at(folder, Arc::new(TestClock::default()), provider.clone(), |_| ()).await;
     let late = Feeder::of(&app).append(3).await;
@@ -161,4 +158,18 @@ async fn what_is_no_token_of_this_log_is_refused() {
         }
     }
     assert_eq!(ACCOUNT, foreign.confirmation.filter.unwrap().accounts[0]);
+}
+
+/// Copies a store as it lies there: its files, not the socket of a server.
+fn copy_files(from: &Path, to: &Path) {
+    for file in std::fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        let (kind, copy) = (file.file_type().unwrap(), to.join(file.file_name()));
+        if kind.is_dir() {
+            std::fs::create_dir(&copy).unwrap();
+            copy_files(&file.path(), &copy);
+        } else if kind.is_file() {
+            std::fs::copy(file.path(), copy).unwrap();
+        }
+    }
 }

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use upistream::config::Config;
-use upistream::domain::id::Partition;
+use upistream::domain::id::{Id, Kind, Partition};
 use upistream::grpc::pb;
+use upistream::store::Records;
 
 use super::app_at;
 use super::calls::{Answer, Calls};
 use crate::support::app::{ACCOUNT, App, callback, order, provider, told, until};
-use crate::support::redis::{TestRedis, ask, backend, signal};
+use crate::support::redis::{TestRedis, ask, backend, open, signal};
 use crate::support::redis_cluster::TestCluster;
 
 const DEADLINE: Duration = Duration::from_secs(3);
@@ -26,7 +27,7 @@ fn early(config: &mut Config) {
 /// Callers go on while `trouble` lasts, and until all works again.
 async fn under_load(app: &App, name: &str, trouble: impl AsyncFnOnce()) -> Calls {
     let (calls, over) = (Calls::default(), CancellationToken::new());
-    let mut people = calls.begin(&[app.channel.clone()], 4, name, DEADLINE, &over);
+    let mut people = calls.begin(std::slice::from_ref(&app.channel), 4, name, DEADLINE, &over);
     until("a few answers", async || (calls.count(|_| true) > 8).then_some(())).await;
     trouble().await;
     let ok = |calls: &Calls| calls.count(|answer| matches!(answer, Answer::Ok(_)));
@@ -61,6 +62,21 @@ async fn a_redis_that_stalls_for_ten_seconds_leaves_nobody_hanging() {
     println!("ok, not sent, unknown: {:?}; slowest {:?}", counts(&calls), calls.slowest());
     calls.check(&app).await;
     assert!(calls.count(|answer| matches!(answer, Answer::Ok(_))) > 16);
+}
+
+#[tokio::test]
+async fn a_caller_who_is_not_driven_on_keeps_nobody_from_connecting() {
+    let redis = TestRedis::start().await;
+    let store = open(redis.options("store")).await;
+    let id = Id::new(Kind::Qr, Partition(1), 1, 1);
+    redis.ask::<()>("CLIENT KILL TYPE normal SKIPME yes");
+    redis.pause();
+    // He begins to connect, and then waits for something else for ever.
+    let mut left = store.get(&id);
+    assert!(tokio::time::timeout(Duration::from_millis(300), &mut left).await.is_err(), "redis does not answer");
+    redis.resume();
+    let answered = tokio::time::timeout(Duration::from_secs(4), store.get(&id)).await.expect("nobody waits for him");
+    assert_eq!(answered.expect("redis answers again"), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

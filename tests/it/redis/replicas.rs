@@ -216,7 +216,9 @@ async fn an_owner_who_stalls_past_his_lease_and_wakes_up_again_does_nothing_twic
             tokio::time::sleep(Duration::from_millis(3_500)).await;
             signal(owner.id(), "CONT");
             let request = within(PATIENT, order(&format!("{round}-0"), 10_000));
-            let answer = QrServiceClient::new(owner.channel.clone()).create_qr(request).await.expect("it goes on").into_inner();
+            let began = std::time::Instant::now();
+            let answer = QrServiceClient::new(owner.channel.clone()).create_qr(request).await;
+            let answer = answer.unwrap_or_else(|status| panic!("{:?} {status:?}; its log:\n{}", began.elapsed(), owner.log())).into_inner();
             assert!(answer.idempotency_replayed);
             owner.kill().await;
         };

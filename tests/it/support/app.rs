@@ -2,7 +2,7 @@
 //! as its provider.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -183,9 +183,23 @@ impl App {
         }
     }
 
-    /// The path of the store's file.
-    pub fn store_file(&self) -> PathBuf {
-        self.folder.path().join("upistream.db")
+    /// The entry of an event vanishes from the log, as nothing of ours makes it vanish.
+    pub async fn damage_log(&self, event: &str) {
+        let store = self.running.store();
+        let id = event.parse().expect("an id");
+        let entry = store.event(&id).await.expect("the store answers").expect("the event is there");
+        let (ms, seq) = (entry.position.ms, entry.position.seq);
+        let removed = match std::env::var("UPISTREAM_TEST_STORE").as_deref() {
+            Ok("redis") => {
+                let log = format!("upistream:{{p{}}}:log", entry.partition.0);
+                redis::ask::<usize>(&redis::in_folder(self.folder.path()), &format!("XDEL {log} {seq}-{ms}"))
+            }
+            _ => {
+                let file = rusqlite::Connection::open(self.folder.path().join("upistream.db")).expect("the store's file");
+                file.execute("DELETE FROM event WHERE id = ?1", [event]).expect("it can be written")
+            }
+        };
+        assert_eq!(removed, 1);
     }
 }
 

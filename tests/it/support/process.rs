@@ -78,6 +78,11 @@ impl Process {
         Some(Self { child, channel, log })
     }
 
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        read(&self.log)
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id().expect("it runs")
     }

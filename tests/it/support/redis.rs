@@ -250,7 +250,8 @@ pub fn in_folder(folder: &Path) -> String {
     command.args(["-c", script, "redis-server", "--port", "0", "--save", "", "--appendonly", "yes", "--appendfsync", "no"]);
     command.arg("--unixsocket").arg(&socket).arg("--dir").arg(folder).env("FOLDER", folder);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.spawn().expect("a shell can be run");
+    // Nobody waits for the shell: it ends by itself.
+    drop(command.spawn().expect("a shell can be run"));
     wait_for(|| ping(&socket), || socket.display().to_string());
     url
 }
