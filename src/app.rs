@@ -6,6 +6,7 @@ mod health;
 mod sandbox;
 pub mod store;
 mod tasks;
+pub mod tokens;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};

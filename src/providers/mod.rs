@@ -17,6 +17,7 @@ use crate::domain::qr::{QrOrder, QrSnapshot};
 pub mod http;
 pub mod razorpay;
 pub mod signature;
+pub mod token;
 
 pub use signature::Verified;
 
@@ -46,7 +47,7 @@ pub enum AskError {
 }
 
 /// What went wrong, for logs: never a body, a credential or personal data.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Cause(pub String);
 
 impl fmt::Display for Cause {

@@ -37,7 +37,7 @@ pub fn hmac_sha256_hex(secrets: &[SecretString], signature: &str, body: Bytes) -
 }
 
 /// The 32 bytes behind 64 hex digits.
-fn decode_hex(text: &str) -> Option<[u8; 32]> {
+pub(super) fn decode_hex(text: &str) -> Option<[u8; 32]> {
     if text.len() != 64 || !text.is_ascii() {
         return None;
     }

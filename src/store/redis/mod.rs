@@ -16,6 +16,7 @@ mod records;
 mod replicas;
 pub mod safety;
 mod script;
+mod tokens;
 mod wakeups;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use keys::Keys;
 use link::Link;
 use replicas::Replicas;
 use safety::{Finding, Severity};
+pub use tokens::{RedisTokens, StoredToken};
 use wakeups::Wakeups;
 
 /// Where the servers are, and how they are spoken to.

@@ -22,6 +22,7 @@ impl Script {
 
 const PRELUDE: &str = include_str!("prelude.lua");
 const LOOKS: &str = include_str!("looks.lua");
+const TOKENS: &str = include_str!("tokens.lua");
 
 macro_rules! scripts {
     ($($name:ident = [$($part:expr),*];)*) => {
@@ -43,6 +44,11 @@ scripts! {
     FORGET_CLAIMS = [PRELUDE, include_str!("forget_claims.lua")];
     FORGET_RECORD = [PRELUDE, include_str!("forget_record.lua")];
     CREATE = [include_str!("create.lua")];
+    TOKEN_GET = [PRELUDE, TOKENS, include_str!("token_get.lua")];
+    TOKEN_BEGIN = [PRELUDE, TOKENS, include_str!("token_begin.lua")];
+    TOKEN_FINISH = [PRELUDE, TOKENS, include_str!("token_finish.lua")];
+    TOKEN_ABANDON = [PRELUDE, TOKENS, include_str!("token_abandon.lua")];
+    TOKEN_DISCARD = [PRELUDE, TOKENS, include_str!("token_discard.lua")];
 }
 
 /// A call of a script.

@@ -1,0 +1,52 @@
+//! Where replicas share access tokens: the store, as providers see it. Providers know no store and the store knows no
+//! providers, so this stands between them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::domain::account::AccountName;
+use crate::providers::Cause;
+use crate::providers::token::{Fence, ShelfError, Shelved, TokenShelf};
+use crate::store::StoreError;
+use crate::store::redis::{RedisStore, RedisTokens, StoredToken};
+
+/// The shelf of `account` that all replicas on this store share.
+pub fn shelf_in(store: &RedisStore, account: AccountName) -> Arc<dyn TokenShelf> {
+    Arc::new(RedisShelf { tokens: store.tokens(), account })
+}
+
+struct RedisShelf {
+    tokens: RedisTokens,
+    account: AccountName,
+}
+
+#[async_trait]
+impl TokenShelf for RedisShelf {
+    async fn get(&self) -> Result<Option<Shelved>, ShelfError> {
+        let kept = self.tokens.get(self.account.as_str()).await.map_err(silent)?;
+        Ok(kept.map(|StoredToken { version, left, body }| Shelved { version: Fence(version), left, sealed: body }))
+    }
+
+    async fn begin_login(&self, lease: Duration) -> Result<Option<Fence>, ShelfError> {
+        Ok(self.tokens.begin_login(self.account.as_str(), lease).await.map_err(silent)?.map(Fence))
+    }
+
+    async fn finish_login(&self, fence: Fence, sealed: Bytes, keep: Duration) -> Result<bool, ShelfError> {
+        self.tokens.finish_login(self.account.as_str(), fence.0, &sealed, keep).await.map_err(silent)
+    }
+
+    async fn abandon_login(&self, fence: Fence) -> Result<(), ShelfError> {
+        self.tokens.abandon_login(self.account.as_str(), fence.0).await.map_err(silent)
+    }
+
+    async fn discard(&self, version: Fence) -> Result<(), ShelfError> {
+        self.tokens.discard(self.account.as_str(), version.0).await.map_err(silent)
+    }
+}
+
+fn silent(cause: StoreError) -> ShelfError {
+    ShelfError(Cause(cause.to_string()))
+}
