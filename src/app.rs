@@ -84,6 +84,8 @@ pub enum StartError {
     Store(#[from] crate::store::sqlite::OpenError),
     #[error(transparent)]
     Redis(Box<crate::store::redis::OpenError>),
+    #[error("store.redis.token_key can't be used: {0}")]
+    TokenKey(String),
     #[error("`{}` (store.redis.ca_file) can't be read: {cause}", path.display())]
     CaFile { path: std::path::PathBuf, cause: std::io::Error },
     #[error("the store can't be read: {0}")]

@@ -7,6 +7,7 @@ use tracing::{error, info, warn};
 use super::StartError;
 use crate::clock::Randomness;
 use crate::config::{Backend, Config, EmbeddedConfig, RedisConfig};
+use crate::providers::token::SealKey;
 pub use crate::store::redis::safety::{Finding, Severity};
 use crate::store::redis::{self, RedisOptions, RedisServers, RedisStore};
 use crate::store::sqlite::{SqliteOptions, SqliteStore, Synchronous};
@@ -42,6 +43,9 @@ async fn open_embedded(
 }
 
 async fn open_redis(config: &Config, redis: &RedisConfig, random: [u8; 40], randomness: &Arc<Randomness>) -> Result<AnyStore, StartError> {
+    if let Some(key) = &redis.token_key {
+        SealKey::read(key.first()).map_err(|cause| StartError::TokenKey(cause.to_string()))?;
+    }
     let names = Arc::clone(randomness);
     let options = RedisOptions {
         servers: servers(redis)?,

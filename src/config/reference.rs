@@ -2,7 +2,8 @@
 //! README's table. A comment right above a setting is its meaning; `#key = value` without a space is a
 //! setting that is off.
 
-use super::keys::{self, KEYS};
+use super::keys::{self, KEYS, Key};
+use super::takes::Takes;
 
 /// The account that stands for any in the reference.
 const SAMPLE: &str = "accounts.shop.";
@@ -16,7 +17,12 @@ pub fn default_toml() -> &'static str {
 pub fn reference_table() -> String {
     let mut table = "| key | default | meaning |\n|---|---|---|\n".to_owned();
     for Row { key, value, meaning } in rows() {
-        let default = if is_needed(&key) { "needed".to_owned() } else { format!("`{value}`") };
+        let default = match KEYS.iter().find(|known| keys::named(known.path) == key) {
+            Some(known) if known.needed => "needed".to_owned(),
+            // What the reference shows there is an example.
+            Some(Key { takes: Takes::Secrets(_), .. }) => "none".to_owned(),
+            _ => format!("`{value}`"),
+        };
         table += &format!("| `{key}` | {default} | {} |\n", meaning.replace('|', "\\|"));
     }
     table

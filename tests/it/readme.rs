@@ -22,11 +22,13 @@ fn every_command_is_named() {
 }
 
 #[test]
-fn the_account_that_is_shown_is_a_good_configuration() {
+fn the_settings_that_are_shown_are_a_good_configuration() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let sample = README.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an account is shown");
-    // Its secrets lie where the reader's machine keeps them: here in a folder of the test.
-    for secret in ["razorpay-key", "razorpay-webhook"] {
+    let samples: Vec<&str> = README.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(samples.len(), 2, "an account and a redis are shown");
+    let sample = samples.concat();
+    // Their secrets lie where the reader's machine keeps them: here in a folder of the test.
+    for secret in ["razorpay-key", "razorpay-webhook", "redis"] {
         std::fs::write(folder.path().join(secret), "a-secret-of-some-length").expect("a file");
     }
     let sample = sample.replace("/run/secrets", &folder.path().display().to_string());

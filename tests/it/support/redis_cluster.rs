@@ -51,7 +51,9 @@ impl TestCluster {
         let all_say = |command: &str, word: &str| cluster.urls().iter().filter(|url| ask::<String>(url, command).contains(word)).count();
         let is_formed = || {
             let known = all_say("CLUSTER INFO", "cluster_state:ok") == NODES && all_say("CLUSTER INFO", "cluster_known_nodes:6") == NODES;
-            known && all_say("INFO replication", "master_link_status:up") == NODES / 2
+            let linked = all_say("INFO replication", "master_link_status:up") == NODES / 2;
+            let replicas = |nodes: String| nodes.lines().filter(|line| line.contains("slave")).count();
+            known && linked && cluster.urls().iter().all(|url| replicas(ask(url, "CLUSTER NODES")) == NODES / 2)
         };
         wait_for(is_formed, || "of the cluster".to_owned());
         cluster
