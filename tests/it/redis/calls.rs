@@ -94,6 +94,13 @@ impl Calls {
     /// What is true once all works again: each acknowledged code is there; what was said not to be sent was not; and who was
     /// told that nobody knows finds one code by the same key.
     pub async fn check(&self, app: &App) {
+        let lost = self.check_but_for_the_lost(app).await;
+        assert!(lost.is_empty(), "{lost:?} are lost");
+    }
+
+    /// The same, but for acknowledged codes that are gone: those are the answer.
+    pub async fn check_but_for_the_lost(&self, app: &App) -> Vec<pb::Qr> {
+        let mut lost = Vec::new();
         check_no_reference_acted_twice(&app.provider);
         let answers = self.answers().clone();
         let kept: Vec<pb::Qr> = all_qrs(app).await;
@@ -102,10 +109,10 @@ impl Calls {
             let ours = reference::derive("local", ACCOUNT, "CreateQr", key);
             let of_key: Vec<&pb::Qr> = kept.iter().filter(|qr| qr.reference == format!("ref-{key}")).collect();
             match answer {
-                Answer::Ok(qr) => {
-                    let now = of_key.iter().find(|now| now.id == qr.id).unwrap_or_else(|| panic!("{qr:?} is lost"));
-                    assert!(now.revision >= qr.revision, "{now:?} was {qr:?}");
-                }
+                Answer::Ok(qr) => match of_key.iter().find(|now| now.id == qr.id) {
+                    Some(now) => assert!(now.revision >= qr.revision, "{now:?} was {qr:?}"),
+                    None => lost.push((**qr).clone()),
+                },
                 Answer::NotSent => {
                     assert!(!at_provider.contains(&ours), "{key} was said not to be sent, and the provider has it");
                     assert!(of_key.iter().all(|qr| qr.state() == pb::QrState::Failed), "{key} was said not to be sent: {of_key:?}");
@@ -120,5 +127,6 @@ impl Calls {
             }
         }
         check_no_reference_acted_twice(&app.provider);
+        lost
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use upistream::config::Config;
+use upistream::config::{Backend, Config};
 use upistream::domain::id::{Id, Kind, Partition};
 use upistream::grpc::pb;
 use upistream::store::Records;
@@ -12,7 +12,7 @@ use upistream::store::Records;
 use super::app_at;
 use super::calls::{Answer, Calls};
 use crate::support::app::{ACCOUNT, App, callback, order, provider, told, until};
-use crate::support::redis::{TestRedis, ask, backend, open, signal};
+use crate::support::redis::{TestRedis, ask, open, signal};
 use crate::support::redis_cluster::TestCluster;
 
 const DEADLINE: Duration = Duration::from_secs(3);
@@ -123,64 +123,45 @@ async fn scripts_that_are_forgotten_and_connections_that_are_cut_are_noticed_by_
     calls.check(&app).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_cluster_whose_master_dies_goes_on_with_its_replica() {
-    let cluster = TestCluster::own().await;
+async fn app_on_cluster(cluster: &TestCluster) -> App {
     let on_cluster = |config: &mut Config| {
         early(config);
-        let mut store = backend(cluster.urls()[0].clone());
-        if let upistream::config::Backend::Redis(redis) = &mut store {
+        if let Backend::Redis(redis) = &mut config.store.backend {
             redis.urls = cluster.urls();
             redis.cluster = true;
         }
-        config.store.backend = store;
     };
-    let provider = provider().await;
-    let app = app_at(cluster.urls()[0].clone(), &provider, on_cluster).await;
-    let partition = Partition::of_account(ACCOUNT, 16);
-    let master = cluster.master_of(&format!("upistream:{{p{}}}:head", partition.0));
+    app_at(cluster.urls()[0].clone(), &provider().await, on_cluster).await
+}
+
+fn a_key_of_the_account() -> String {
+    format!("upistream:{{p{}}}:head", Partition::of_account(ACCOUNT, 16).0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_whose_master_dies_goes_on_with_its_replica() {
+    let cluster = TestCluster::own().await;
+    let app = app_on_cluster(&cluster).await;
+    let master = cluster.master_of(&a_key_of_the_account());
     let calls = under_load(&app, "failover", async || {
-        // What the master has acknowledged reaches its replica within moments; a kill right after would lose it, as the
-        // README says of every failover. The load goes on up to the kill.
         signal(master, "KILL");
         let back = until("the replica to take over", async || app.metrics().await.contains("upistream_store_up 0").then_some(())).await;
         until("health to come back", async || app.metrics().await.contains("upistream_store_up 1").then_some(back)).await;
     })
     .await;
     println!("ok, not sent, unknown: {:?}; slowest {:?}", counts(&calls), calls.slowest());
-    check_no_more_than_a_failover_loses(&app, &calls).await;
+    // Copies are asynchronous: what the master acknowledged in its last moment may have gone with it. Nothing else may be wrong.
+    let lost = calls.check_but_for_the_lost(&app).await;
+    println!("{} acknowledged codes went with the master", lost.len());
+    assert!(lost.len() <= 4, "no more than one for each caller: {lost:?}");
     assert!(app.get_qr(&app.create("after", 10_000).await.id).await.state() == pb::QrState::Active);
-}
-
-/// The same as [`Calls::check`], but for what an asynchronous copy may have lost with its master: then the record is gone,
-/// and a repeat of its key finds the provider's one code of that reference, or none.
-async fn check_no_more_than_a_failover_loses(app: &App, calls: &Calls) {
-    for qr in calls.acknowledged() {
-        let found = app.qrs().get_qr(pb::GetQrRequest { id: qr.id.clone() }).await;
-        if let Err(status) = found {
-            assert_eq!(status.code(), tonic::Code::NotFound);
-            println!("the failover lost {}", qr.id);
-        }
-    }
-    assert!(calls.count(|answer| matches!(answer, Answer::Ok(_))) > 16);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_that_fails_over_by_hand_is_noticed_by_nobody_for_long() {
     let cluster = TestCluster::own().await;
-    let on_cluster = |config: &mut Config| {
-        early(config);
-        let mut store = backend(cluster.urls()[0].clone());
-        if let upistream::config::Backend::Redis(redis) = &mut store {
-            redis.urls = cluster.urls();
-            redis.cluster = true;
-        }
-        config.store.backend = store;
-    };
-    let provider = provider().await;
-    let app = app_at(cluster.urls()[0].clone(), &provider, on_cluster).await;
-    let partition = Partition::of_account(ACCOUNT, 16);
-    let key = format!("upistream:{{p{}}}:head", partition.0);
+    let app = app_on_cluster(&cluster).await;
+    let key = a_key_of_the_account();
     let before = cluster.master_of(&key);
     let calls = under_load(&app, "handover", async || {
         // A replica that is told to takes over without a loss: its master waits until it has everything.
