@@ -70,7 +70,12 @@ impl Health {
                 () = self.draining.cancelled() => return,
                 () = tokio::time::sleep(ASK_EVERY) => {}
             }
-            let answers = tokio::time::timeout(ANSWER_TIMEOUT, engine.is_ready()).await.unwrap_or(false);
+            let asked = tokio::time::timeout(ANSWER_TIMEOUT, engine.check_ready()).await;
+            let cause = match asked {
+                Ok(answered) => answered.err().map(|cause| cause.to_string()),
+                Err(_) => Some("it gave no answer in time".to_owned()),
+            };
+            let answers = cause.is_none();
             engine.metrics().store_up.set(i64::from(answers));
             if self.draining.is_cancelled() {
                 return;
@@ -84,7 +89,7 @@ impl Health {
                 if up {
                     info!("the store answers again");
                 } else {
-                    warn!("the store does not answer: not serving");
+                    warn!("not serving: {}", cause.unwrap_or_default());
                 }
                 self.say(if up { ServingStatus::Serving } else { ServingStatus::NotServing }).await;
             }
@@ -107,7 +112,8 @@ impl Memory {
             return;
         }
         self.last_asked = Some(Instant::now());
-        let Ok(percent) = tokio::time::timeout(ANSWER_TIMEOUT, engine.store_memory_percent()).await else { return };
+        // Where it doesn't say, what it said before stands.
+        let Ok(Ok(percent)) = tokio::time::timeout(ANSWER_TIMEOUT, engine.store_memory_percent()).await else { return };
         engine.metrics().store_memory_percent.set(i64::from(percent.unwrap_or(0)));
         let is_full = percent.is_some_and(|percent| percent >= MEMORY_WARNING_PERCENT);
         if is_full && !self.warned {

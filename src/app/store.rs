@@ -7,6 +7,7 @@ use tracing::{error, info, warn};
 use super::StartError;
 use crate::clock::Randomness;
 use crate::config::{Backend, Config, EmbeddedConfig, RedisConfig};
+use crate::engine::LISTS_THAT_WAIT;
 use crate::providers::token::SealKey;
 pub use crate::store::redis::safety::{Finding, Severity};
 use crate::store::redis::{self, RedisOptions, RedisServers, RedisStore};
@@ -43,23 +44,8 @@ async fn open_embedded(
 }
 
 async fn open_redis(config: &Config, redis: &RedisConfig, random: [u8; 40], randomness: &Arc<Randomness>) -> Result<AnyStore, StartError> {
-    if let Some(key) = &redis.token_key {
-        SealKey::read(key.first()).map_err(|cause| StartError::TokenKey(cause.to_string()))?;
-    }
     let names = Arc::clone(randomness);
-    let options = RedisOptions {
-        servers: servers(redis)?,
-        prefix: redis.prefix.clone(),
-        partitions: config.store.partitions,
-        random,
-        names: Arc::new(move || names.bits()),
-        clock: None,
-        retention_at_rest: redis.retention_at_rest.duration(),
-        wait_replicas: redis.wait_replicas,
-        wait_timeout: redis.wait_timeout(),
-        allow_data_loss: redis.allow_data_loss,
-    };
-    let (store, findings) = RedisStore::open(options).await?;
+    let (store, findings) = RedisStore::open(options(config, redis, random, Arc::new(move || names.bits()))?).await?;
     for Finding { severity, text } in findings {
         match severity {
             Severity::Fine => info!("redis: {text}"),
@@ -67,6 +53,30 @@ async fn open_redis(config: &Config, redis: &RedisConfig, random: [u8; 40], rand
         }
     }
     Ok(Arc::new(store))
+}
+
+fn options(
+    config: &Config,
+    redis: &RedisConfig,
+    random: [u8; 40],
+    names: Arc<dyn Fn() -> u128 + Send + Sync>,
+) -> Result<RedisOptions, StartError> {
+    if let Some(key) = &redis.token_key {
+        SealKey::read(key.first()).map_err(|cause| StartError::TokenKey(cause.to_string()))?;
+    }
+    Ok(RedisOptions {
+        servers: servers(redis)?,
+        prefix: redis.prefix.clone(),
+        partitions: config.store.partitions,
+        random,
+        names,
+        clock: None,
+        retention_at_rest: redis.retention_at_rest.duration(),
+        kept_while_listed: LISTS_THAT_WAIT.to_vec(),
+        wait_replicas: redis.wait_replicas,
+        wait_timeout: redis.wait_timeout(),
+        allow_data_loss: redis.allow_data_loss,
+    })
 }
 
 fn servers(redis: &RedisConfig) -> Result<RedisServers, StartError> {
@@ -88,7 +98,8 @@ fn servers(redis: &RedisConfig) -> Result<RedisServers, StartError> {
 /// What the configured redis would lose, by asking it; `None`: the store is another. Changes nothing there.
 pub async fn examine_redis(config: &Config) -> Option<Result<Vec<Finding>, StartError>> {
     let Backend::Redis(redis) = &config.store.backend else { return None };
-    let examined = async { Ok(RedisStore::examine(&servers(redis)?, redis.wait_replicas).await?) };
+    // Nothing is created or written: neither randomness nor names are needed.
+    let examined = async { Ok(RedisStore::examine(&options(config, redis, [0; 40], Arc::new(|| 0))?).await?) };
     Some(examined.await)
 }
 

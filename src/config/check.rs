@@ -54,6 +54,14 @@ pub(super) fn violations(config: &Config) -> Vec<Violation> {
             ("reconciler.lease_ms", config.reconciler.lease() / 3),
             Order::NotLonger,
         );
+        // A key is remembered as long as it was said to be: its claim goes with its record.
+        if let Some(at_rest) = redis.retention_at_rest.duration() {
+            found.unless_ordered(
+                ("idempotency.retention_h", config.idempotency.retention()),
+                ("store.redis.retention_at_rest", at_rest),
+                Order::NotLonger,
+            );
+        }
         if redis.urls.len() > 1 && !redis.cluster {
             found.add(
                 ["store.redis.urls", "store.redis.cluster"],

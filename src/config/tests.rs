@@ -231,6 +231,8 @@ fn settings_that_do_not_go_together_are_refused() {
     let redis = "[store.redis]\nretention_at_rest = 'forever'\nurls = ['redis://a', 'redis://b']";
     clash(redis, "several servers are named, but it is not said to be a Cluster");
     clash(&format!("{redis}\ncluster = true\ntimeout_ms = 20001"), "`store.redis.timeout_ms` (20.001s) must be no longer than");
+    let short = "[idempotency]\nretention_h = 5000\n[store.redis]\nretention_at_rest = '184d'\nurls = ['redis://a']";
+    clash(short, "must be no longer than `store.redis.retention_at_rest`");
     clash("[admin]\nlisten = '127.0.0.1:8080'", "`webhooks.listen` and `admin.listen` are both on port 8080");
     clash("[admin]\nlisten = '0.0.0.0:8080'", "`webhooks.listen` and `admin.listen` are both on port 8080");
     clash("[sandbox]\nlisten = '127.0.0.1:9090'", "`admin.listen` and `sandbox.listen` are both on port 9090");

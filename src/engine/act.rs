@@ -1,6 +1,7 @@
 //! A request that acts at a provider: written down first, then made, then its answer learned. All of it runs in a task
 //! of its own, so a caller who hangs up or runs out of time takes nothing with him.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -92,6 +93,7 @@ impl Engine {
     async fn make(&self, work: Work, committed: &OnceLock<Record>) -> Result<Ended, Error> {
         let lease = self.settings.patience.lease;
         let told = self.told_by_caller(&work.asked, None);
+        self.wait_for_replicas(&work).await?;
         loop {
             let mut step = self.step(work.before.clone(), work.intent.clone(), work.event, &told);
             step.lease = LeaseStep::Take(lease);
@@ -100,7 +102,7 @@ impl Engine {
                 // Only who holds the lease may send: while somebody looks at the record nothing is written.
                 batch.guards.push(Guard::Unheld { id: work.intent.id().clone() });
             }
-            let taken = Instant::now();
+            let (taken, write) = (Instant::now(), batch.write);
             match self.commit_until(batch, work.asked.deadline).await.map_err(Error::of_write)? {
                 Commit::Done(written) => {
                     let _ = committed.set(work.intent.clone());
@@ -109,7 +111,8 @@ impl Engine {
                         return Ok(Ended::Answer(Box::new(Answer { resource: work.intent, replayed: false })));
                     };
                     let hold = Hold { fence, until: taken + lease };
-                    if let Err(cause) = self.store.replicated(work.intent.id().partition()).await {
+                    if let Err(cause) = self.store.replicated(work.intent.id().partition(), Some(write)).await {
+                        self.lacks_replicas.store(true, Ordering::SeqCst);
                         return Err(self.withdraw(&work, fence, &cause).await);
                     }
                     return self.act(&work, hold).await.map(|answer| Ended::Answer(Box::new(answer)));
@@ -124,6 +127,19 @@ impl Engine {
                 Commit::Conflict(Conflict::Moved { .. } | Conflict::Referenced { .. }) => return Ok(Ended::Moved),
             }
         }
+    }
+
+    /// While the store lacks replicas no intent is written that would only be taken back: each would leave a record.
+    async fn wait_for_replicas(&self, work: &Work) -> Result<(), Error> {
+        if !self.lacks_replicas.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        if let Err(cause) = self.store.replicated(work.intent.id().partition(), None).await {
+            warn!("nothing is written while the store lacks replicas: {cause}");
+            return Err(Error::StoreUnavailable { retry_after: STORE_RETRY_AFTER });
+        }
+        self.lacks_replicas.store(false, Ordering::SeqCst);
+        Ok(())
     }
 
     /// Takes back an intent that too few copies have: the provider was not asked, and a repeat begins anew. What the caller

@@ -14,6 +14,7 @@ use super::error::{Error, STORE_RETRY_AFTER};
 use super::learn::decode;
 use super::{Answer, Engine};
 use crate::domain::event::Record;
+use crate::events::Live;
 use crate::store::{Batch, Claim, ClaimScope, ClaimStep, Commit, Conflict, Guard, Stored, Wake};
 
 /// With less time than this before the caller's deadline there is no point in waiting for news.
@@ -153,11 +154,11 @@ impl Engine {
             match tokio::time::timeout_at(asked.deadline, news.recv()).await {
                 Err(_) => break,
                 // The news may be older than what was read.
-                Ok(Ok(frame)) if *frame.event.record.id() == id && is_newer(&frame.event.record, &record) => {
+                Ok(Ok(Live::Frame(frame))) if *frame.event.record.id() == id && is_newer(&frame.event.record, &record) => {
                     record = frame.event.record.clone();
                 }
-                Ok(Ok(_)) => {}
-                Ok(Err(RecvError::Lagged(_))) => record = self.newest(record).await,
+                Ok(Ok(Live::Frame(_))) => {}
+                Ok(Ok(Live::SetBack) | Err(RecvError::Lagged(_))) => record = self.newest(record).await,
                 Ok(Err(RecvError::Closed)) => break,
             }
         }

@@ -22,6 +22,7 @@ mod worker;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -36,9 +37,11 @@ use crate::domain::account::AccountName;
 use crate::domain::id::Partition;
 use crate::events::Feed;
 use crate::providers::Provider;
-use crate::store::AnyStore;
+use crate::store::{AnyStore, StoreError};
 use crate::telemetry::Metrics;
 
+/// Lists whose records wait for a person: they are never forgotten, however long nothing happens to them.
+pub const LISTS_THAT_WAIT: [&str; 2] = [index::DOUBTS, quarantine::QUARANTINE];
 /// What a caller is told to wait after a provider could not be reached.
 pub(crate) const PROVIDER_RETRY_AFTER: Duration = Duration::from_secs(2);
 
@@ -86,6 +89,8 @@ pub struct Engine {
     tasks: TaskTracker,
     /// Something became due now.
     woken: Notify,
+    /// The last wait for replicas of the store was in vain.
+    lacks_replicas: AtomicBool,
     /// Streams say goodbye.
     draining: CancellationToken,
 }
@@ -116,6 +121,7 @@ impl Engine {
             turns: turns::Turns::default(),
             tasks: TaskTracker::new(),
             woken: Notify::new(),
+            lacks_replicas: AtomicBool::new(false),
             draining: CancellationToken::new(),
         })
     }
@@ -133,14 +139,14 @@ impl Engine {
         &self.store.identity().fingerprint_key
     }
 
-    /// Whether the store is read and takes writes.
-    pub async fn is_ready(&self) -> bool {
-        self.store.ping().await.is_ok()
+    /// Whether the store is read and takes writes; why not.
+    pub async fn check_ready(&self) -> Result<(), StoreError> {
+        self.store.ping().await
     }
 
-    /// How much of the memory that the store may use is used, in percent; `None` where it has no limit or doesn't say.
-    pub async fn store_memory_percent(&self) -> Option<u8> {
-        self.store.memory_percent().await.ok().flatten()
+    /// How much of the memory that the store may use is used, in percent; `None` where it has no limit.
+    pub async fn store_memory_percent(&self) -> Result<Option<u8>, StoreError> {
+        self.store.memory_percent().await
     }
 
     /// From now on streams say goodbye and mutations are refused.

@@ -44,6 +44,11 @@ impl Engine {
             self.give_back(&record, &told).await?;
             return Ok(Stepped::NobodyToAsk);
         };
+        if record.header().has_unknown_parts {
+            // What is found out could not be written here: a replica of the release that wrote it looks at it.
+            self.give_back_unanswered(&record, &told).await?;
+            return Ok(Stepped::NobodyToAsk);
+        }
         let provider = provider.clone();
         let stepped = match record.clone() {
             Record::Qr(qr) => self.look_at_qr(&provider, qr, &told).await?,

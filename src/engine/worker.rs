@@ -22,6 +22,8 @@ use crate::store::{Leased, ListKey, Look, StoreError};
 
 /// The pause after the store gave no answer.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(500);
+/// The pause before a record is looked at again that could not be read or written.
+const PAUSE_AFTER_BROKEN: Duration = Duration::from_secs(60);
 /// Events and claims that one round of tidying removes.
 const TIDY_LIMIT: usize = 1_000;
 const TIDY_EVERY: Duration = Duration::from_secs(60);
@@ -163,6 +165,11 @@ impl Engine {
         self.metrics.reconciler_steps.with_label_values(&[id.kind().prefix(), result]).inc();
         if let Err(cause) = ended {
             warn!("a look at `{id}` could not be completed: {cause}");
+            // What can't be done here stays so for a while, and must not be the longest due again and again. In any other
+            // case the lease runs out.
+            if matches!(cause, StoreError::Broken(_)) {
+                self.send_back(&leased, PAUSE_AFTER_BROKEN).await;
+            }
         }
     }
 

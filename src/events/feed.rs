@@ -48,11 +48,19 @@ impl Frame {
     }
 }
 
+/// What happens at the live end of the log.
+#[derive(Clone, Debug)]
+pub enum Live {
+    Frame(Arc<Frame>),
+    /// The log was set back, as by a failover that lost its end: what was read of it may be of another course.
+    SetBack,
+}
+
 /// The live end of the log.
 pub struct Feed {
     store: AnyStore,
     encoder: Arc<dyn Encode>,
-    ring: broadcast::Sender<Arc<Frame>>,
+    ring: broadcast::Sender<Live>,
     /// How far the watcher has read.
     read: Mutex<Positions>,
 }
@@ -68,8 +76,8 @@ impl Feed {
         &self.store
     }
 
-    /// All frames from now on. A reader that falls behind the ring is told so.
-    pub fn listen(&self) -> broadcast::Receiver<Arc<Frame>> {
+    /// All that happens from now on. A reader that falls behind the ring is told so.
+    pub fn listen(&self) -> broadcast::Receiver<Live> {
         self.ring.subscribe()
     }
 
@@ -147,19 +155,55 @@ impl Feed {
     }
 
     async fn read_partition(&self, head: Head, mut known: Position) -> Result<(), StoreError> {
-        while known.seq < head.last.seq {
-            let page = self.store.events_after(head.partition, known.seq, PAGE).await?;
+        loop {
+            let Next::Entries(page) = next_entries(&self.store, &head, known, PAGE).await? else {
+                warn!("the log of partition {} was set back: it ends at {}, and {known} was read", head.partition.0, head.last);
+                self.read().insert(head.partition, head.last);
+                let _ = self.ring.send(Live::SetBack);
+                break;
+            };
             let Some(last) = page.last() else { break };
             known = last.position;
             for logged in &page {
                 let frame = Arc::new(self.frame(logged)?);
                 // No receiver is no error: nobody listens now.
-                let _ = self.ring.send(frame);
+                let _ = self.ring.send(Live::Frame(frame));
                 self.read().insert(logged.partition, logged.position);
+            }
+            // Beyond what the head told of there may be more by now: the next look brings it.
+            if known.seq >= head.last.seq {
+                break;
             }
         }
         Ok(())
     }
+}
+
+/// What comes after a position that was read.
+pub(super) enum Next {
+    Entries(Vec<Logged>),
+    /// The log has something else at that position, or ends before it: it was set back.
+    SetBack,
+}
+
+/// The entries after `own`, at most `limit`. The entry at `own` is read once more with them: only it tells a log that goes on
+/// from one that was set back and has gone past the position on another course.
+pub(super) async fn next_entries(store: &AnyStore, head: &Head, own: Position, limit: usize) -> Result<Next, StoreError> {
+    // A position before the first entry that was still there carries no time.
+    let is_another = |found: Position| own.ms != 0 && found.ms != own.ms;
+    if head.last.seq < own.seq || (head.last.seq == own.seq && is_another(head.last)) {
+        return Ok(Next::SetBack);
+    }
+    if head.last.seq == own.seq {
+        return Ok(Next::Entries(Vec::new()));
+    }
+    let mut page = store.events_after(head.partition, own.seq.saturating_sub(1), limit.saturating_add(1)).await?;
+    let stands_there = page.first().is_some_and(|first| first.position.seq == own.seq);
+    if stands_there && is_another(page.remove(0).position) {
+        return Ok(Next::SetBack);
+    }
+    page.truncate(limit);
+    Ok(Next::Entries(page))
 }
 
 /// The event of an entry. One that can't be read is an error, never skipped: that would lose it.

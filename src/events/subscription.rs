@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
-use super::feed::{self, Feed, Frame};
+use super::feed::{self, Feed, Frame, Live, Next};
 use super::filter::Filter;
 use super::token::{Positions, Token};
 use crate::domain::id::Partition;
@@ -77,7 +77,7 @@ enum Source {
     /// One page of the log as it was read. Each entry is looked into when its turn comes, so that a subscriber who
     /// doesn't read holds no more than these bytes.
     Log(VecDeque<Logged>),
-    Ring(broadcast::Receiver<Arc<Frame>>),
+    Ring(broadcast::Receiver<Live>),
     Ended,
 }
 
@@ -163,7 +163,12 @@ impl Subscription {
                     biased;
                     () = self.drain.cancelled() => Ok(None),
                     received = ring.recv() => match received {
-                        Ok(frame) => Ok(self.take_frame(frame)),
+                        Ok(Live::Frame(frame)) => Ok(self.take_frame(frame)),
+                        // The log tells whether it goes on from here.
+                        Ok(Live::SetBack) => {
+                            self.source = Source::Log(VecDeque::new());
+                            Ok(None)
+                        }
                         Err(broadcast::error::RecvError::Lagged(_)) => {
                             self.source = Source::Log(VecDeque::new());
                             Ok(Some(Message::FellBehind { token: self.token(), time: self.now.now() }))
@@ -217,8 +222,15 @@ impl Subscription {
         let turn = heads.partition_point(|head| self.served_last.is_some_and(|last| head.partition <= last));
         heads.rotate_left(turn);
         for head in heads {
-            let Some(own) = self.positions.get(&head.partition).filter(|own| own.seq < head.last.seq) else { continue };
-            let page = self.feed.store().events_after(head.partition, own.seq, self.pace.page).await?;
+            let Some(own) = self.positions.get(&head.partition) else { continue };
+            let page = match feed::next_entries(self.feed.store(), &head, *own, self.pace.page).await? {
+                Next::Entries(_) if head.last.seq == own.seq => continue,
+                Next::Entries(page) => page,
+                Next::SetBack => {
+                    let earliest_token = earliest(&self.feed, &heads_of(&self.feed, self.positions.keys()).await?);
+                    return Err(SubscriptionEnd::HistoryRewound { earliest_token });
+                }
+            };
             // There is something to read: if it is not the very next, or not there at all, history was lost.
             if page.is_empty() {
                 return Err(history_lost(&self.feed, self.positions.keys()).await?);

@@ -361,9 +361,9 @@ pub trait Store: Records + Leases + Log {
     /// Whether it can be read and takes writes now: asks those who do both, and fails while they don't.
     async fn ping(&self) -> Result<(), StoreError>;
 
-    /// Returns once as many copies as the store is told to want have all that was committed in this partition before;
-    /// [`StoreError::InDoubt`] where they don't have it in time.
-    async fn replicated(&self, partition: Partition) -> Result<(), StoreError>;
+    /// Returns once as many copies as the store is told to want have all that was committed in this partition before, the
+    /// commit `write` of late among it; [`StoreError::InDoubt`] where they don't have it in time, or it is no longer there.
+    async fn replicated(&self, partition: Partition, write: Option<u128>) -> Result<(), StoreError>;
 
     /// Removes what its retention no longer keeps, at most `limit` things; says how many. Those are claims whose retention
     /// is over, and, where the store was told how long to keep them, records at rest with the claims that made them.

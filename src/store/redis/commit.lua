@@ -20,7 +20,7 @@ local function key() return KEYS[number()] end
 
 local now = clock(arg())
 local remember = arg()
-index = { due = KEYS[5], leased = KEYS[6], looks = KEYS[7], fence = KEYS[8], rested = arg() == '1' and KEYS[9] or nil }
+index = { due = KEYS[5], leased = KEYS[6], looks = KEYS[7], fence = KEYS[8], rested = KEYS[9], notes_rest = arg() == '1' }
 local prefix, channel, partition = arg(), arg(), arg()
 local log, head_key, event_ids, claim_ends = KEYS[2], KEYS[3], KEYS[4], KEYS[10]
 
@@ -46,7 +46,14 @@ for i = 1, number() do
   guards[i] = { kind = arg(), key = key(), id = arg(), value = arg() }
 end
 
--- Checks, in the contract's order, against what stood before.
+-- Checks, in the contract's order, against what stood before. All that is kept is read here too: what can't be read is an
+-- error before the first write.
+-- "<ms> <seq> <trimmed ms> <first ms> <first seq>": the newest entry that ever was, the time of the newest that trimming
+-- removed, and the oldest that is still there (0 0: none is).
+local head = redis.call('GET', head_key) or '0 0 0 0 0'
+local ms, seq, trimmed, first_ms, first_seq = string.match(head, '^(%d+) (%d+) (%d+) (%d+) (%d+)$')
+if not ms then return { 'broken', 'the head of a log can\'t be read' } end
+ms, seq = math.max(tonumber(ms), now), tonumber(seq)
 for _, claim in ipairs(claims) do
   if claim.kind == 'take' then
     local standing = redis.call('HMGET', claim.key, 'record', 'fingerprint', 'outcome')
@@ -57,10 +64,11 @@ for _, claim in ipairs(claims) do
 end
 for _, change in ipairs(changes) do
   local stored = redis.call('GET', change.key)
-  local revision = 0
+  local revision, places = 0, ''
   if stored then
-    revision, change.places = parts_of(stored)
+    revision, places = parts_of(stored)
   end
+  change.places, change.standing = list_of(places), read_look(change.id)
   if revision ~= (change.from or 0) then return { 'moved', change.id } end
 end
 for _, guard in ipairs(guards) do
@@ -107,13 +115,13 @@ for _, change in ipairs(changes) do
       named = {}
       for _, name in ipairs(KEYS) do named[name] = true end
     end
-    for _, place in ipairs(list_of(change.places)) do
+    for _, place in ipairs(change.places) do
       if not named[prefix .. place] then return { 'again' } end
     end
   end
 end
 
--- Writes. From here on nothing can fail.
+-- Writes. From here on nothing fails: every key is of the type that only these scripts give it.
 for _, claim in ipairs(claims) do
   local standing = redis.call('HMGET', claim.key, 'record', 'outcome', 'over')
   local is_ours = standing[1] == claim.record
@@ -135,11 +143,6 @@ for _, claim in ipairs(claims) do
   end
 end
 
--- "<ms> <seq> <trimmed ms> <first ms> <first seq>": the newest entry that ever was, the time of the newest that trimming
--- removed, and the oldest that is still there (0 0: none is).
-local head = redis.call('GET', head_key) or '0 0 0 0 0'
-local ms, seq, trimmed, first_ms, first_seq = string.match(head, '^(%d+) (%d+) (%d+) (%d+) (%d+)$')
-ms, seq = math.max(tonumber(ms), now), tonumber(seq)
 local grew = false
 
 local function append(change)
@@ -151,7 +154,7 @@ local function append(change)
 end
 
 local function remove(change)
-  for _, place in ipairs(list_of(change.places)) do
+  for _, place in ipairs(change.places) do
     local name, sort = prefix .. place, string.sub(place, 1, 2)
     if sort == 'l:' then
       redis.call('ZREM', name, change.id)
@@ -161,7 +164,7 @@ local function remove(change)
   end
   redis.call('DEL', change.key)
   remove_look(change.id)
-  if index.rested then redis.call('ZREM', index.rested, change.id) end
+  redis.call('ZREM', index.rested, change.id)
 end
 
 -- The places after the change; the lists and references themselves are written on the way.
@@ -172,7 +175,7 @@ local function move(change)
     redis.call('ZREM', list.key, change.id)
     left[list.place] = true
   end
-  for _, place in ipairs(list_of(change.places or '')) do
+  for _, place in ipairs(change.places) do
     if not left[place] then
       places[#places + 1], standing[place] = place, true
     end
@@ -194,9 +197,9 @@ local function move(change)
       stand_in(reference.place)
     end
   end
-  -- A claim on the record goes when the record is forgotten.
+  -- The claim that made the record goes when the record is forgotten.
   for _, claim in ipairs(claims) do
-    if claim.kind == 'take' and claim.record == change.id then stand_in('c:' .. claim.scope) end
+    if claim.kind == 'take' and claim.record == change.id and not change.from then stand_in('c:' .. claim.scope) end
   end
   for i, place in ipairs(places) do places[i] = #place .. ':' .. place end
   return table.concat(places)
@@ -212,7 +215,7 @@ for i, change in ipairs(changes) do
     local places = move(change)
     redis.call('SET', change.key, whole((change.from or 0) + 1) .. ' ' .. #places .. ' ' .. places .. change.body)
     local look
-    look, fence = step_look(read_look(change.id), change.look, change.at, change.lease, change.lease_of, now)
+    look, fence = step_look(change.standing, change.look, change.at, change.lease, change.lease_of, now)
     put_look(change.id, look, now)
   end
   written[i] = at .. '-' .. (fence or '0')
@@ -222,5 +225,6 @@ if grew then
 end
 local reply = table.concat(written, ',')
 redis.call('SET', KEYS[1], reply, 'PX', remember)
-if grew then redis.call('PUBLISH', channel, partition) end
+-- A wake-up that can't be told (an account without the channel, say) undoes nothing: all is looked at once a second.
+if grew then redis.pcall('PUBLISH', channel, partition) end
 return { 'done', reply }

@@ -19,6 +19,7 @@ const REMOVALS_MAX: usize = 8;
 
 pub(super) async fn commit(store: &RedisStore, batch: Batch) -> Result<Commit, StoreError> {
     batch::check(&batch, store.identity.partitions)?;
+    store.check_is_ours()?;
     let keys = store.keys.of(batch.partition);
     for _ in 0..REMOVALS_MAX {
         let mut call = call(store, &keys, &batch);

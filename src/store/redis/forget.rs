@@ -32,9 +32,9 @@ impl RedisStore {
                 let since = now.saturating_sub(ms(keep));
                 loop {
                     let room = (limit - forgotten).min(AT_ONCE);
-                    let count = self.forget_records_in(partition, since, room).await?;
+                    let (looked_at, count) = self.forget_records_in(partition, since, room).await?;
                     forgotten += count;
-                    if count < room || forgotten >= limit {
+                    if looked_at < room || forgotten >= limit {
                         break;
                     }
                 }
@@ -59,7 +59,8 @@ impl RedisStore {
         self.watched(self.link.run(&call).await)
     }
 
-    async fn forget_records_in(&self, partition: Partition, since: u64, limit: usize) -> Result<usize, StoreError> {
+    /// How many were looked at, and how many of them forgotten.
+    async fn forget_records_in(&self, partition: Partition, since: u64, limit: usize) -> Result<(usize, usize), StoreError> {
         let keys = self.keys.of(partition);
         let rested = self.oldest(&keys.rested(), since, limit).await?;
         let ids = rested.iter().map(|id| record::id(id)).collect::<Result<Vec<_>, _>>()?;
@@ -69,7 +70,8 @@ impl RedisStore {
             Ok(self.forget_record(&keys, id, &places, since))
         });
         let calls = calls.collect::<Result<Vec<_>, StoreError>>()?;
-        Ok(try_join_all(calls.iter().map(|call| self.link.run::<usize>(call))).await?.into_iter().sum())
+        let forgotten = try_join_all(calls.iter().map(|call| self.link.run::<usize>(call))).await?.into_iter().sum();
+        Ok((ids.len(), forgotten))
     }
 
     fn forget_record(&self, keys: &PartitionKeys, id: &Id, places: &[String], since: u64) -> Call {
@@ -82,7 +84,11 @@ impl RedisStore {
         for place in places {
             call.number_of(keys.place(place));
         }
-        call.arg(REMEMBERED_MS).arg(id.as_str()).arg(since).arg(keys.prefix())
+        let stands_in = |list: &str| {
+            places.iter().any(|place| place.strip_prefix("l:").and_then(|list| list.split_once('\n')).is_some_and(|(_, key)| key == list))
+        };
+        let keep = if self.kept_while_listed.iter().any(|list| stands_in(list)) { "1" } else { "" };
+        call.arg(self.clock_arg()).arg(REMEMBERED_MS).arg(id.as_str()).arg(since).arg(keys.prefix()).arg(keep)
     }
 
     /// The members of a sorted set up to `highest`, the lowest first.

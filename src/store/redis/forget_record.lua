@@ -1,13 +1,18 @@
 -- Forgets a record that has been at rest for long: from wherever it stands, with the claim that made it.
 --
 -- KEYS  1 the call's name, 2 the record, 3 rested, 4 looks, 5 ends of claims, then its places
--- ARGV  how long the reply is remembered (ms), id, since when it must rest (ms), prefix of keys
--- Reply '1', or '0': it does not rest that long, or stands in other places than the caller had read
+-- ARGV  clock, how long the reply is remembered (ms), id, since when it must rest (ms), prefix of keys, whether it is to be kept
+-- Reply '1', or '0': it does not rest that long, stands in other places than the caller had read, or is to be kept. Then its
+--       rest begins anew, so that it stands in nobody's way.
 local was = redis.call('GET', KEYS[1])
 if was then return was end
-local id, since, prefix = ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local now, remember, id, since, prefix = clock(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local rested, stored = redis.call('ZSCORE', KEYS[3], id), redis.call('GET', KEYS[2])
-if not rested or tonumber(rested) > since or redis.call('HEXISTS', KEYS[4], id) == 1 then return '0' end
+if not rested or tonumber(rested) > since then return '0' end
+if ARGV[6] == '1' or redis.call('HEXISTS', KEYS[4], id) == 1 then
+  redis.call('ZADD', KEYS[3], whole(now), id)
+  return '0'
+end
 local named = {}
 for i = 6, #KEYS do named[KEYS[i]] = true end
 local places = {}
@@ -16,7 +21,10 @@ if stored then
   places = list_of(text)
 end
 for _, place in ipairs(places) do
-  if not named[prefix .. place] then return '0' end
+  if not named[prefix .. place] then
+    redis.call('ZADD', KEYS[3], whole(now), id)
+    return '0'
+  end
 end
 for _, place in ipairs(places) do
   local name, sort = prefix .. place, string.sub(place, 1, 2)
@@ -31,5 +39,5 @@ for _, place in ipairs(places) do
 end
 redis.call('DEL', KEYS[2])
 redis.call('ZREM', KEYS[3], id)
-redis.call('SET', KEYS[1], '1', 'PX', ARGV[1])
+redis.call('SET', KEYS[1], '1', 'PX', remember)
 return '1'

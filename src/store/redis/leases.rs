@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use jiff::Timestamp;
+use tracing::error;
 
 use super::commit::{business_ms, look_args};
 use super::script::{Call, DUE, RELEASE, RENEW, TAKE_DUE, WAKE};
@@ -28,8 +29,8 @@ impl Leases for RedisStore {
         due.truncate(limit);
         let count_in = |partition| due.iter().filter(|(_, of)| *of == partition).count();
         let wanted = self.partitions().map(|partition| (partition, count_in(partition))).filter(|(_, count)| *count > 0);
-        let taken = try_join_all(wanted.map(|(partition, count)| self.take_in(partition, now, lease, count))).await?;
-        let mut taken: Vec<Leased> = taken.into_iter().flatten().collect();
+        let taken = join_all(wanted.map(|(partition, count)| self.take_in(partition, now, lease, count))).await;
+        let mut taken: Vec<Leased> = of_those_that_answer(taken)?.into_iter().flatten().collect();
         taken.sort_by_key(|leased| leased.due);
         Ok(taken)
     }
@@ -79,7 +80,6 @@ impl Leases for RedisStore {
             .key(keys.looks())
             .key(keys.rested())
             .arg(self.clock_arg())
-            .arg(self.notes_rest())
             .arg(id.as_str())
             .arg(business_ms(now))
             .arg(why);
@@ -103,7 +103,7 @@ impl RedisStore {
             let call = Call::of(&DUE).key(keys.due()).key(keys.leased()).key(keys.looks()).arg(self.clock_arg()).arg(limit);
             Ok((partition, self.link.run(&call).await?))
         };
-        try_join_all(self.partitions().map(look)).await
+        of_those_that_answer(join_all(self.partitions().map(look)).await)
     }
 
     async fn take_in(&self, partition: Partition, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<Leased>, StoreError> {
@@ -122,10 +122,30 @@ impl RedisStore {
         let reply: String = self.watched(self.link.run(&call).await)?;
         let taken = reply.split(',').filter(|one| !one.is_empty()).map(taken).collect::<Result<Vec<_>, _>>()?;
         let ids: Vec<Id> = taken.iter().map(|(id, _, _)| id.clone()).collect();
-        let records = self.get_all(&ids).await?;
-        // One that was removed since it was taken is nobody's.
-        let leased = taken.into_iter().zip(records).filter_map(|((_, fence, due), record)| Some(Leased { record: record?, fence, due }));
+        let records = self.kept_of_all(&ids).await?;
+        let leased = taken.into_iter().zip(records).filter_map(|((id, fence, due), kept)| {
+            // One that was removed since it was taken is nobody's; one that can't be read comes back when its lease is over.
+            let record = record::stored(id, kept?).inspect_err(|cause| error!("a record that is due is passed over: {cause}")).ok()?;
+            Some(Leased { record, fence, due })
+        });
         Ok(leased.collect())
+    }
+}
+
+/// What the partitions said that answered; the error where none did. A server that is away keeps nobody from the work that lies
+/// at the others.
+fn of_those_that_answer<T>(answers: Vec<Result<T, StoreError>>) -> Result<Vec<T>, StoreError> {
+    let mut first_error = None;
+    let mut answered = Vec::new();
+    for answer in answers {
+        match answer {
+            Ok(answer) => answered.push(answer),
+            Err(cause) => drop(first_error.get_or_insert(cause)),
+        }
+    }
+    match first_error {
+        Some(cause) if answered.is_empty() => Err(cause),
+        _ => Ok(answered),
     }
 }
 

@@ -225,7 +225,8 @@ impl Line {
     /// The try to connect that is under way, or a new one.
     fn try_to_connect(self: &Arc<Self>) -> Result<watch::Receiver<Tried>, StoreError> {
         let mut connecting = self.connecting();
-        if let Some(under_way) = &connecting.under_way {
+        // One whose task has ended without a word (it went with its runtime, or panicked) is none.
+        if let Some(under_way) = connecting.under_way.as_ref().filter(|under_way| under_way.has_changed().is_ok()) {
             return Ok(under_way.clone());
         }
         let (tell, told) = watch::channel(None);
@@ -290,10 +291,10 @@ impl Line {
 
     /// What a call's error tells; a connection that is of no more use is given up.
     fn failed(&self, number: u64, cause: &RedisError, sent_again: bool) -> StoreError {
-        // A Cluster's client mends the connections to its servers by itself, unless it has none left.
+        // A Cluster's client mends the connections to its servers by itself, unless it has none left or has ended.
         let is_broken = match &self.servers {
             Servers::One(_) => cause.is_unrecoverable_error() || cause.is_io_error(),
-            Servers::Cluster(_) => cause.kind() == ErrorKind::ClusterConnectionNotFound || cause.is_connection_dropped(),
+            Servers::Cluster(_) => cause.kind() == ErrorKind::ClusterConnectionNotFound || is_clients_end(cause),
         };
         if is_broken {
             let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
@@ -303,6 +304,11 @@ impl Line {
         }
         told(cause, sent_again)
     }
+}
+
+/// Whether a Cluster's client itself is no more, as it says in its own words.
+fn is_clients_end(cause: &RedisError) -> bool {
+    cause.is_io_error() && cause.to_string().starts_with("redis_cluster: Unable to")
 }
 
 fn is_tls(info: &ConnectionInfo) -> bool {

@@ -6,13 +6,14 @@
 --   news    when something happened to it that nobody who looks was told of yet: `at` is never later
 --   beside  a time that was set while somebody else held the lease: it outlives what the holder says
 -- Two sets share out the lines, so that nobody who looks for work reads past what others hold: `due` by `at` for those
--- that nobody holds, `leased` by `till`. `rested` has those at rest by since when, where that is wanted.
+-- that nobody holds, `leased` by `till`. `rested` has those at rest by since when, where that is to be noted.
 local index = {}
 
 local function read_look(id)
   local line = redis.call('HGET', index.looks, id)
   if not line then return nil end
   local at, till, fence, news, beside = string.match(line, '^(%-?%d+)|(%d*)|(%d*)|(%-?%d*)|(%-?%d*)$')
+  if not at then error('a line of the due-index can\'t be read') end
   return { at = tonumber(at), till = tonumber(till), fence = fence, news = tonumber(news), beside = tonumber(beside) }
 end
 
@@ -27,6 +28,7 @@ local function write_look(id, look)
     redis.call('ZADD', index.due, whole(look.at), id)
     redis.call('ZREM', index.leased, id)
   end
+  -- Also where rest is not noted now: it may have been once, and that time is over.
   if index.rested then redis.call('ZREM', index.rested, id) end
 end
 
@@ -50,10 +52,9 @@ local function earlier(time, other)
   return time
 end
 
--- Gives `look` the lease for `span` ms. A fence is never given twice, also by a store that was set back: it goes by the clock.
+-- Gives `look` the lease for `span` ms.
 local function give_lease(look, now, span)
-  local last = tonumber(redis.call('GET', index.fence) or 0)
-  local fence = whole(math.max(last + 1, now * 1000))
+  local fence = fence_after(redis.call('GET', index.fence), now)
   redis.call('SET', index.fence, fence)
   look.till, look.fence, look.beside = now + span, fence, nil
   return fence
@@ -101,6 +102,6 @@ local function put_look(id, look, now)
     write_look(id, look)
   else
     remove_look(id)
-    if index.rested then redis.call('ZADD', index.rested, whole(now), id) end
+    if index.notes_rest then redis.call('ZADD', index.rested, whole(now), id) end
   end
 end

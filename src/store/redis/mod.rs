@@ -67,6 +67,8 @@ pub struct RedisOptions {
     pub clock: Option<StoreClock>,
     /// How long a record is kept once it is at rest; `None`: for ever.
     pub retention_at_rest: Option<Duration>,
+    /// Lists (by their keys, in any account) whose records are kept however long they rest.
+    pub kept_while_listed: Vec<&'static str>,
     /// How many replicas must have an intent before a provider is asked.
     pub wait_replicas: u32,
     pub wait_timeout: Duration,
@@ -98,6 +100,8 @@ pub enum OpenError {
     NoSuchPartitions { asked: u16 },
     #[error("what lies under `{prefix}:meta` is not a store of this service: choose another store.redis.prefix")]
     NotAStore { prefix: String },
+    #[error("this user may not publish on the channel `{channel}`; allow it (ACL SETUSER … &{channel})")]
+    Channel { channel: String },
     #[error("the store can't be opened: {0}")]
     Store(StoreError),
 }
@@ -116,8 +120,11 @@ pub struct RedisStore {
     clock: Option<StoreClock>,
     names: Arc<dyn Fn() -> u128 + Send + Sync>,
     retention_at_rest: Option<Duration>,
+    kept_while_listed: Vec<&'static str>,
     /// A write failed since the last one that certainly worked.
     in_trouble: AtomicBool,
+    /// The store that was opened is no longer there: nothing more is written to what stands in its place.
+    is_replaced: AtomicBool,
 }
 
 impl RedisStore {
@@ -135,22 +142,29 @@ impl RedisStore {
             return Err(OpenError::DataLoss(loss));
         }
         let keys = Keys::new(&options.prefix);
+        wakeups::check_allowed(&link, &keys.wakeups()).await?;
         let identity = place::create_or_check(&link, &keys, &options).await?;
         let wakeups = Wakeups::listen(link.single().to_vec(), keys.wakeups());
         let replicas = match options.wait_replicas {
             0 => None,
             wanted => Some(Replicas::new(&options.servers, wanted, options.wait_timeout, identity.partitions)?),
         };
-        let RedisOptions { clock, names, retention_at_rest, .. } = options;
-        let store = Self { link, keys, identity, wakeups, replicas, clock, names, retention_at_rest, in_trouble: AtomicBool::new(false) };
+        let RedisOptions { clock, names, retention_at_rest, kept_while_listed, .. } = options;
+        let (in_trouble, is_replaced) = (AtomicBool::new(false), AtomicBool::new(false));
+        let store =
+            Self { link, keys, identity, wakeups, replicas, clock, names, retention_at_rest, kept_while_listed, in_trouble, is_replaced };
         Ok((store, findings))
     }
 
-    /// What these servers are. Changes nothing there.
-    pub async fn examine(servers: &RedisServers, wait_replicas: u32) -> Result<Vec<Finding>, OpenError> {
-        let link = Link::new(servers)?;
+    /// What the servers of these options are, and whether the store there, if there is one, is the one that is wanted. Changes
+    /// nothing there.
+    pub async fn examine(options: &RedisOptions) -> Result<Vec<Finding>, OpenError> {
+        let link = Link::new(&options.servers)?;
         let servers = safety::servers(&link).await.map_err(OpenError::Store)?;
-        Ok(safety::findings(&servers, wait_replicas))
+        let keys = Keys::new(&options.prefix);
+        wakeups::check_allowed(&link, &keys.wakeups()).await?;
+        place::check_if_there(&link, &keys, options).await?;
+        Ok(safety::findings(&servers, options.wait_replicas))
     }
 
     fn partitions(&self) -> impl Iterator<Item = Partition> + use<> {
@@ -170,6 +184,14 @@ impl RedisStore {
     /// Whether scripts note since when records are at rest.
     fn notes_rest(&self) -> &'static str {
         if self.retention_at_rest.is_some() { "1" } else { "" }
+    }
+
+    /// Fails once the store was found to be another than the one that was opened.
+    fn check_is_ours(&self) -> Result<(), StoreError> {
+        if self.is_replaced.load(Ordering::SeqCst) {
+            return Err(StoreError::Broken("the store was emptied or replaced while it was open; start anew".to_owned()));
+        }
+        Ok(())
     }
 
     /// Notes whether a write worked.
@@ -196,7 +218,12 @@ impl Store for RedisStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        place::check_unchanged(&self.link, &self.keys, &self.identity).await?;
+        place::check_unchanged(&self.link, &self.keys, &self.identity).await.inspect_err(|cause| {
+            if matches!(cause, StoreError::Broken(_)) {
+                self.is_replaced.store(true, Ordering::SeqCst);
+            }
+        })?;
+        self.check_is_ours()?;
         // Nothing is written while writing works.
         if self.in_trouble.load(Ordering::SeqCst) {
             let write = async |partition: Partition| {
@@ -212,9 +239,9 @@ impl Store for RedisStore {
         Ok(())
     }
 
-    async fn replicated(&self, partition: Partition) -> Result<(), StoreError> {
+    async fn replicated(&self, partition: Partition, write: Option<u128>) -> Result<(), StoreError> {
         match &self.replicas {
-            Some(replicas) => replicas.have_all(&self.keys, partition).await,
+            Some(replicas) => replicas.have_all(&self.keys, partition, write).await,
             None => Ok(()),
         }
     }
@@ -224,7 +251,6 @@ impl Store for RedisStore {
     }
 
     async fn memory_percent(&self) -> Result<Option<u8>, StoreError> {
-        let servers = safety::servers(&self.link).await?;
-        Ok(servers.iter().filter_map(safety::Server::memory_percent).max())
+        safety::memory_percent(&self.link).await
     }
 }

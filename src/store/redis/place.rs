@@ -24,6 +24,21 @@ pub(super) async fn create_or_check(link: &Link, keys: &Keys, options: &RedisOpt
         .arg(&["layout", &LAYOUT.to_string(), "write_format", &record::FORMAT.to_string()][..])
         .arg(&["partitions", &asked.to_string(), "log", &hex(log), "fingerprint_key", &hex(fingerprint_key)][..]);
     let fields: Vec<String> = link.run(&call).await.map_err(OpenError::Store)?;
+    identity(&fields, options)
+}
+
+/// Checks that the store, if there is one, is the one that is wanted.
+pub(super) async fn check_if_there(link: &Link, keys: &Keys, options: &RedisOptions) -> Result<(), OpenError> {
+    let mut command = redis::cmd("HGETALL");
+    command.arg(keys.meta());
+    let fields: Vec<(String, String)> = link.call(&command).await.map_err(OpenError::Store)?;
+    let fields: Vec<String> = fields.into_iter().flat_map(|(name, value)| [name, value]).collect();
+    if fields.is_empty() { Ok(()) } else { identity(&fields, options).map(|_| ()) }
+}
+
+/// What a store is by its fields, names and values one after the other, if it is the one that is wanted.
+fn identity(fields: &[String], options: &RedisOptions) -> Result<Identity, OpenError> {
+    let asked = options.partitions;
     let prefix = &options.prefix;
     let not_a_store = || OpenError::NotAStore { prefix: prefix.clone() };
     let (fields, _) = fields.as_chunks::<2>();

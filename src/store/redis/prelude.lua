@@ -16,10 +16,16 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 
+-- The fence after `last`. None is given twice, also by a store that was set back or lost it: it goes by the clock.
+local function fence_after(last, now)
+  return whole(math.max(tonumber(last or 0) + 1, now * 1000))
+end
+
 -- The revision, the places and the body of a stored record: "<revision> <bytes of places> <places><body>".
 -- Places are where its id stands besides: "<bytes>:<place>" one after the other (see record.rs).
 local function parts_of(stored)
   local revision, length, at = string.match(stored, '^(%d+) (%d+) ()')
+  if not revision then error('what is kept of a record can\'t be read') end
   length = tonumber(length)
   return tonumber(revision), string.sub(stored, at, at + length - 1), string.sub(stored, at + length)
 end

@@ -4,7 +4,7 @@
 -- ARGV  clock, how long the reply is remembered (ms), whether rest is noted, id, fence, look, its time
 -- Reply 1, or 0: the fence holds it no longer
 if redis.call('GET', KEYS[1]) then return 1 end
-index = { due = KEYS[2], leased = KEYS[3], looks = KEYS[4], rested = ARGV[3] == '1' and KEYS[5] or nil }
+index = { due = KEYS[2], leased = KEYS[3], looks = KEYS[4], rested = KEYS[5], notes_rest = ARGV[3] == '1' }
 local now, id, fence = clock(ARGV[1]), ARGV[4], ARGV[5]
 local look = read_look(id)
 if not is_held_by(look, fence, now) then return 0 end

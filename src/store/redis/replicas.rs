@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-use super::keys::Keys;
+use super::keys::{Keys, PartitionKeys};
 use super::link::Link;
 use super::{OpenError, RedisServers};
 use crate::domain::id::Partition;
@@ -40,14 +40,29 @@ impl Replicas {
         Ok(Self { link: Link::new(&servers)?, wanted, timeout, turns })
     }
 
-    /// Returns once as many replicas as are wanted have all that was committed in `partition` before.
-    pub(super) async fn have_all(&self, keys: &Keys, partition: Partition) -> Result<(), StoreError> {
+    /// Returns once as many replicas as are wanted have all that was committed in `partition` before, the commit `write`
+    /// among it. A master that took over and does not have that commit waits for nothing.
+    pub(super) async fn have_all(&self, keys: &Keys, partition: Partition, write: Option<u128>) -> Result<(), StoreError> {
+        let keys = keys.of(partition);
+        self.take_part_in_a_wait(&keys, partition).await?;
+        let Some(write) = write else { return Ok(()) };
+        // Only now: where it still stands after the wait, it stood there before.
+        let mut command = redis::cmd("EXISTS");
+        command.arg(keys.write(write));
+        match self.link.call(&command).await? {
+            true => Ok(()),
+            false => Err(StoreError::InDoubt("the server that answers now does not have the write".to_owned())),
+        }
+    }
+
+    async fn take_part_in_a_wait(&self, keys: &PartitionKeys, partition: Partition) -> Result<(), StoreError> {
         let turn = self.turns.get(usize::from(partition.0)).ok_or_else(|| StoreError::Broken("there is no such partition".to_owned()))?;
         let came = turn.came.fetch_add(1, Ordering::SeqCst) + 1;
         let mut last = turn.last.lock().await;
         if last.came < came {
             let all = turn.came.load(Ordering::SeqCst);
-            let replicas = self.wait(&keys.of(partition).probe()).await?;
+            // One that failed speaks for all as well: they would only fail one after the other.
+            let replicas = self.wait(&keys.probe()).await.unwrap_or(0);
             *last = Round { came: all, replicas };
         }
         if last.replicas >= self.wanted {

@@ -118,9 +118,8 @@ pub fn findings(servers: &[Server], wait_replicas: u32) -> Vec<Finding> {
 
 /// Asks every master what it is.
 pub(super) async fn servers(link: &Link) -> Result<Vec<Server>, StoreError> {
-    let mut info = redis::cmd("INFO");
-    info.arg("server").arg("memory").arg("persistence").arg("replication");
-    let answers = link.call_masters(&info).await?;
+    // Several sections at once are a novelty of the version that is asked for here.
+    let answers = link.call_masters(&redis::cmd("INFO")).await?;
     let mut config = redis::cmd("CONFIG");
     config.arg("GET").arg("appendfsync");
     // Many hosted servers allow no CONFIG: then it isn't known.
@@ -132,11 +131,23 @@ pub(super) async fn servers(link: &Link) -> Result<Vec<Server>, StoreError> {
     let weakest = ["no", "everysec", "always"].iter().find(|setting| append_fsync.iter().any(|one| one.as_deref() == Some(**setting)));
     let all_told = append_fsync.len() == answers.len() && append_fsync.iter().all(Option::is_some);
     let append_fsync = weakest.filter(|_| all_told).map(|setting| (*setting).to_owned());
-    let read = |answer| {
-        let text: String = redis::from_redis_value(answer).map_err(|_| StoreError::Broken("redis does not describe itself".to_owned()))?;
-        Ok(Server { append_fsync: append_fsync.clone(), ..described(&text) })
-    };
+    let read = |answer| Ok(Server { append_fsync: append_fsync.clone(), ..described(&said(answer)?) });
     answers.into_iter().map(read).collect()
+}
+
+/// How much of its memory the fullest server uses, in percent; `None` where none has a limit.
+pub(super) async fn memory_percent(link: &Link) -> Result<Option<u8>, StoreError> {
+    let mut info = redis::cmd("INFO");
+    info.arg("memory");
+    let mut fullest = None;
+    for answer in link.call_masters(&info).await? {
+        fullest = fullest.max(described(&said(answer)?).memory_percent());
+    }
+    Ok(fullest)
+}
+
+fn said(answer: Value) -> Result<String, StoreError> {
+    redis::from_redis_value(answer).map_err(|_| StoreError::Broken("redis does not describe itself".to_owned()))
 }
 
 fn append_fsync(answer: Value) -> Option<String> {

@@ -7,9 +7,7 @@ local was = redis.call('GET', KEYS[1])
 if was then return was end
 local now, span = clock(ARGV[1]), tonumber(ARGV[3])
 if turn_of(KEYS[2], now) then return false end
--- A fence is never given twice, also by a store that was set back: it goes by the clock.
-local last = tonumber(redis.call('GET', KEYS[3]) or 0)
-local fence = whole(math.max(last + 1, now * 1000))
+local fence = fence_after(redis.call('GET', KEYS[3]), now)
 redis.call('SET', KEYS[3], fence)
 redis.call('SET', KEYS[2], fence .. ' ' .. whole(now + span), 'PX', whole(span))
 redis.call('SET', KEYS[1], fence, 'PX', ARGV[2])

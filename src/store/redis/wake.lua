@@ -1,10 +1,10 @@
 -- Makes a record due unless it is due sooner. Sent twice it says the same.
 --
 -- KEYS  1 the record, 2 due, 3 leased, 4 looks, 5 rested
--- ARGV  clock, whether rest is noted, id, business time, asked or news
+-- ARGV  clock, id, business time, asked or news
 -- Reply 1, or 0: there is no such record, or it was merely asked for and somebody holds it
-index = { due = KEYS[2], leased = KEYS[3], looks = KEYS[4], rested = ARGV[2] == '1' and KEYS[5] or nil }
-local now, id, time, why = clock(ARGV[1]), ARGV[3], tonumber(ARGV[4]), ARGV[5]
+index = { due = KEYS[2], leased = KEYS[3], looks = KEYS[4], rested = KEYS[5] }
+local now, id, time, why = clock(ARGV[1]), ARGV[2], tonumber(ARGV[3]), ARGV[4]
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 local look = read_look(id)
 if why == 'asked' and is_held(look, now) then return 0 end

@@ -8,7 +8,11 @@ use redis::{Client, RedisError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_stream::StreamExt;
-use tracing::debug;
+use tracing::warn;
+
+use super::OpenError;
+use super::link::{self, Link};
+use crate::store::StoreError;
 
 /// The pause before a subscription that broke is made again.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -28,9 +32,15 @@ impl Wakeups {
         let (hear, heard) = watch::channel(0);
         let hear = Arc::new(hear);
         let task = tokio::spawn(async move {
+            let mut last = String::new();
             for client in servers.iter().cycle() {
                 if let Err(cause) = listen_at(client, &channel, &hear).await {
-                    debug!("wake-ups are not heard for a moment: {}", super::link::text(&cause));
+                    let cause = link::text(&cause);
+                    // The same trouble is said once. Meanwhile the log is looked at once a second.
+                    if cause != last {
+                        warn!("wake-ups are not heard, events come up to a second later: {cause}");
+                    }
+                    last = cause;
                 }
                 tokio::time::sleep(PAUSE).await;
             }
@@ -46,6 +56,17 @@ impl Wakeups {
 impl Drop for Wakeups {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// Tries whether wake-ups may be told: by one that means nothing.
+pub(super) async fn check_allowed(link: &Link, channel: &str) -> Result<(), OpenError> {
+    let mut command = redis::cmd("PUBLISH");
+    command.arg(channel).arg("");
+    match link.call::<i64>(&command).await {
+        Ok(_) => Ok(()),
+        Err(StoreError::Broken(_)) => Err(OpenError::Channel { channel: channel.to_owned() }),
+        Err(cause) => Err(OpenError::Store(cause)),
     }
 }
 

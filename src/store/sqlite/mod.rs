@@ -129,7 +129,7 @@ impl Store for SqliteStore {
     }
 
     /// There is one copy, and what is committed is on its disk.
-    async fn replicated(&self, _: Partition) -> Result<(), StoreError> {
+    async fn replicated(&self, _: Partition, _: Option<u128>) -> Result<(), StoreError> {
         Ok(())
     }
 

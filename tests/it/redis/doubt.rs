@@ -135,6 +135,13 @@ async fn without_enough_replicas_the_provider_is_not_asked() {
     let kept = app.list_qrs().await.into_iter().find(|qr| qr.reference == "ref-b").expect("the intent was written");
     assert_eq!(kept.state(), pb::QrState::Failed);
 
+    // As long as that is so nothing more is written that would only be taken back.
+    for _ in 0..3 {
+        let refused = told(&app.qrs().create_qr(order("c", 10_000)).await.expect_err("nobody has a copy"));
+        assert_eq!((refused.code, refused.outcome()), (tonic::Code::Unavailable, "NOT_SENT"));
+    }
+    assert_eq!(app.list_qrs().await.len(), 2);
+
     replica.start_again().await;
     until("the replica to follow", linked).await;
     assert_eq!(app.create("b", 10_000).await.state(), pb::QrState::Active, "the key was free");

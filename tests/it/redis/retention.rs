@@ -29,13 +29,13 @@ async fn a_record_at_rest_is_forgotten_when_its_time_is_over_with_all_that_leads
     let made = Change {
         event: new_event(),
         references: vec![ReferenceStep::Unique(reference("r")), ReferenceStep::Latest(reference("latest"))],
-        join: vec![list_of("all"), list_of("mine")],
+        join: vec![list_of("all"), list_of("other")],
         ..create_due(&id, 10)
     };
     done(&store, Batch { claims: vec![take("k", &id)], ..batch([made]) }).await;
     clock.pass(2 * KEEP);
     assert_eq!(store.forget(100).await.unwrap(), 0, "it does not rest");
-    done(&store, batch([Change { look: Look::Rest, leave: vec![list_of("mine")], ..update(&id, 1, "at rest") }])).await;
+    done(&store, batch([Change { look: Look::Rest, leave: vec![list_of("other")], ..update(&id, 1, "at rest") }])).await;
     done(&store, batch([Change { references: vec![ReferenceStep::Latest(reference("latest"))], ..create(&other, "newer") }])).await;
     clock.pass(KEEP - Duration::from_millis(1));
     assert_eq!(store.forget(100).await.unwrap(), 0);
@@ -84,4 +84,34 @@ async fn for_ever_is_for_ever() {
     clock.pass(100 * KEEP);
     assert_eq!(store.forget(100).await.unwrap(), 0);
     assert!(store.get(&id).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn what_waits_for_a_person_is_kept_and_stands_in_nobodys_way() {
+    let (_redis, store, clock) = place(Some(KEEP)).await;
+    let (waits, rests) = (new_id(Kind::Quarantined), new_id(Kind::Payment));
+    done(&store, batch([Change { join: vec![list_of("mine")], ..create(&waits, "for a person") }])).await;
+    done(&store, batch([create(&rests, "at rest")])).await;
+    clock.pass(KEEP);
+    assert_eq!(store.forget(1).await.unwrap(), 1, "the one behind it");
+    assert!(store.get(&waits).await.unwrap().is_some() && store.get(&rests).await.unwrap().is_none());
+    // Once nobody waits for it any more, its rest counts.
+    done(&store, batch([Change { leave: vec![list_of("mine")], ..update(&waits, 1, "settled") }])).await;
+    clock.pass(KEEP);
+    assert_eq!(store.forget(100).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn rest_that_was_noted_before_it_was_to_be_kept_for_ever_counts_no_more() {
+    let (redis, store, clock) = place(Some(KEEP)).await;
+    let id = new_id(Kind::Payment);
+    done(&store, batch([create(&id, "at rest")])).await;
+    // A replica of a newer configuration notes no rest.
+    let for_ever: AnyStore = Arc::new(open(by_clock(redis.options("store"), &clock)).await);
+    clock.pass(KEEP - DAY);
+    assert!(for_ever.wake(&id, at(10), upistream::store::Wake::News).await.unwrap());
+    let leased = for_ever.take_due(at(10), LEASE, 1).await.unwrap();
+    assert!(for_ever.release(&id, leased[0].fence, Look::Rest).await.unwrap());
+    clock.pass(2 * DAY);
+    assert_eq!(store.forget(100).await.unwrap(), 0, "it moved two days ago");
 }

@@ -15,6 +15,7 @@ use upistream::engine::qr::QrWish;
 use upistream::engine::schedule::Patience;
 use upistream::engine::{Asked, Engine, Fingerprint, Parts, Settings};
 use upistream::events::Feed;
+use upistream::grpc::pb::subscribe_response::Message;
 use upistream::grpc::{EventEncoder, pb};
 use upistream::providers::{AskError, CallError, Cause, Listed, QrCodes, Violation, http::HttpClient, razorpay};
 use upistream::store::AnyStore;
@@ -22,7 +23,7 @@ use upistream::telemetry::Metrics;
 
 use super::app_on;
 use crate::support::app::{ACCOUNT, KEY_ID, install_crypto, order, provider, told, until};
-use crate::support::log::Reader;
+use crate::support::log::{Feeder, Reader, after, earliest};
 use crate::support::redis::{TestRedis, open};
 
 /// Sets the redis back to what it was when `copy` was made.
@@ -202,4 +203,35 @@ async fn a_token_from_before_a_set_back_is_told_so() {
     .await;
     assert_eq!(rewound.reason, "HISTORY_REWOUND");
     assert_eq!(app.get_qr(&qr.id).await.id, qr.id);
+}
+
+#[tokio::test]
+async fn a_live_stream_ends_where_the_log_was_set_back_even_if_that_has_gone_on_since() {
+    let redis = Arc::new(TestRedis::start().await);
+    let app = app_on(&redis, &provider().await).await;
+    let feeder = Feeder::of(&app);
+    feeder.append(3).await;
+    let copy = tempfile::tempdir().expect("a temporary folder");
+    copy_folder(&redis.folder().join("appendonlydir"), copy.path());
+    let mut reader = Reader::open(&app, earliest()).await;
+    assert_eq!(reader.history_ids().await.len(), 3);
+    let lost = feeder.append(4).await;
+    assert_eq!(reader.ids(4).await, lost);
+
+    // Another replica writes more than was lost before this one has looked: by its numbers alone nothing is missing.
+    set_back(&redis, copy.path()).await;
+    let other = Feeder::new(&(Arc::new(open(redis.options_of_app()).await) as AnyStore), ACCOUNT);
+    let instead = other.append(6).await;
+    let end = loop {
+        match reader.news().await {
+            Ok(Message::Event(event)) => {
+                assert!(!instead.contains(&event.id), "an event of the other course, and those before it are missing")
+            }
+            Ok(_) => {}
+            Err(end) => break told(&end),
+        }
+    };
+    assert_eq!((end.code, end.reason.as_str()), (tonic::Code::OutOfRange, "HISTORY_REWOUND"));
+    let again = Reader::open(&app, after(&end.metadata["earliest_token"])).await.history_ids().await;
+    assert!(again.ends_with(&instead), "{again:?}");
 }

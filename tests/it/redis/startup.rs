@@ -4,6 +4,12 @@ use upistream::app::StartError;
 use upistream::store::redis::safety::Severity;
 use upistream::store::redis::{OpenError, RedisOptions, RedisStore};
 
+use std::sync::Arc;
+
+use upistream::domain::id::Kind;
+use upistream::store::{AnyStore, Change, StoreError};
+
+use crate::store::promises::{batch, create, done, new_event, new_id};
 use crate::support::redis::{TestRedis, new_prefix, open};
 
 async fn refusal(options: RedisOptions) -> OpenError {
@@ -30,7 +36,7 @@ async fn a_redis_that_loses_what_it_acknowledged_is_refused_unless_that_is_meant
 async fn what_could_still_be_lost_is_said() {
     let findings = async |settings: &[&str]| {
         let redis = TestRedis::start_with(settings).await;
-        RedisStore::examine(&redis.servers(), 0).await.expect("it is asked")
+        RedisStore::examine(&redis.options("store")).await.expect("it is asked")
     };
     let always = findings(&["--appendfsync", "always"]).await;
     assert_eq!(always.iter().map(|finding| finding.severity).collect::<Vec<_>>(), [Severity::Fine], "{always:?}");
@@ -81,4 +87,34 @@ async fn over_tls_another_authority_is_not_trusted() {
     options.servers.ca_pem = Some(rcgen::generate_simple_self_signed(vec!["other".to_owned()]).expect("it is made").cert.pem().into());
     let text = refusal(options).await.to_string();
     assert!(text.contains("can't be connected to"), "{text}");
+}
+
+#[tokio::test]
+async fn a_user_who_may_not_tell_of_commits_is_refused_with_what_he_lacks() {
+    let redis = TestRedis::start().await;
+    redis.ask::<()>("ACL SETUSER service on >open-sesame ~store:* +@all");
+    let mut options = redis.options("store");
+    options.servers.username = Some("service".to_owned());
+    options.servers.password = Some("open-sesame".to_owned().into());
+    let text = refusal(options.clone()).await.to_string();
+    assert!(text.contains("channel `store:wakeups`"), "{text}");
+    redis.ask::<()>("ACL SETUSER service &store:*");
+    let store: AnyStore = Arc::new(open(options).await);
+    // Taken away again while it runs, it costs time, and no commit is doubted.
+    redis.ask::<()>("ACL SETUSER service resetchannels");
+    let change = Change { event: new_event(), ..create(&new_id(Kind::Payment), "x") };
+    done(&store, batch([change])).await;
+}
+
+#[tokio::test]
+async fn a_store_that_was_emptied_is_noticed_and_nothing_more_is_written_in_its_place() {
+    let redis = TestRedis::start().await;
+    let store: AnyStore = Arc::new(open(redis.options("store")).await);
+    store.ping().await.expect("it is there");
+    redis.ask::<()>("FLUSHALL");
+    let cause = store.ping().await.expect_err("it is gone").to_string();
+    assert!(cause.contains("emptied or replaced"), "{cause}");
+    let written = store.commit(batch([create(&new_id(Kind::Payment), "x")])).await;
+    assert!(matches!(written, Err(StoreError::Broken(_))), "{written:?}");
+    assert_eq!(redis.ask::<usize>("DBSIZE"), 0);
 }

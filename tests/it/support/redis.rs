@@ -150,6 +150,11 @@ impl TestRedis {
         options(self.servers(), prefix)
     }
 
+    /// The same store as that of a service here.
+    pub fn options_of_app(&self) -> RedisOptions {
+        RedisOptions { partitions: 16, ..self.options("upistream") }
+    }
+
     /// What a command answers, over a connection of its own.
     pub fn ask<T: redis::FromRedisValue>(&self, command: &str) -> T {
         ask(&format!("unix://{}", self.socket().display()), command)
@@ -184,6 +189,7 @@ pub fn options(servers: RedisServers, prefix: &str) -> RedisOptions {
         names: Arc::new(rand::random::<u128>),
         clock: None,
         retention_at_rest: None,
+        kept_while_listed: vec!["mine"],
         wait_replicas: 0,
         wait_timeout: Duration::from_millis(500),
         allow_data_loss: false,
