@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use tokio::sync::broadcast;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
@@ -113,12 +115,18 @@ impl Feed {
     /// Reads the log into the ring until `stop`.
     pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
         let mut wakeups = self.store.wakeups();
+        let mut heard = wakeups.borrow_and_update().clone();
         let mut trouble = None;
+        // Where to look; `None`: everywhere.
+        let mut grown: Option<Vec<Partition>> = None;
+        let mut look_everywhere = Instant::now() + LOOK_EVERY;
         loop {
-            let pause = match self.read_news().await {
+            let pause = match self.read_news(grown.as_deref()).await {
                 Ok(()) => {
-                    trouble = None;
-                    LOOK_EVERY
+                    if grown.is_none() {
+                        trouble = None;
+                    }
+                    look_everywhere.saturating_duration_since(Instant::now())
                 }
                 Err(cause) => {
                     // An entry that can't be read stays so: it is said once, not at each look.
@@ -129,25 +137,44 @@ impl Feed {
                     PAUSE_AFTER_ERROR
                 }
             };
-            tokio::select! {
+            let woken = tokio::select! {
                 () = stop.cancelled() => return,
-                changed = tokio::time::timeout(pause, wakeups.changed()) => {
-                    if matches!(changed, Ok(Err(_))) {
-                        error!("the store is gone, the live end of the event log stops");
-                        return;
-                    }
+                woken = tokio::time::timeout(pause, wakeups.changed()) => woken,
+            };
+            grown = match woken {
+                // While something is wrong all is looked at, wherever the wake-up came from.
+                Ok(Ok(())) if trouble.is_none() && Instant::now() < look_everywhere => {
+                    let now = wakeups.borrow_and_update().clone();
+                    let grown = now.since(&heard);
+                    heard = now;
+                    Some(grown)
                 }
-            }
+                Ok(Ok(())) | Err(_) => {
+                    heard = wakeups.borrow_and_update().clone();
+                    look_everywhere = Instant::now() + LOOK_EVERY;
+                    None
+                }
+                Ok(Err(_)) => {
+                    error!("the store is gone, the live end of the event log stops");
+                    return;
+                }
+            };
         }
     }
 
-    /// One look at every partition. What is wrong with one of them doesn't keep the news of the others.
-    async fn read_news(&self) -> Result<(), StoreError> {
+    /// One look at these partitions, or at every one. What is wrong with one of them doesn't keep the news of the others.
+    async fn read_news(&self, grown: Option<&[Partition]>) -> Result<(), StoreError> {
+        let every = || (0..self.store.identity().partitions).map(Partition).collect();
+        let partitions: Vec<Partition> = grown.map_or_else(every, <[Partition]>::to_vec);
+        let heads = join_all(partitions.into_iter().map(|partition| self.store.head(partition))).await;
         let read = self.read().clone();
         let mut first_error = None;
-        for head in self.store.heads().await? {
-            let known = read.get(&head.partition).copied().unwrap_or_default();
-            if let Err(cause) = self.read_partition(head, known).await {
+        for head in heads {
+            let read = match head {
+                Ok(head) => self.read_partition(head, read.get(&head.partition).copied().unwrap_or_default()).await,
+                Err(cause) => Err(cause),
+            };
+            if let Err(cause) = read {
                 first_error.get_or_insert(cause);
             }
         }

@@ -258,6 +258,28 @@ pub struct Head {
     pub trimmed_ms: u64,
 }
 
+/// How often each partition's log grew, as far as was heard: where it differs from an earlier copy there is something to read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Growth(Vec<u64>);
+
+impl Growth {
+    /// The log of this partition grew, or may have.
+    pub fn note(&mut self, partition: Partition) {
+        let index = usize::from(partition.0);
+        if self.0.len() <= index {
+            self.0.resize(index + 1, 0);
+        }
+        self.0[index] += 1;
+    }
+
+    /// The partitions that grew since `earlier`.
+    pub fn since(&self, earlier: &Self) -> Vec<Partition> {
+        let grew = |index: &usize| self.0.get(*index) != earlier.0.get(*index);
+        let indexes = (0..self.0.len()).filter(grew);
+        indexes.filter_map(|index| u16::try_from(index).ok()).map(Partition).collect()
+    }
+}
+
 /// What a store is, decided when it was created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -338,6 +360,9 @@ pub trait Log: Send + Sync {
     /// of them where none is before, and that of the last that ever was where none is left.
     async fn seq_before(&self, partition: Partition, ms: u64) -> Result<u64, StoreError>;
 
+    /// The ends of one partition's log.
+    async fn head(&self, partition: Partition) -> Result<Head, StoreError>;
+
     /// The ends of every partition's log, in the partitions' order.
     async fn heads(&self) -> Result<Vec<Head>, StoreError>;
 
@@ -345,9 +370,9 @@ pub trait Log: Send + Sync {
     /// The sequence goes on where it was.
     async fn trim(&self, ms: u64, limit: usize) -> Result<usize, StoreError>;
 
-    /// Changes after each commit that appended something, made by any handle on this store. It may be late or
-    /// spurious: it only means "look again".
-    fn wakeups(&self) -> watch::Receiver<u64>;
+    /// Changes after each commit that appended something, made by any handle on this store, and tells in which partition. It
+    /// may be late or spurious: it only means "look again".
+    fn wakeups(&self) -> watch::Receiver<Growth>;
 }
 
 /// A store: records, leases and log of one place.

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::RedisStore;
 use super::script::{Call, EVENT, SEQ_BEFORE, TRIM};
 use crate::domain::id::{Id, Partition};
-use crate::store::{Head, Log, Logged, PAGE_MAX, Position, StoreError};
+use crate::store::{Growth, Head, Log, Logged, PAGE_MAX, Position, StoreError};
 
 /// How long a trim that is sent again finds its own work.
 const REMEMBERED_MS: u64 = 60_000;
@@ -43,6 +43,16 @@ impl Log for RedisStore {
         self.link.run(&call).await
     }
 
+    async fn head(&self, partition: Partition) -> Result<Head, StoreError> {
+        let mut command = redis::cmd("GET");
+        command.arg(self.keys.of(partition).head());
+        let kept: Option<String> = self.link.call(&command).await?;
+        let Some(kept) = kept else {
+            return Ok(Head { partition, first: None, last: Position::default(), trimmed_ms: 0 });
+        };
+        head(partition, &kept).ok_or_else(|| StoreError::Broken(format!("the head of partition {} can't be read", partition.0)))
+    }
+
     async fn heads(&self) -> Result<Vec<Head>, StoreError> {
         try_join_all(self.partitions().map(|partition| self.head(partition))).await
     }
@@ -71,20 +81,8 @@ impl Log for RedisStore {
         Ok(removed)
     }
 
-    fn wakeups(&self) -> watch::Receiver<u64> {
+    fn wakeups(&self) -> watch::Receiver<Growth> {
         self.wakeups.receiver()
-    }
-}
-
-impl RedisStore {
-    pub(super) async fn head(&self, partition: Partition) -> Result<Head, StoreError> {
-        let mut command = redis::cmd("GET");
-        command.arg(self.keys.of(partition).head());
-        let kept: Option<String> = self.link.call(&command).await?;
-        let Some(kept) = kept else {
-            return Ok(Head { partition, first: None, last: Position::default(), trimmed_ms: 0 });
-        };
-        head(partition, &kept).ok_or_else(|| StoreError::Broken(format!("the head of partition {} can't be read", partition.0)))
     }
 }
 

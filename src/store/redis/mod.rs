@@ -27,7 +27,7 @@ use async_trait::async_trait;
 use futures_util::future::try_join_all;
 use secrecy::SecretString;
 
-use super::{Identity, Store, StoreClock, StoreError};
+use super::{Identity, Log, Store, StoreClock, StoreError};
 use crate::domain::id::Partition;
 use keys::Keys;
 use link::Link;
@@ -144,7 +144,7 @@ impl RedisStore {
         let keys = Keys::new(&options.prefix);
         wakeups::check_allowed(&link, &keys.wakeups()).await?;
         let identity = place::create_or_check(&link, &keys, &options).await?;
-        let wakeups = Wakeups::listen(link.single().to_vec(), keys.wakeups());
+        let wakeups = Wakeups::listen(link.single().to_vec(), keys.wakeups(), identity.partitions);
         let replicas = match options.wait_replicas {
             0 => None,
             wanted => Some(Replicas::new(&options.servers, wanted, options.wait_timeout, identity.partitions)?),

@@ -12,7 +12,8 @@ use tracing::warn;
 
 use super::OpenError;
 use super::link::{self, Link};
-use crate::store::StoreError;
+use crate::domain::id::Partition;
+use crate::store::{Growth, StoreError};
 
 /// The pause before a subscription that broke is made again.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -22,19 +23,19 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The subscription. It ends when it is dropped.
 pub(super) struct Wakeups {
-    heard: watch::Receiver<u64>,
+    heard: watch::Receiver<Growth>,
     task: JoinHandle<()>,
 }
 
 impl Wakeups {
     /// Listens at one of `servers` after the other: a Cluster tells all of them.
-    pub(super) fn listen(servers: Vec<Client>, channel: String) -> Self {
-        let (hear, heard) = watch::channel(0);
+    pub(super) fn listen(servers: Vec<Client>, channel: String, partitions: u16) -> Self {
+        let (hear, heard) = watch::channel(Growth::default());
         let hear = Arc::new(hear);
         let task = tokio::spawn(async move {
             let mut last = String::new();
             for client in servers.iter().cycle() {
-                if let Err(cause) = listen_at(client, &channel, &hear).await {
+                if let Err(cause) = listen_at(client, &channel, &hear, partitions).await {
                     let cause = link::text(&cause);
                     // The same trouble is said once. Meanwhile the log is looked at once a second.
                     if cause != last {
@@ -48,7 +49,7 @@ impl Wakeups {
         Self { heard, task }
     }
 
-    pub(super) fn receiver(&self) -> watch::Receiver<u64> {
+    pub(super) fn receiver(&self) -> watch::Receiver<Growth> {
         self.heard.clone()
     }
 }
@@ -70,7 +71,8 @@ pub(super) async fn check_allowed(link: &Link, channel: &str) -> Result<(), Open
     }
 }
 
-async fn listen_at(client: &Client, channel: &str, hear: &watch::Sender<u64>) -> Result<(), RedisError> {
+async fn listen_at(client: &Client, channel: &str, hear: &watch::Sender<Growth>, partitions: u16) -> Result<(), RedisError> {
+    let all = |growth: &mut Growth| (0..partitions).for_each(|partition| growth.note(Partition(partition)));
     let silent = || RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
     let connected = tokio::time::timeout(ANSWER_TIMEOUT, async {
         let mut subscription = client.get_async_pubsub().await?;
@@ -79,12 +81,15 @@ async fn listen_at(client: &Client, channel: &str, hear: &watch::Sender<u64>) ->
     });
     let (mut ask, mut messages) = connected.await.map_err(|_| silent())??.split();
     // What was told before is looked for.
-    hear.send_modify(|times| *times += 1);
+    hear.send_modify(all);
     let mut next_ask = tokio::time::interval(ASK_EVERY);
     loop {
         tokio::select! {
             message = messages.next() => match message {
-                Some(_) => hear.send_modify(|times| *times += 1),
+                Some(message) => match message.get_payload::<u16>() {
+                    Ok(partition) if partition < partitions => hear.send_modify(|growth| growth.note(Partition(partition))),
+                    Ok(_) | Err(_) => hear.send_modify(all),
+                },
                 None => return Ok(()),
             },
             _ = next_ask.tick() => {

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::writer::Turn;
 use super::{SqliteStore, kept, number, rows};
 use crate::domain::id::{Id, Partition};
-use crate::store::{Head, Log, Logged, NewEvent, PAGE_MAX, Position, StoreError};
+use crate::store::{Growth, Head, Log, Logged, NewEvent, PAGE_MAX, Position, StoreError};
 
 /// Bits of an event's key that hold its sequence number; the partition is above them.
 const SEQ_BITS: u32 = 48;
@@ -55,6 +55,10 @@ impl Log for SqliteStore {
         self.read(move |connection| Ok(first_from(connection, &span(connection, partition)?, partition, ms)? - 1)).await
     }
 
+    async fn head(&self, partition: Partition) -> Result<Head, StoreError> {
+        self.read(move |connection| head(connection, partition)).await
+    }
+
     async fn heads(&self) -> Result<Vec<Head>, StoreError> {
         let partitions = self.place.identity.partitions;
         self.read(move |connection| (0..partitions).map(|partition| head(connection, Partition(partition))).collect()).await
@@ -84,7 +88,7 @@ impl Log for SqliteStore {
         .await
     }
 
-    fn wakeups(&self) -> watch::Receiver<u64> {
+    fn wakeups(&self) -> watch::Receiver<Growth> {
         self.place.writer.grown()
     }
 }
@@ -100,7 +104,7 @@ pub(super) fn append(turn: &mut Turn<'_>, partition: Partition, event: &NewEvent
     }
     let mut insert = turn.connection.prepare_cached("INSERT INTO event (at, ms, id, body) VALUES (?1, ?2, ?3, ?4)")?;
     insert.execute(params![key(partition, position.seq), kept(position.ms), event.id.as_str(), &event.body[..]])?;
-    turn.appended = true;
+    turn.appended.push(partition);
     Ok(position)
 }
 

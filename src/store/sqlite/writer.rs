@@ -8,8 +8,8 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::error;
 
-use crate::store::StoreClock;
-use crate::store::StoreError;
+use crate::domain::id::Partition;
+use crate::store::{Growth, StoreClock, StoreError};
 
 /// Jobs that may wait. A caller beyond them waits to queue up: that is how a slow disk is felt, not as memory.
 const WAITING_MAX: usize = 1_024;
@@ -21,8 +21,8 @@ pub(super) struct Turn<'a> {
     pub(super) connection: &'a Connection,
     /// The store's clock.
     pub(super) now: u64,
-    /// Whether the log grew.
-    pub(super) appended: bool,
+    /// Where the log grew.
+    pub(super) appended: Vec<Partition>,
     /// The last transaction that had something to write failed: whether writing works again is not known.
     pub(super) after_failure: bool,
 }
@@ -30,7 +30,7 @@ pub(super) struct Turn<'a> {
 /// What a transaction that was committed did.
 struct Committed {
     /// The log grew.
-    appended: bool,
+    appended: Vec<Partition>,
     /// Something was written, so writing works.
     wrote: bool,
 }
@@ -65,20 +65,20 @@ impl<T: Send, F: FnOnce(&mut Turn<'_>) -> Result<T, StoreError> + Send> Job for 
 /// The way to the writing thread. Dropping it ends the thread, once it has done what was queued, and waits for that.
 pub(super) struct Writer {
     queue: Option<mpsc::Sender<Box<dyn Job>>>,
-    grown: watch::Receiver<u64>,
+    grown: watch::Receiver<Growth>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
     pub(super) fn start(connection: Connection, clock: StoreClock) -> std::io::Result<Self> {
         let (queue, waiting) = mpsc::channel(WAITING_MAX);
-        let (growing, grown) = watch::channel(0);
+        let (growing, grown) = watch::channel(Growth::default());
         let work = move || write_on(&connection, &clock, waiting, &growing);
         let thread = thread::Builder::new().name("store-writer".to_owned()).spawn(work)?;
         Ok(Self { queue: Some(queue), grown, thread: Some(thread) })
     }
 
-    pub(super) fn grown(&self) -> watch::Receiver<u64> {
+    pub(super) fn grown(&self) -> watch::Receiver<Growth> {
         self.grown.clone()
     }
 
@@ -104,7 +104,7 @@ impl Drop for Writer {
     }
 }
 
-fn write_on(connection: &Connection, clock: &StoreClock, mut waiting: mpsc::Receiver<Box<dyn Job>>, growing: &watch::Sender<u64>) {
+fn write_on(connection: &Connection, clock: &StoreClock, mut waiting: mpsc::Receiver<Box<dyn Job>>, growing: &watch::Sender<Growth>) {
     let mut jobs = Vec::with_capacity(TOGETHER_MAX);
     let mut after_failure = false;
     while waiting.blocking_recv_many(&mut jobs, TOGETHER_MAX) > 0 {
@@ -121,8 +121,8 @@ fn write_on(connection: &Connection, clock: &StoreClock, mut waiting: mpsc::Rece
             Ok(Committed { appended, wrote }) => {
                 // One that wrote nothing never asked the disk: it proves nothing.
                 after_failure &= !wrote;
-                if *appended {
-                    growing.send_modify(|times| *times += 1);
+                if !appended.is_empty() {
+                    growing.send_modify(|growth| appended.iter().for_each(|partition| growth.note(*partition)));
                 }
             }
             Err(_) => after_failure = true,
@@ -155,13 +155,13 @@ fn commit_together(
 fn run_all(connection: &Connection, clock: &StoreClock, after_failure: bool, jobs: &mut [Box<dyn Job>]) -> Result<Committed, StoreError> {
     let run = |statement: &str| connection.prepare_cached(statement)?.execute([]);
     run("BEGIN IMMEDIATE")?;
-    let mut committed = Committed { appended: false, wrote: false };
+    let mut committed = Committed { appended: Vec::new(), wrote: false };
     for job in jobs {
         run("SAVEPOINT job")?;
         let before = connection.total_changes();
-        let mut turn = Turn { connection, now: clock(), appended: false, after_failure };
+        let mut turn = Turn { connection, now: clock(), appended: Vec::new(), after_failure };
         if job.run(&mut turn) {
-            committed.appended |= turn.appended;
+            committed.appended.append(&mut turn.appended);
             committed.wrote |= connection.total_changes() != before;
         } else {
             // A full disk may have made SQLite roll back everything; then there is no savepoint either.
@@ -205,7 +205,7 @@ mod tests {
 
     fn insert(n: i64) -> impl FnOnce(&mut Turn<'_>) -> Result<(), StoreError> + Send + 'static {
         move |turn| {
-            turn.appended = true;
+            turn.appended.push(Partition(0));
             turn.connection.execute("INSERT INTO number VALUES (?1, 'secret')", [n])?;
             Ok(())
         }
@@ -255,7 +255,7 @@ mod tests {
         let text = half.unwrap_err().to_string();
         assert!(text.contains("constraint") && !text.contains("secret") && !text.contains("number"), "{text}");
         assert_eq!(numbers(&writer).await, [1, 2]);
-        assert_eq!(*writer.grown().borrow(), 1, "one transaction woke the readers once");
+        assert_eq!(writer.grown().borrow().since(&Growth::default()), [Partition(0)]);
     }
 
     #[tokio::test]
@@ -293,7 +293,7 @@ mod tests {
             assert!(matches!(end, Err(StoreError::InDoubt(_))), "{end:?}");
         }
         assert_eq!(numbers(&writer).await, Vec::<i64>::new());
-        assert_eq!(*writer.grown().borrow(), 0);
+        assert_eq!(*writer.grown().borrow(), Growth::default());
         writer.write(insert(3)).await.unwrap();
         assert_eq!(numbers(&writer).await, [3]);
     }

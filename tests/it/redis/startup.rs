@@ -1,15 +1,16 @@
 //! What the service asks of a redis before it trusts it with money, and what it says of one that it does not.
 
-use upistream::app::StartError;
-use upistream::store::redis::safety::Severity;
-use upistream::store::redis::{OpenError, RedisOptions, RedisStore};
-
 use std::sync::Arc;
 
+use upistream::app::StartError;
 use upistream::domain::id::Kind;
+use upistream::store::redis::safety::Severity;
+use upistream::store::redis::{OpenError, RedisOptions, RedisStore};
 use upistream::store::{AnyStore, Change, StoreError};
 
+use super::app_on;
 use crate::store::promises::{batch, create, done, new_event, new_id};
+use crate::support::app::{provider, until};
 use crate::support::redis::{TestRedis, new_prefix, open};
 
 async fn refusal(options: RedisOptions) -> OpenError {
@@ -117,4 +118,53 @@ async fn a_store_that_was_emptied_is_noticed_and_nothing_more_is_written_in_its_
     let written = store.commit(batch([create(&new_id(Kind::Payment), "x")])).await;
     assert!(matches!(written, Err(StoreError::Broken(_))), "{written:?}");
     assert_eq!(redis.ask::<usize>("DBSIZE"), 0);
+}
+
+/// What `upistream config check` prints about a configuration on this redis, and its exit code.
+async fn config_check(redis: &TestRedis, more: &str) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("upistream.toml");
+    let store = format!("[sandbox]\n[store.redis]\nurls = ['{}']\nretention_at_rest = 'forever'\n{more}", redis.url());
+    std::fs::write(&file, store).expect("the folder is ours");
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_upistream"));
+    let ran = command.args(["config", "check", "--config"]).arg(&file).output().await.expect("it can be run");
+    let text = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    (ran.status.code(), text)
+}
+
+#[tokio::test]
+async fn config_check_tells_what_the_redis_that_it_reaches_would_lose() {
+    let redis = TestRedis::start_with(&["--appendfsync", "everysec"]).await;
+    let (code, text) = config_check(&redis, "").await;
+    assert!(code == Some(0) && text.contains("warning") && text.contains("appendfsync everysec"), "{text}");
+    assert_eq!(redis.ask::<usize>("DBSIZE"), 0, "looking creates nothing");
+    redis.ask::<()>("CONFIG SET appendonly no");
+    let (code, text) = config_check(&redis, "").await;
+    assert!(code == Some(1) && text.contains("data loss") && text.contains("appendonly no"), "{text}");
+    let (code, text) = config_check(&redis, "allow_data_loss = true").await;
+    assert!(code == Some(0) && text.contains("data loss"), "{text}");
+
+    open(RedisOptions { allow_data_loss: true, ..redis.options_of_app() }).await;
+    let (code, text) = config_check(&redis, "allow_data_loss = true\n[store]\npartitions = 8").await;
+    assert!(code == Some(1) && text.contains("created with 16 partitions"), "{text}");
+    let (code, text) = config_check(&redis, &format!("allow_data_loss = true\ntoken_key = '{}'", "no-key-at-all-".repeat(4))).await;
+    assert!(code == Some(1) && text.contains("token_key") && !text.contains("no-key-at-all"), "{text}");
+    redis.kill();
+    let (code, text) = config_check(&redis, "").await;
+    assert!(code == Some(1) && text.contains("could not be asked"), "{text}");
+}
+
+#[tokio::test]
+async fn a_memory_that_fills_up_is_told_before_it_is_full() {
+    let redis = TestRedis::start().await;
+    redis.ask::<()>("SETRANGE filler 16000000 x");
+    redis.ask::<()>("CONFIG SET maxmemory 20mb");
+    let app = app_on(&redis, &provider().await).await;
+    let percent = until("the metric", async || {
+        let metrics = app.metrics().await;
+        let line = metrics.lines().find_map(|line| line.strip_prefix("upistream_store_memory_percent "))?.to_owned();
+        line.parse::<u8>().ok().filter(|percent| *percent > 0)
+    })
+    .await;
+    assert!((75..=100).contains(&percent), "{percent} %");
 }

@@ -229,13 +229,12 @@ pub async fn an_events_id_is_used_once(place: Place) {
 pub async fn a_commit_with_an_event_wakes_watchers_of_both_handles(place: Place) {
     let mut watchers = [place.a.wakeups(), place.b.wakeups()];
     for round in 1..=5 {
-        for watcher in &mut watchers {
-            watcher.mark_unchanged();
-        }
+        let before = watchers.each_mut().map(|watcher| watcher.borrow_and_update().clone());
         append(if round % 2 == 0 { &place.a } else { &place.b }, HERE).await;
-        for watcher in &mut watchers {
+        for (watcher, before) in watchers.iter_mut().zip(before) {
             let woken = tokio::time::timeout(Duration::from_secs(5), watcher.changed()).await;
             woken.expect("a watcher is woken by a commit").unwrap();
+            assert!(watcher.borrow().since(&before).contains(&HERE), "and told where to look");
             // Whoever is woken finds what woke him.
             assert_eq!(head(&place.a, HERE).await.last.seq, round);
         }
