@@ -3,9 +3,10 @@
 
 use upistream::domain::id::Id;
 use upistream::grpc::pb;
-use upistream::store::{Batch, Change, LeaseStep, Look};
+use upistream::store::Batch;
 
 use super::app_on;
+use crate::store::promises::{batch, update};
 use crate::support::app::{App, close_order, provider, told};
 use crate::support::redis::TestRedis;
 
@@ -20,21 +21,9 @@ async fn rewrite(app: &App, id: &str, format: u32, change: impl FnOnce(&mut serd
     // The record names its own revision.
     let next = stored.revision + 1;
     let text = body.to_string().replace(&format!("\"revision\":{}", stored.revision), &format!("\"revision\":{next}"));
-    let body = bytes::Bytes::from(text);
-    let change = Change {
-        id: id.clone(),
-        from: Some(stored.revision),
-        body: Some(body.clone()),
-        event: None,
-        references: Vec::new(),
-        join: Vec::new(),
-        leave: Vec::new(),
-        look: Look::Keep,
-        lease: LeaseStep::Keep,
-    };
-    let batch = Batch { partition: id.partition(), write: rand::random(), claims: Vec::new(), changes: vec![change], guards: Vec::new() };
+    let batch = Batch { partition: id.partition(), ..batch([update(&id, stored.revision, &text)]) };
     store.commit(batch).await.expect("the store takes it");
-    body
+    text.into()
 }
 
 async fn body_of(app: &App, id: &str) -> bytes::Bytes {
