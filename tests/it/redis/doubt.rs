@@ -46,6 +46,25 @@ async fn an_outcome_whose_reply_was_lost_is_written_once() {
 }
 
 #[tokio::test]
+async fn a_reply_that_was_lost_is_not_overruled_by_a_server_that_can_no_longer_be_reached() {
+    let (redis, proxy, app) = behind_a_proxy().await;
+    let listening = proxy.listening();
+    proxy.lose_answer(move |words| {
+        let chosen = is_commit(words);
+        if chosen {
+            listening.abort();
+        }
+        chosen
+    });
+    let asked = app.qrs().create_qr(within(Duration::from_millis(1_500), order("a", 10_000))).await;
+    let refused = told(&asked.expect_err("nothing comes of it in time"));
+    assert_eq!((refused.reason.as_str(), refused.outcome()), ("STORE_IN_DOUBT", "UNKNOWN"));
+    // Rightly so: it was written.
+    let other = app_on(&redis, &app.provider).await;
+    assert_eq!(other.list_qrs().await.len(), 1);
+}
+
+#[tokio::test]
 async fn where_no_answer_comes_in_time_the_outcome_is_unknown_and_a_repeat_tells() {
     let redis = TestRedis::start().await;
     let app = app_on(&redis, &provider().await).await;

@@ -91,9 +91,11 @@ async fn what_waits_for_a_person_is_kept_and_stands_in_nobodys_way() {
     let (_redis, store, clock) = place(Some(KEEP)).await;
     let (waits, rests) = (new_id(Kind::Quarantined), new_id(Kind::Payment));
     done(&store, batch([Change { join: vec![list_of("mine")], ..create(&waits, "for a person") }])).await;
+    clock.pass(Duration::from_millis(1));
     done(&store, batch([create(&rests, "at rest")])).await;
     clock.pass(KEEP);
     assert_eq!(store.forget(1).await.unwrap(), 1, "the one behind it");
+    assert_eq!(store.forget(100).await.unwrap(), 0);
     assert!(store.get(&waits).await.unwrap().is_some() && store.get(&rests).await.unwrap().is_none());
     // Once nobody waits for it any more, its rest counts.
     done(&store, batch([Change { leave: vec![list_of("mine")], ..update(&waits, 1, "settled") }])).await;

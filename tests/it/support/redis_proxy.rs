@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, UnixStream};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 /// A command as it was sent.
 pub type Words = Vec<Vec<u8>>;
@@ -77,6 +77,11 @@ impl Proxy {
     /// From now on nothing that is asked gets through.
     pub fn hold(&self) {
         self.state.holds.store(true, Ordering::SeqCst);
+    }
+
+    /// What ends its listening: from then on nobody can connect.
+    pub fn listening(&self) -> AbortHandle {
+        self.task.abort_handle()
     }
 
     /// How many scripts came since nothing gets through.
