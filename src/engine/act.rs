@@ -1,8 +1,8 @@
 //! A request that acts at a provider: written down first, then made, then its answer learned. All of it runs in a task
 //! of its own, so a caller who hangs up or runs out of time takes nothing with him.
 
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeSet;
+use std::sync::{Arc, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -15,6 +15,7 @@ use super::learn::{Told, fence_of};
 use super::{Answer, Engine, PROVIDER_RETRY_AFTER};
 use crate::domain::event::{EventKind, Fact, Record};
 use crate::domain::fact::{Cause, Evidence};
+use crate::domain::id::Partition;
 use crate::domain::qr::{QrFact, QrOrder};
 use crate::providers::{CallError, Provider, QrCodes};
 use crate::store::{Claim, ClaimStep, Commit, Conflict, Fence, Guard, LeaseStep, StoreError, Stored};
@@ -93,7 +94,9 @@ impl Engine {
     async fn make(&self, work: Work, committed: &OnceLock<Record>) -> Result<Ended, Error> {
         let lease = self.settings.patience.lease;
         let told = self.told_by_caller(&work.asked, None);
-        self.wait_for_replicas(&work).await?;
+        if let Some(ended) = self.wait_for_replicas(&work).await? {
+            return Ok(ended);
+        }
         loop {
             let mut step = self.step(work.before.clone(), work.intent.clone(), work.event, &told);
             step.lease = LeaseStep::Take(lease);
@@ -112,7 +115,7 @@ impl Engine {
                     };
                     let hold = Hold { fence, until: taken + lease };
                     if let Err(cause) = self.store.replicated(work.intent.id().partition(), Some(write)).await {
-                        self.lacks_replicas.store(true, Ordering::SeqCst);
+                        self.lacking_replicas().insert(work.intent.id().partition());
                         return Err(self.withdraw(&work, fence, &cause).await);
                     }
                     return self.act(&work, hold).await.map(|answer| Ended::Answer(Box::new(answer)));
@@ -129,17 +132,27 @@ impl Engine {
         }
     }
 
-    /// While the store lacks replicas no intent is written that would only be taken back: each would leave a record.
-    async fn wait_for_replicas(&self, work: &Work) -> Result<(), Error> {
-        if !self.lacks_replicas.load(Ordering::SeqCst) {
-            return Ok(());
+    /// While the store lacks replicas no intent is written that would only be taken back: each would leave a record. A repeat
+    /// is answered all the same, since it writes nothing: it is how the wait ended.
+    async fn wait_for_replicas(&self, work: &Work) -> Result<Option<Ended>, Error> {
+        let partition = work.intent.id().partition();
+        if !self.lacking_replicas().contains(&partition) {
+            return Ok(None);
         }
-        if let Err(cause) = self.store.replicated(work.intent.id().partition(), None).await {
-            warn!("nothing is written while the store lacks replicas: {cause}");
-            return Err(Error::StoreUnavailable { retry_after: STORE_RETRY_AFTER });
+        let waited = tokio::time::timeout_at(work.asked.deadline, self.store.replicated(partition, None)).await;
+        if matches!(waited, Ok(Ok(()))) {
+            self.lacking_replicas().remove(&partition);
+            let floor = work.provider.deadline_floor;
+            return if work.asked.time_left() < floor { Err(Error::DeadlineTooShort { floor }) } else { Ok(None) };
         }
-        self.lacks_replicas.store(false, Ordering::SeqCst);
-        Ok(())
+        match self.claimed_by_whom(&work.claim).await? {
+            Some((claim, record)) => Ok(Some(Ended::Claimed(claim, record))),
+            None => Err(Error::StoreUnavailable { retry_after: STORE_RETRY_AFTER }),
+        }
+    }
+
+    fn lacking_replicas(&self) -> MutexGuard<'_, BTreeSet<Partition>> {
+        self.lacking_replicas.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes back an intent that too few copies have: the provider was not asked, and a repeat begins anew. What the caller

@@ -20,9 +20,8 @@ mod turns;
 pub mod webhook;
 mod worker;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -89,8 +88,8 @@ pub struct Engine {
     tasks: TaskTracker,
     /// Something became due now.
     woken: Notify,
-    /// The last wait for replicas of the store was in vain.
-    lacks_replicas: AtomicBool,
+    /// Partitions for whose replicas the last wait was in vain.
+    lacking_replicas: Mutex<BTreeSet<Partition>>,
     /// Streams say goodbye.
     draining: CancellationToken,
 }
@@ -121,7 +120,7 @@ impl Engine {
             turns: turns::Turns::default(),
             tasks: TaskTracker::new(),
             woken: Notify::new(),
-            lacks_replicas: AtomicBool::new(false),
+            lacking_replicas: Mutex::default(),
             draining: CancellationToken::new(),
         })
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
+use tracing::error;
 
 use super::keys::{PartitionKeys, claim_place};
 use super::script::{Call, FORGET_CLAIMS, FORGET_RECORD};
@@ -65,11 +66,18 @@ impl RedisStore {
         let rested = self.oldest(&keys.rested(), since, limit).await?;
         let ids = rested.iter().map(|id| record::id(id)).collect::<Result<Vec<_>, _>>()?;
         let kept = self.kept_of_all(&ids).await?;
-        let calls = ids.iter().zip(kept).map(|(id, kept)| {
-            let places = kept.map_or(Ok(Vec::new()), |kept| record::places(id, &kept))?;
-            Ok(self.forget_record(&keys, id, &places, since))
-        });
-        let calls = calls.collect::<Result<Vec<_>, StoreError>>()?;
+        let calls: Vec<Call> = ids
+            .iter()
+            .zip(kept)
+            .map(|(id, kept)| match kept.map_or(Ok(Vec::new()), |kept| record::places(id, &kept)) {
+                Ok(places) => self.forget_record(&keys, id, &places, since),
+                Err(cause) => {
+                    // Without its places it stays, and makes way for those behind it.
+                    error!("a record that rested long is kept: {cause}");
+                    self.forget_record(&keys, id, &[], since)
+                }
+            })
+            .collect();
         let forgotten = try_join_all(calls.iter().map(|call| self.link.run::<usize>(call))).await?.into_iter().sum();
         Ok((ids.len(), forgotten))
     }

@@ -17,8 +17,15 @@ local named = {}
 for i = 6, #KEYS do named[KEYS[i]] = true end
 local places = {}
 if stored then
-  local _, text = parts_of(stored)
-  places = list_of(text)
+  local is_read, list = pcall(function()
+    local _, text = parts_of(stored)
+    return list_of(text)
+  end)
+  if not is_read then
+    redis.call('ZADD', KEYS[3], whole(now), id)
+    return '0'
+  end
+  places = list
 end
 for _, place in ipairs(places) do
   if not named[prefix .. place] then

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use jiff::Timestamp;
-use tracing::error;
+use tracing::{error, warn};
 
 use super::commit::{business_ms, look_args};
 use super::script::{Call, DUE, RELEASE, RENEW, TAKE_DUE, WAKE};
@@ -132,8 +132,8 @@ impl RedisStore {
     }
 }
 
-/// What the partitions said that answered; the error where none did. A server that is away keeps nobody from the work that lies
-/// at the others.
+/// What the partitions said that answered; the error where none did. One that is away, or can't be read, keeps nobody from the
+/// work that lies in the others, and is told of.
 fn of_those_that_answer<T>(answers: Vec<Result<T, StoreError>>) -> Result<Vec<T>, StoreError> {
     let mut first_error = None;
     let mut answered = Vec::new();
@@ -144,9 +144,12 @@ fn of_those_that_answer<T>(answers: Vec<Result<T, StoreError>>) -> Result<Vec<T>
         }
     }
     match first_error {
-        Some(cause) if answered.is_empty() => Err(cause),
-        _ => Ok(answered),
+        Some(cause) if answered.is_empty() => return Err(cause),
+        Some(StoreError::Broken(cause)) => error!("the due records of a partition can't be read, nobody looks at them: {cause}"),
+        Some(cause) => warn!("the due records of a partition wait: {cause}"),
+        None => {}
     }
+    Ok(answered)
 }
 
 /// "<id> <fence> <at>".

@@ -102,6 +102,11 @@ local function put_look(id, look, now)
     write_look(id, look)
   else
     remove_look(id)
-    if index.notes_rest then redis.call('ZADD', index.rested, whole(now), id) end
+    -- A time that was noted before is over all the same.
+    if index.notes_rest then
+      redis.call('ZADD', index.rested, whole(now), id)
+    else
+      redis.call('ZREM', index.rested, id)
+    end
   end
 end

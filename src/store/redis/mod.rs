@@ -123,7 +123,7 @@ pub struct RedisStore {
     kept_while_listed: Vec<&'static str>,
     /// A write failed since the last one that certainly worked.
     in_trouble: AtomicBool,
-    /// The store that was opened is no longer there: nothing more is written to what stands in its place.
+    /// The store that was opened is no longer there: nothing is written to what stands in its place.
     is_replaced: AtomicBool,
 }
 
@@ -189,7 +189,7 @@ impl RedisStore {
     /// Fails once the store was found to be another than the one that was opened.
     fn check_is_ours(&self) -> Result<(), StoreError> {
         if self.is_replaced.load(Ordering::SeqCst) {
-            return Err(StoreError::Broken("the store was emptied or replaced while it was open; start anew".to_owned()));
+            return Err(StoreError::Broken("the store was emptied or replaced while it was open; put it back, or start anew".to_owned()));
         }
         Ok(())
     }
@@ -218,11 +218,8 @@ impl Store for RedisStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        place::check_unchanged(&self.link, &self.keys, &self.identity).await.inspect_err(|cause| {
-            if matches!(cause, StoreError::Broken(_)) {
-                self.is_replaced.store(true, Ordering::SeqCst);
-            }
-        })?;
+        let is_unchanged = place::is_unchanged(&self.link, &self.keys, &self.identity).await?;
+        self.is_replaced.store(!is_unchanged, Ordering::SeqCst);
         self.check_is_ours()?;
         // Nothing is written while writing works.
         if self.in_trouble.load(Ordering::SeqCst) {

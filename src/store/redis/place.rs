@@ -1,7 +1,5 @@
 //! What a store in Redis is: decided when it was created, checked each time it is opened.
 
-use redis::Value;
-
 use super::keys::Keys;
 use super::link::Link;
 use super::script::{CREATE, Call};
@@ -61,14 +59,13 @@ fn identity(fields: &[String], options: &RedisOptions) -> Result<Identity, OpenE
     Ok(Identity { log, fingerprint_key, partitions })
 }
 
-/// Fails where the store is not the one that was opened: it was emptied, or another is in its place.
-pub(super) async fn check_unchanged(link: &Link, keys: &Keys, identity: &Identity) -> Result<(), StoreError> {
+/// Whether the store is the one that was opened; not so where it was emptied, or another is in its place. Only the server's own
+/// word on it counts, no failure to ask.
+pub(super) async fn is_unchanged(link: &Link, keys: &Keys, identity: &Identity) -> Result<bool, StoreError> {
     let mut command = redis::cmd("HGET");
     command.arg(keys.meta()).arg("log");
-    match link.call::<Value>(&command).await? {
-        Value::BulkString(log) if log == hex(&identity.log).as_bytes() => Ok(()),
-        _ => Err(StoreError::Broken("the store is not the one that was opened: it was emptied or replaced; start anew".to_owned())),
-    }
+    let log: Option<String> = link.call(&command).await?;
+    Ok(log == Some(hex(&identity.log)))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -42,6 +42,9 @@ impl Wakeups {
                         warn!("wake-ups are not heard, events come up to a second later: {cause}");
                     }
                     last = cause;
+                } else {
+                    // It was heard, and the server ended it.
+                    last.clear();
                 }
                 tokio::time::sleep(PAUSE).await;
             }

@@ -19,8 +19,10 @@ use crate::support::app::{ACCOUNT, App, order, told, until, within};
 pub enum Answer {
     Ok(Box<pb::Qr>),
     NotSent,
-    /// Aborted, or cut off by the client's own library: nobody knows.
+    /// ABORTED: nobody knows.
     Unknown,
+    /// None came: the connection broke, or the client's own library gave up.
+    CutOff,
 }
 
 #[derive(Clone, Default)]
@@ -55,7 +57,7 @@ impl Calls {
         let took = began.elapsed();
         let answer = match answered {
             Ok(answer) => Answer::Ok(Box::new(answer.into_inner().qr.expect("the answer has the code"))),
-            Err(status) if status.details().is_empty() => Answer::Unknown,
+            Err(status) if status.details().is_empty() => Answer::CutOff,
             Err(status) => {
                 let refused = told(&status);
                 match (refused.outcome(), refused.code) {
@@ -115,9 +117,13 @@ impl Calls {
                 },
                 Answer::NotSent => {
                     assert!(!at_provider.contains(&ours), "{key} was said not to be sent, and the provider has it");
-                    assert!(of_key.iter().all(|qr| qr.state() == pb::QrState::Failed), "{key} was said not to be sent: {of_key:?}");
+                    let is_not_sent = |qr: &&pb::Qr| {
+                        let reason = qr.failure.as_ref().map(pb::Failure::reason);
+                        qr.state() == pb::QrState::Failed && reason == Some(pb::FailureReason::NotSent)
+                    };
+                    assert!(of_key.iter().all(is_not_sent), "{key} was said not to be sent: {of_key:?}");
                 }
-                Answer::Unknown => {
+                Answer::Unknown | Answer::CutOff => {
                     until("a repeat to be answered", async || {
                         let again = self.ask(&app.channel, key, Duration::from_secs(10)).await;
                         matches!(again, Answer::Ok(_)).then_some(())

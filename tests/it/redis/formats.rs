@@ -6,7 +6,7 @@ use upistream::grpc::pb;
 use upistream::store::Batch;
 
 use super::app_on;
-use crate::store::promises::{batch, update};
+use crate::store::promises::{batch, done, update};
 use crate::support::app::{App, close_order, provider, told};
 use crate::support::redis::TestRedis;
 
@@ -22,7 +22,7 @@ async fn rewrite(app: &App, id: &str, format: u32, change: impl FnOnce(&mut serd
     let next = stored.revision + 1;
     let text = body.to_string().replace(&format!("\"revision\":{}", stored.revision), &format!("\"revision\":{next}"));
     let batch = Batch { partition: id.partition(), ..batch([update(&id, stored.revision, &text)]) };
-    store.commit(batch).await.expect("the store takes it");
+    done(store, batch).await;
     text.into()
 }
 
@@ -35,8 +35,10 @@ async fn body_of(app: &App, id: &str) -> bytes::Bytes {
 async fn a_record_of_the_former_format_is_read_and_kept() {
     let redis = TestRedis::start().await;
     let app = app_on(&redis, &provider().await).await;
+    app.lose_callbacks();
     let qr = app.create("a", 10_000).await;
     rewrite(&app, &qr.id, 0, |_| ()).await;
+    assert!(String::from_utf8_lossy(&body_of(&app, &qr.id).await).contains(r#""format":0"#));
     assert_eq!(app.get_qr(&qr.id).await.upi_link, qr.upi_link);
     app.qrs().close_qr(close_order("close", &qr.id)).await.expect("it can be changed");
     let body = body_of(&app, &qr.id).await;
@@ -47,6 +49,7 @@ async fn a_record_of_the_former_format_is_read_and_kept() {
 async fn a_record_of_the_next_format_is_shown_and_changed_only_where_all_of_it_is_known() {
     let redis = TestRedis::start().await;
     let app = app_on(&redis, &provider().await).await;
+    app.lose_callbacks();
     let (known, unknown) = (app.create("a", 10_000).await, app.create("b", 10_000).await);
     rewrite(&app, &known.id, 2, |_| ()).await;
     let newer = rewrite(&app, &unknown.id, 2, |value| {

@@ -21,7 +21,7 @@ const LATE_MAX: Duration = Duration::from_millis(900);
 
 /// With answers that leave early enough to be in time on a busy machine.
 fn early(config: &mut Config) {
-    config.grpc.deadline_margin_ms = 250;
+    config.grpc.deadline_margin_ms = 800;
 }
 
 /// Callers go on while `trouble` lasts, and until all works again.
@@ -37,6 +37,8 @@ async fn under_load(app: &App, name: &str, trouble: impl AsyncFnOnce()) -> Calls
     while let Some(left) = people.join_next().await {
         left.expect("nobody panics");
     }
+    // Nobody was left to his own library's clock: each answer is one of ours, and in time.
+    assert_eq!(calls.count(|answer| matches!(answer, Answer::CutOff)), 0);
     assert!(calls.slowest() < DEADLINE + LATE_MAX, "an answer took {:?}", calls.slowest());
     calls
 }
@@ -85,7 +87,7 @@ async fn a_redis_that_is_full_refuses_what_is_new_and_answers_the_rest() {
     let app = app_at(redis.url(), &provider().await, early).await;
     let qr = app.create("before", 10_000).await;
     let calls = under_load(&app, "full", async || {
-        redis.ask::<()>("CONFIG SET maxmemory 1mb");
+        redis.ask::<()>("CONFIG SET maxmemory 1");
         let refused = told(&app.qrs().create_qr(order("refused", 10_000)).await.expect_err("there is no room"));
         assert_eq!((refused.code, refused.outcome()), (tonic::Code::Unavailable, "NOT_SENT"));
         assert!(!app.references_at_provider().contains(&upistream::engine::reference::derive("local", ACCOUNT, "CreateQr", "refused")));

@@ -121,16 +121,23 @@ struct Replicas {
     redis: TestRedis,
     provider: Sandbox,
     folders: [TempDir; 3],
+    /// What their configuration is changed by.
+    environment: &'static [(&'static str, &'static str)],
 }
 
 impl Replicas {
-    async fn begin() -> Self {
+    async fn begin(environment: &'static [(&'static str, &'static str)]) -> Self {
         let folders = [(); 3].map(|()| tempfile::tempdir().expect("a temporary folder"));
-        Self { redis: TestRedis::start().await, provider: provider().await, folders }
+        Self { redis: TestRedis::start().await, provider: provider().await, folders, environment }
     }
 
     async fn start(&self, number: usize, url: String) -> Process {
-        Process::start_on(self.folders[number].path(), &self.provider, &url, |config: &Path| serve(config)).await
+        let command = |config: &Path| {
+            let mut command = serve(config);
+            command.envs(self.environment.iter().copied());
+            command
+        };
+        Process::start_on(self.folders[number].path(), &self.provider, &url, command).await
     }
 
     fn codes(&self) -> usize {
@@ -139,12 +146,12 @@ impl Replicas {
 
     /// Requests by keys of `round` are at the provider, which has made their codes and is slow to say so; all of them came
     /// to the first replica, and everybody else asks the others for the same.
-    async fn leave_behind(&self, round: u32, end: impl AsyncFn(Process, Arc<Proxy>)) {
+    async fn leave_behind(&self, round: u32, slow: FaultKind, made: impl Fn(&Proxy), end: impl AsyncFn(Process, Arc<Proxy>)) {
         let proxy = Arc::new(Proxy::before(self.redis.socket()).await);
         let owner = self.start(0, proxy.url()).await;
         let (second, third) = (self.start(1, self.redis.url()).await, self.start(2, self.redis.url()).await);
-        let made = self.codes();
-        let slow = Fault { times: KEYS_AT_ONCE, ..Fault::on("qr.create", FaultKind::Delay { ms: 900 }) };
+        let before = self.codes();
+        let slow = Fault { times: KEYS_AT_ONCE, ..Fault::on("qr.create", slow) };
         self.provider.fault(slow).expect("there is room for a fault");
         let mut first = JoinSet::new();
         for key in 0..KEYS_AT_ONCE {
@@ -153,7 +160,8 @@ impl Replicas {
                 async move { QrServiceClient::new(channel).create_qr(within(PATIENT, order(&format!("{round}-{key}"), 10_000))).await },
             );
         }
-        until("all codes to be made", async || (self.codes() == made + KEYS_AT_ONCE as usize).then_some(())).await;
+        until("all codes to be made", async || (self.codes() == before + KEYS_AT_ONCE as usize).then_some(())).await;
+        made(&proxy);
         let others = vec![second.channel.clone(), third.channel.clone()];
         let mut keys = JoinSet::new();
         for key in 0..KEYS_AT_ONCE {
@@ -164,9 +172,14 @@ impl Replicas {
         for answers in keys.join_all().await {
             assert_eq!(answers.len(), 1, "one answer for all");
         }
-        first.shutdown().await;
+        // Nobody was answered by the owner before his end; who asked him asks the others.
+        let by_owner = first.join_all().await;
+        let active = |answer: &Result<tonic::Response<pb::CreateQrResponse>, tonic::Status>| {
+            answer.as_ref().is_ok_and(|answer| answer.get_ref().qr.as_ref().is_some_and(|qr| qr.state() == pb::QrState::Active))
+        };
+        assert!(by_owner.iter().filter(|answer| active(answer)).count() < KEYS_AT_ONCE as usize, "the owner was too quick for this story");
         self.check_all_active(round, &others[0]).await;
-        assert_eq!(self.codes(), made + KEYS_AT_ONCE as usize, "one effect for each key");
+        assert_eq!(self.codes(), before + KEYS_AT_ONCE as usize, "one effect for each key");
         check_no_reference_acted_twice(&self.provider);
     }
 
@@ -185,30 +198,30 @@ impl Replicas {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_owner_who_is_killed_between_intent_and_answer_leaves_one_effect_and_one_answer() {
-    let replicas = Replicas::begin().await;
+    let replicas = Replicas::begin(&[]).await;
     for round in 0..rounds::of(1) {
-        replicas.leave_behind(round, async |owner, _proxy| owner.kill().await).await;
+        replicas.leave_behind(round, FaultKind::Stall, |_| (), async |owner, _proxy| owner.kill().await).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_owner_who_is_killed_between_answer_and_commit_leaves_one_effect_and_one_answer() {
-    let replicas = Replicas::begin().await;
+    // Long enough that the last code is made before the first answer comes.
+    let patient = &[("UPISTREAM__RECONCILER__LEASE_MS", "5000"), ("UPISTREAM__ACCOUNTS__SHOP__RAZORPAY__TIMEOUT_MS", "4500")];
+    let replicas = Replicas::begin(patient).await;
     let die = async |owner: Process, proxy: Arc<Proxy>| {
-        // The answers come, and nothing of them gets through to the store.
-        proxy.hold();
-        let before = proxy.held();
-        until("the answers to be on their way to the store", async || (proxy.held() > before).then_some(())).await;
+        // Answers come, and nothing of them gets through to the store.
+        until("answers to be on their way to the store", async || (proxy.held() > 0).then_some(())).await;
         owner.kill().await;
     };
     for round in 0..rounds::of(1) {
-        replicas.leave_behind(round, die).await;
+        replicas.leave_behind(round, FaultKind::Delay { ms: 2_000 }, Proxy::hold_from_commit, die).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_owner_who_stalls_past_his_lease_and_wakes_up_again_does_nothing_twice() {
-    let replicas = Replicas::begin().await;
+    let replicas = Replicas::begin(&[]).await;
     for round in 0..rounds::of(1) {
         let stalled = async |owner: Process, _proxy: Arc<Proxy>| {
             signal(owner.id(), "STOP");
@@ -222,6 +235,6 @@ async fn an_owner_who_stalls_past_his_lease_and_wakes_up_again_does_nothing_twic
             assert!(answer.idempotency_replayed);
             owner.kill().await;
         };
-        replicas.leave_behind(round, stalled).await;
+        replicas.leave_behind(round, FaultKind::Delay { ms: 900 }, |_| (), stalled).await;
     }
 }

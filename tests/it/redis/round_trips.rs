@@ -21,12 +21,16 @@ fn word(words: &Words) -> Option<String> {
     let command = String::from_utf8_lossy(&words[0]).into_owned();
     let keys_given = || words.get(2).and_then(|count| String::from_utf8_lossy(count).parse::<usize>().ok());
     match what.split(':').next()? {
-        // What is named as a write: a commit has ten keys or more, what the reconciler takes and gives back has fewer.
-        "w" => keys_given()?.ge(&10).then(|| format!("{command} commit")),
+        // What runs beside: the reconciler (what it takes and gives back is named as a write, of few keys), its tidying, the
+        // watcher of the log, health.
+        "w" if keys_given()? < 10 => None,
+        "l" if command == "ZCARD" => None,
+        "due" | "looks" | "head" | "log" | "event_ids" | "probe" | "claim_ends" | "rested" => None,
+        "w" => Some(format!("{command} commit")),
         "r" if is_script(words) => Some(format!("{command} wake")),
         "r" => Some(format!("{command} record")),
         "f" => Some(format!("{command} find")),
-        _ => None,
+        _ => Some(format!("{command} {what}")),
     }
 }
 

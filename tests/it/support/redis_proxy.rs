@@ -22,7 +22,8 @@ struct State {
     /// Scripts that, sent twice, gave two replies.
     differing: Mutex<Vec<String>>,
     holds: AtomicBool,
-    /// Scripts that came and were held.
+    holds_from_commit: AtomicBool,
+    /// Commits that came and were held.
     held: AtomicUsize,
     lose: Mutex<Option<Chooses>>,
 }
@@ -74,9 +75,9 @@ impl Proxy {
         self.state.differing.lock().expect("nobody panics while holding it").clone()
     }
 
-    /// From now on nothing that is asked gets through.
-    pub fn hold(&self) {
-        self.state.holds.store(true, Ordering::SeqCst);
+    /// The next commit does not get through, nor does anything that is asked after it.
+    pub fn hold_from_commit(&self) {
+        self.state.holds_from_commit.store(true, Ordering::SeqCst);
     }
 
     /// What ends its listening: from then on nobody can connect.
@@ -84,7 +85,7 @@ impl Proxy {
         self.task.abort_handle()
     }
 
-    /// How many scripts came since nothing gets through.
+    /// How many commits came since nothing gets through.
     pub fn held(&self) -> usize {
         self.state.held.load(Ordering::SeqCst)
     }
@@ -115,6 +116,12 @@ pub fn is_script(words: &Words) -> bool {
     matches!(&words[0][..], b"EVALSHA" | b"EVAL")
 }
 
+/// Whether a command is a commit: a script whose first key is its own name, and that has ten keys or more.
+pub fn is_commit(words: &Words) -> bool {
+    let keys = || String::from_utf8_lossy(&words[2]).parse::<usize>().unwrap_or(0);
+    is_script(words) && words.len() > 3 && first_key(words).contains("}:w:") && keys() >= 10
+}
+
 /// The first key of a command; of a script, the first that it is given.
 pub fn first_key(words: &Words) -> String {
     let at = if is_script(words) { 3 } else { 1 };
@@ -128,8 +135,11 @@ async fn carry(client: tokio::net::TcpStream, server: UnixStream, state: Arc<Sta
     let asking = async {
         let mut from_client = BufReader::new(from_client);
         while let Some((raw, words)) = read_command(&mut from_client).await {
+            if is_commit(&words) && state.holds_from_commit.load(Ordering::SeqCst) {
+                state.holds.store(true, Ordering::SeqCst);
+            }
             if state.holds.load(Ordering::SeqCst) {
-                state.held.fetch_add(usize::from(is_script(&words)), Ordering::SeqCst);
+                state.held.fetch_add(usize::from(is_commit(&words)), Ordering::SeqCst);
                 continue;
             }
             state.asked.lock().expect("nobody panics while holding it").push(words.clone());
@@ -163,7 +173,8 @@ async fn carry(client: tokio::net::TcpStream, server: UnixStream, state: Arc<Sta
                 Expected::Lost => return,
                 Expected::Twice(words) => {
                     let Some(second) = read_value(&mut from_server).await else { return };
-                    if reply != second {
+                    // A script that the server got to know in between (by another connection) was run once.
+                    if reply != second && !reply.starts_with(b"-NOSCRIPT") {
                         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                         let said = format!("{}: {} then {}", first_key(&words), text(&reply), text(&second));
                         state.differing.lock().expect("nobody panics while holding it").push(said);
