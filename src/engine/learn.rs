@@ -379,8 +379,8 @@ impl Engine {
 
 /// A record from its stored form.
 pub(super) fn decode(stored: &Stored) -> Result<Record, StoreError> {
-    let mut record: Record = record::decode(&format_args!("the record `{}`", stored.id), &stored.body)?;
-    record.header_mut().has_unknown_parts = !record::is_whole(&record, &stored.body);
+    let (mut record, is_whole): (Record, bool) = record::decode_whole(&format_args!("the record `{}`", stored.id), &stored.body)?;
+    record.header_mut().has_unknown_parts = !is_whole;
     Ok(record)
 }
 

@@ -40,6 +40,23 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Bytes, StoreError> {
 
 /// What is stored in `body`; `what` names it in the error. The error tells no content.
 pub fn decode<T: DeserializeOwned>(what: &dyn std::fmt::Display, body: &[u8]) -> Result<T, StoreError> {
+    decode_with_format(what, body).map(|(value, _)| value)
+}
+
+/// The same, and whether that is all that stands in `body`. A newer release may have written more: to write the value again
+/// would lose it.
+pub fn decode_whole<T: DeserializeOwned + Serialize>(what: &dyn std::fmt::Display, body: &[u8]) -> Result<(T, bool), StoreError> {
+    let (value, format) = decode_with_format(what, body)?;
+    let is_whole = format <= FORMAT || is_all_of(&value, body);
+    Ok((value, is_whole))
+}
+
+fn is_all_of<T: Serialize>(value: &T, body: &[u8]) -> bool {
+    let stored = serde_json::from_slice::<Reading<serde_json::Value>>(body).map(|Reading { value }| value);
+    stored.is_ok_and(|stored| serde_json::to_value(value).is_ok_and(|known| known == stored))
+}
+
+fn decode_with_format<T: DeserializeOwned>(what: &dyn std::fmt::Display, body: &[u8]) -> Result<(T, u32), StoreError> {
     let unreadable =
         |cause: serde_json::Error| StoreError::Broken(format!("{what} can't be read (line {}, column {})", cause.line(), cause.column()));
     let Version { format } = serde_json::from_slice(body).map_err(unreadable)?;
@@ -47,17 +64,7 @@ pub fn decode<T: DeserializeOwned>(what: &dyn std::fmt::Display, body: &[u8]) ->
         let (first, last) = (READABLE.start(), READABLE.end());
         return Err(StoreError::Broken(format!("{what} is stored in format {format}, and this release reads {first} to {last}")));
     }
-    serde_json::from_slice(body).map(|Reading { value }| value).map_err(unreadable)
-}
-
-/// Whether `value` is all that stands in `body`. A newer release may have written more: to write that again would lose it.
-pub fn is_whole<T: Serialize>(value: &T, body: &[u8]) -> bool {
-    let version = serde_json::from_slice::<Version>(body);
-    if version.is_ok_and(|Version { format }| format <= FORMAT) {
-        return true;
-    }
-    let stored = serde_json::from_slice::<Reading<serde_json::Value>>(body).map(|Reading { value }| value);
-    stored.is_ok_and(|stored| serde_json::to_value(value).is_ok_and(|known| known == stored))
+    serde_json::from_slice(body).map(|Reading { value }| (value, format)).map_err(unreadable)
 }
 
 #[cfg(test)]
@@ -96,8 +103,7 @@ mod tests {
             (r#"{"format":2,"value":{"a":1}}"#, true),
             (r#"{"format":2,"value":{"a":1,"new":2}}"#, false),
         ] {
-            let known = decode::<Known>(&"it", body.as_bytes()).unwrap();
-            assert_eq!((&known, is_whole(&known, body.as_bytes())), (&Known { a: 1 }, whole), "{body}");
+            assert_eq!(decode_whole::<Known>(&"it", body.as_bytes()).unwrap(), (Known { a: 1 }, whole), "{body}");
         }
     }
 }

@@ -154,14 +154,7 @@ local function append(change)
 end
 
 local function remove(change)
-  for _, place in ipairs(change.places) do
-    local name, sort = prefix .. place, string.sub(place, 1, 2)
-    if sort == 'l:' then
-      redis.call('ZREM', name, change.id)
-    elseif sort == 'f:' and redis.call('GET', name) == change.id then
-      redis.call('DEL', name)
-    end
-  end
+  for _, place in ipairs(change.places) do leave_place(prefix, place, change.id) end
   redis.call('DEL', change.key)
   remove_look(change.id)
   redis.call('ZREM', index.rested, change.id)

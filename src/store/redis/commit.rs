@@ -7,8 +7,8 @@ use super::keys::{PartitionKeys, claim_place, list_place, reference_place};
 use super::script::{COMMIT, Call};
 use super::{RedisStore, record};
 use crate::store::{
-    Batch, Change, Claim, ClaimStep, Commit, Conflict, Fence, Guard, LeaseStep, Look, Position, ReferenceStep, StoreError, Stored, Written,
-    batch,
+    Batch, Change, Claim, ClaimStep, Commit, Conflict, Fence, Guard, LeaseStep, Look, Position, Records, ReferenceStep, StoreError,
+    Written, batch,
 };
 
 /// How long a commit that is sent again finds its own work: far longer than any caller goes on asking, and at a thousand
@@ -178,7 +178,7 @@ async fn ended(store: &RedisStore, batch: &Batch, reply: Vec<Value>) -> Result<O
             let stored = match of::<Option<Vec<u8>>>(next()?)? {
                 Some(kept) => Some(record::stored(record.clone(), kept.into())?),
                 // Its key was not one of the call's: only a look at the key itself says that it isn't there.
-                None => read_again(store, &record).await?,
+                None => store.get(&record).await?,
             };
             Conflict::Claimed { claim: Claim { record, fingerprint, outcome }, record: stored }
         }
@@ -195,10 +195,6 @@ async fn ended(store: &RedisStore, batch: &Batch, reply: Vec<Value>) -> Result<O
         _ => return Err(strange()),
     };
     Ok(Some(Commit::Conflict(conflict)))
-}
-
-async fn read_again(store: &RedisStore, id: &crate::domain::id::Id) -> Result<Option<Stored>, StoreError> {
-    store.kept(id).await?.map(|kept| record::stored(id.clone(), kept)).transpose()
 }
 
 fn of<T: FromRedisValue>(value: Value) -> Result<T, StoreError> {

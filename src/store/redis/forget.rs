@@ -1,18 +1,14 @@
 //! What retention no longer keeps: claims that are over, and records that have been at rest for long.
 
-use std::time::Duration;
-
 use futures_util::future::try_join_all;
 use tracing::error;
 
 use super::keys::{PartitionKeys, claim_place};
-use super::script::{Call, FORGET_CLAIMS, FORGET_RECORD};
+use super::script::{Call, FORGET_CLAIMS, FORGET_RECORD, REMEMBERED_MS, ms};
 use super::{RedisStore, record};
 use crate::domain::id::{Id, Partition};
 use crate::store::{ClaimScope, Store, StoreError};
 
-/// How long a call that is sent again finds its own work.
-const REMEMBERED_MS: u64 = 60_000;
 /// Things that are forgotten at once in one partition: few enough that others hardly wait for it.
 const AT_ONCE: usize = 100;
 
@@ -108,8 +104,4 @@ impl RedisStore {
         command.arg(key).arg("-inf").arg(highest).arg("LIMIT").arg(0).arg(limit);
         self.link.call(&command).await
     }
-}
-
-fn ms(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

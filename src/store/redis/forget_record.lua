@@ -9,10 +9,11 @@ if was then return was end
 local now, remember, id, since, prefix = clock(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local rested, stored = redis.call('ZSCORE', KEYS[3], id), redis.call('GET', KEYS[2])
 if not rested or tonumber(rested) > since then return '0' end
-if ARGV[6] == '1' or redis.call('HEXISTS', KEYS[4], id) == 1 then
+local function keep()
   redis.call('ZADD', KEYS[3], whole(now), id)
   return '0'
 end
+if ARGV[6] == '1' or redis.call('HEXISTS', KEYS[4], id) == 1 then return keep() end
 local named = {}
 for i = 6, #KEYS do named[KEYS[i]] = true end
 local places = {}
@@ -21,25 +22,16 @@ if stored then
     local _, text = parts_of(stored)
     return list_of(text)
   end)
-  if not is_read then
-    redis.call('ZADD', KEYS[3], whole(now), id)
-    return '0'
-  end
+  if not is_read then return keep() end
   places = list
 end
 for _, place in ipairs(places) do
-  if not named[prefix .. place] then
-    redis.call('ZADD', KEYS[3], whole(now), id)
-    return '0'
-  end
+  if not named[prefix .. place] then return keep() end
 end
 for _, place in ipairs(places) do
-  local name, sort = prefix .. place, string.sub(place, 1, 2)
-  if sort == 'l:' then
-    redis.call('ZREM', name, id)
-  elseif sort == 'f:' and redis.call('GET', name) == id then
-    redis.call('DEL', name)
-  elseif sort == 'c:' and redis.call('HGET', name, 'record') == id then
+  leave_place(prefix, place, id)
+  local name = prefix .. place
+  if string.sub(place, 1, 2) == 'c:' and redis.call('HGET', name, 'record') == id then
     redis.call('DEL', name)
     redis.call('ZREM', KEYS[5], string.sub(place, 3))
   end

@@ -8,13 +8,10 @@ use jiff::Timestamp;
 use tracing::{error, warn};
 
 use super::commit::{business_ms, look_args};
-use super::script::{Call, DUE, RELEASE, RENEW, TAKE_DUE, WAKE};
+use super::script::{Call, DUE, RELEASE, REMEMBERED_MS, RENEW, TAKE_DUE, WAKE, ms};
 use super::{RedisStore, record};
 use crate::domain::id::{Id, Partition};
 use crate::store::{Fence, Leased, Leases, Look, PAGE_MAX, StoreError, Wake};
-
-/// How long a call that is sent again finds its own work. A client sends one again within seconds.
-const REMEMBERED_MS: u64 = 60_000;
 
 #[async_trait]
 impl Leases for RedisStore {
@@ -164,8 +161,4 @@ fn taken(text: &str) -> Result<(Id, Fence, Timestamp), StoreError> {
 
 fn timestamp(ms: i64) -> Result<Timestamp, StoreError> {
     Timestamp::from_millisecond(ms).map_err(|_| StoreError::Broken("what is stored as a time is none".to_owned()))
-}
-
-fn ms(span: Duration) -> String {
-    span.as_millis().to_string()
 }

@@ -7,12 +7,10 @@ use redis::Value;
 use tokio::sync::watch;
 
 use super::RedisStore;
-use super::script::{Call, EVENT, SEQ_BEFORE, TRIM};
+use super::script::{Call, EVENT, REMEMBERED_MS, SEQ_BEFORE, TRIM};
 use crate::domain::id::{Id, Partition};
 use crate::store::{Growth, Head, Log, Logged, PAGE_MAX, Position, StoreError};
 
-/// How long a trim that is sent again finds its own work.
-const REMEMBERED_MS: u64 = 60_000;
 /// Entries that one call removes: few enough that others hardly wait for it.
 const TRIMMED_AT_ONCE: usize = 200;
 

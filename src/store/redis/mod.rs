@@ -176,9 +176,8 @@ impl RedisStore {
         (self.names)()
     }
 
-    /// The time, where scripts are not to ask the server for it.
     fn clock_arg(&self) -> String {
-        self.clock.as_ref().map_or(String::new(), |clock| clock().to_string())
+        script::clock_arg(self.clock.as_ref())
     }
 
     /// Whether scripts note since when records are at rest.

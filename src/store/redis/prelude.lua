@@ -30,6 +30,16 @@ local function parts_of(stored)
   return tonumber(revision), string.sub(stored, at, at + length - 1), string.sub(stored, at + length)
 end
 
+-- Takes a record out of a list, or from under a reference that is its own. Any other place is left as it is.
+local function leave_place(prefix, place, id)
+  local name, sort = prefix .. place, string.sub(place, 1, 2)
+  if sort == 'l:' then
+    redis.call('ZREM', name, id)
+  elseif sort == 'f:' and redis.call('GET', name) == id then
+    redis.call('DEL', name)
+  end
+end
+
 -- Places as a list.
 local function list_of(places)
   local list, at = {}, 1

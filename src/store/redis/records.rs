@@ -2,7 +2,6 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis::Value;
 
 use super::keys::{list_place, reference_place};
 use super::script::{Call, FIND};
@@ -82,14 +81,7 @@ impl RedisStore {
         for id in ids {
             command.arg(self.keys.of(id.partition()).record(id));
         }
-        let kept: Vec<Option<Vec<u8>>> = match self.link.call(&command).await? {
-            Value::Array(kept) => kept
-                .into_iter()
-                .map(redis::from_redis_value)
-                .collect::<Result<_, _>>()
-                .map_err(|_| StoreError::Broken("what is kept of records can't be read".to_owned()))?,
-            _ => return Err(StoreError::Broken("what is kept of records can't be read".to_owned())),
-        };
+        let kept: Vec<Option<Vec<u8>>> = self.link.call(&command).await?;
         Ok(kept.into_iter().map(|kept| kept.map(Bytes::from)).collect())
     }
 

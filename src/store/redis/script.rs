@@ -3,8 +3,11 @@
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use redis::{Cmd, ToRedisArgs};
+
+use crate::store::StoreClock;
 
 /// A Lua script that stands beside this file.
 pub(super) struct Script {
@@ -49,6 +52,19 @@ scripts! {
     TOKEN_FINISH = [PRELUDE, TOKENS, include_str!("token_finish.lua")];
     TOKEN_ABANDON = [PRELUDE, TOKENS, include_str!("token_abandon.lua")];
     TOKEN_DISCARD = [PRELUDE, TOKENS, include_str!("token_discard.lua")];
+}
+
+/// How long a call that is sent again finds its own work, where nothing says otherwise. A client sends one again within seconds.
+pub(super) const REMEMBERED_MS: u64 = 60_000;
+
+/// The time, where scripts are not to ask the server for it.
+pub(super) fn clock_arg(clock: Option<&StoreClock>) -> String {
+    clock.map_or(String::new(), |clock| clock().to_string())
+}
+
+/// A span as scripts take it.
+pub(super) fn ms(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A call of a script.

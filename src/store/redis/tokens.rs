@@ -9,11 +9,8 @@ use bytes::Bytes;
 use super::RedisStore;
 use super::keys::Keys;
 use super::link::Link;
-use super::script::{Call, TOKEN_ABANDON, TOKEN_BEGIN, TOKEN_DISCARD, TOKEN_FINISH, TOKEN_GET};
+use super::script::{Call, REMEMBERED_MS, TOKEN_ABANDON, TOKEN_BEGIN, TOKEN_DISCARD, TOKEN_FINISH, TOKEN_GET, clock_arg, ms};
 use crate::store::{StoreClock, StoreError};
-
-/// How long a call that is sent again finds its own work. A client sends one again within seconds.
-const REMEMBERED_MS: u64 = 60_000;
 
 /// The access tokens in a store.
 #[derive(Clone)]
@@ -58,7 +55,7 @@ impl RedisTokens {
             .key(self.key(account, "fence"))
             .arg(self.clock_arg())
             .arg(REMEMBERED_MS)
-            .arg(ms(lease));
+            .arg(ms_to_keep(lease));
         self.link.run(&call).await
     }
 
@@ -70,7 +67,7 @@ impl RedisTokens {
             .key(self.turn(account))
             .arg(self.clock_arg())
             .arg(fence)
-            .arg(ms(keep))
+            .arg(ms_to_keep(keep))
             .arg(body);
         self.link.run(&call).await
     }
@@ -100,11 +97,11 @@ impl RedisTokens {
     }
 
     fn clock_arg(&self) -> String {
-        self.clock.as_ref().map_or(String::new(), |clock| clock().to_string())
+        clock_arg(self.clock.as_ref())
     }
 }
 
 /// Redis keeps nothing for less than a millisecond.
-fn ms(span: Duration) -> String {
-    span.as_millis().max(1).to_string()
+fn ms_to_keep(span: Duration) -> u64 {
+    ms(span).max(1)
 }
