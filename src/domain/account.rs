@@ -143,10 +143,34 @@ pub struct QrUsageCapability {
     pub open_amount: bool,
     /// The shortest and the longest life that can be asked for; `None`: the provider decides.
     pub expiry: Option<(Duration, Duration)>,
+    /// Whether a code may have an amount of its own.
+    pub fixed_amount: bool,
     /// Whether money paid to such a code would ever be reported to us.
     pub payments_observable: bool,
+    /// Whether codes may be made all the same where their payments would not be reported: the configuration says so.
+    pub unobservable_allowed: bool,
     /// What the provider's callbacks about it prove.
     pub callback_evidence: Evidence,
+    /// How a lost answer to the creation of such a code is found out.
+    pub doubt: DoubtCure,
+    /// Why such a code can't be closed; `None`: it can.
+    pub close_missing: Option<&'static str>,
+    /// Whether the provider gives the text of such codes, so that they can be drawn; otherwise only a picture.
+    pub upi_link: bool,
+    /// Fields of the request that are needed besides those that always are, such as `customer.phone`.
+    pub required_fields: &'static [&'static str],
+}
+
+/// Why codes whose payments nobody would hear of are not made.
+const UNOBSERVABLE: &str = "the provider does not say how a payment to such a code is reported, so nobody would hear of the money; where that is \
+                            wanted, the account's `allow_unobservable_qr` allows it";
+
+impl QrUsageCapability {
+    /// Why such a code can't be made; `None`: it can.
+    pub fn refusal(&self) -> Option<&'static str> {
+        let unobservable = !self.payments_observable && !self.unobservable_allowed;
+        self.missing.or(unobservable.then_some(UNOBSERVABLE))
+    }
 }
 
 /// What an account can do.

@@ -20,6 +20,8 @@ pub enum Evidence {
     Answer,
     /// A person decided.
     Operator,
+    /// Nothing: somebody who knows the URL says so, and the provider can't be asked.
+    Unproven,
 }
 
 impl Evidence {

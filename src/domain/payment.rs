@@ -56,7 +56,33 @@ pub struct Payment {
     pub pay_time: Timestamp,
     /// Only a callback that nothing confirms has said so.
     pub reported: bool,
+    /// Where the provider credits a payment some days after it took it: how far that is. `None`: it is not told apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credit: Option<Credit>,
+    /// The provider's own words for where it stood, oldest first, where they say more than our states.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub provider_statuses: Vec<ProviderStatus>,
 }
+
+/// How far the credit of a payment to the merchant is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Credit {
+    Awaited,
+    /// Learned at this time.
+    Made {
+        at: Timestamp,
+    },
+}
+
+/// What the provider called a payment's status, and when we learned it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderStatus {
+    pub word: String,
+    pub at: Timestamp,
+}
+
+/// The most of the provider's words that are kept: the newest.
+const PROVIDER_STATUSES_MAX: usize = 16;
 
 /// A payment as the provider shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,11 +92,16 @@ pub struct PaymentSnapshot {
     pub amount: Money,
     pub fee: Option<Money>,
     pub tax: Option<Money>,
-    pub refunded: Money,
+    /// `None`: not told.
+    pub refunded: Option<Money>,
     pub rrn: Option<String>,
     pub upi_transaction_id: Option<String>,
     pub payer: Payer,
     pub pay_time: Timestamp,
+    /// Whether the merchant has it; `None`: the provider does not tell that apart.
+    pub credited: Option<bool>,
+    /// The provider's own word for its status, where it says more than ours.
+    pub provider_status: Option<String>,
 }
 
 /// The provider's word on where a payment stands.
@@ -86,6 +117,13 @@ pub enum PaymentStatus {
     },
     /// Given back without having been collected for good.
     Reversed,
+    /// The provider has one word for both: it failed, or what was collected was taken back.
+    FailedOrReversed {
+        code: String,
+        message: String,
+    },
+    /// The provider has not decided, or says something that we don't know: nothing follows for a payment that is known.
+    Undecided,
 }
 
 impl PaymentStatus {
@@ -97,6 +135,8 @@ impl PaymentStatus {
             PaymentStatus::Captured => "seen_captured",
             PaymentStatus::Failed { .. } => "seen_failed",
             PaymentStatus::Reversed => "seen_reversed",
+            PaymentStatus::FailedOrReversed { .. } => "seen_failed_or_reversed",
+            PaymentStatus::Undecided => "seen_undecided",
         }
     }
 }
@@ -106,6 +146,11 @@ impl PaymentStatus {
 pub enum PaymentFact {
     /// The provider showed it.
     Seen(Box<PaymentSnapshot>),
+    /// Somebody who knows the URL of the callbacks says so. Changes nothing that is known.
+    Claimed(Box<PaymentSnapshot>),
+    /// An operator decided that what was only reported is true, or is not.
+    Confirmed,
+    Denied,
     /// An operator settled its contradictions.
     ContradictionsResolved,
 }
@@ -145,19 +190,63 @@ impl PaymentState {
 impl Payment {
     /// A payment that is reported for the first time. `header` is its first revision.
     pub fn first_reported(header: Header, qr: Option<Id>, expected: Option<Money>, snapshot: &PaymentSnapshot) -> (Self, EventKind) {
-        let PaymentSnapshot { provider_ref: _, status, amount, fee, tax, refunded, rrn, upi_transaction_id, payer, pay_time } =
-            snapshot.clone();
+        let PaymentSnapshot {
+            provider_ref: _,
+            status,
+            amount,
+            fee,
+            tax,
+            refunded,
+            rrn,
+            upi_transaction_id,
+            payer,
+            pay_time,
+            credited,
+            provider_status,
+        } = snapshot.clone();
         let state = state_for(&status, amount, expected);
         let event = state.event();
-        let payment =
-            Self { header, state, qr, expected, amount, fee, tax, refunded, rrn, upi_transaction_id, payer, pay_time, reported: false };
+        let at = header.create_time;
+        let payment = Self {
+            header,
+            state,
+            qr,
+            expected,
+            amount,
+            fee,
+            tax,
+            refunded: refunded.unwrap_or(Money::ZERO),
+            rrn,
+            upi_transaction_id,
+            payer,
+            pay_time,
+            reported: false,
+            credit: credit(None, credited, at),
+            provider_statuses: provider_status.map(|word| ProviderStatus { word, at }).into_iter().collect(),
+        };
         (payment, event)
+    }
+
+    /// A payment of which only a callback that nothing proves has told. `header` is its first revision.
+    pub fn first_claimed(header: Header, qr: Option<Id>, expected: Option<Money>, claim: &PaymentSnapshot) -> (Self, EventKind) {
+        let claim = PaymentSnapshot { status: PaymentStatus::Pending, credited: None, ..claim.clone() };
+        let (payment, event) = Self::first_reported(header, qr, expected, &claim);
+        (Self { reported: true, ..payment }, event)
     }
 
     /// The one door: what this payment becomes when `fact`, proved by `evidence`, is learned at `at`.
     pub fn learn(&self, fact: &PaymentFact, evidence: Evidence, at: Timestamp) -> Result<PaymentLearned, Contradiction> {
         match fact {
             PaymentFact::Seen(snapshot) => self.see(snapshot, evidence, at),
+            PaymentFact::Claimed(claim) => self.hear(claim, evidence, at),
+            PaymentFact::Confirmed | PaymentFact::Denied if !self.is_reported_only() => Ok(Learned::AlreadyKnown),
+            PaymentFact::Confirmed => Ok(self.decided(state_for(&PaymentStatus::Captured, self.amount, self.expected), at)),
+            PaymentFact::Denied => {
+                let message = "an operator decided that what was reported did not happen".to_owned();
+                let (provider_code, provider_message) = (String::new(), String::new());
+                let failure = Failure { reason: FailureReason::OperatorDecided, message, provider_code, provider_message };
+                Ok(self.decided(PaymentState::Failed(failure), at))
+            }
             PaymentFact::ContradictionsResolved if self.header.contradictions.is_empty() => Ok(Learned::AlreadyKnown),
             PaymentFact::ContradictionsResolved => {
                 let mut next = Self { header: self.header.next(at), ..self.clone() };
@@ -170,7 +259,29 @@ impl Payment {
     /// Whether the provider's picture says nothing new about state, amount or refunds.
     pub fn agrees_with(&self, snapshot: &PaymentSnapshot) -> bool {
         let shown = state_for(&snapshot.status, snapshot.amount, self.expected);
-        shown.name() == self.state.name() && snapshot.amount == self.amount && snapshot.refunded == self.refunded
+        let refunded = snapshot.refunded.is_none_or(|refunded| refunded == self.refunded);
+        shown.name() == self.state.name() && snapshot.amount == self.amount && refunded && !self.reported
+    }
+
+    /// Whether nothing but a callback that nobody proves has told of it.
+    pub fn is_reported_only(&self) -> bool {
+        self.reported && self.state == PaymentState::Pending
+    }
+
+    /// An operator's word on what was only reported.
+    fn decided(&self, state: PaymentState, at: Timestamp) -> PaymentLearned {
+        let event = state.event();
+        Learned::Moved(Self { header: self.header.next(at), state, reported: false, ..self.clone() }, event)
+    }
+
+    /// What somebody claims who may be anybody: it moves nothing. Where it differs from what is only reported itself, a
+    /// person has to know.
+    fn hear(&self, claim: &PaymentSnapshot, evidence: Evidence, at: Timestamp) -> Result<PaymentLearned, Contradiction> {
+        if self.is_reported_only() && claim.amount != self.amount {
+            let message = format!("it is reported once more, over {} instead", claim.amount.rupees_text());
+            return Err(Contradiction { fact: "claimed".to_owned(), evidence, message, time: at });
+        }
+        Ok(Learned::AlreadyKnown)
     }
 
     fn see(&self, snapshot: &PaymentSnapshot, evidence: Evidence, at: Timestamp) -> Result<PaymentLearned, Contradiction> {
@@ -186,17 +297,22 @@ impl Payment {
             }
         };
 
-        if snapshot.amount != self.amount {
+        // What was only reported is worth nothing against what is proved.
+        if snapshot.amount != self.amount && !self.is_reported_only() {
             return contradicts("the provider shows another amount for the same payment".to_owned());
         }
         match (&self.state, &snapshot.status) {
-            (State::Pending, Status::Pending) | (State::Authorized, Status::Authorized) | (State::Failed(_), Status::Failed { .. }) => {
-                Ok(self.enriched(snapshot, evidence, at))
-            }
-            (State::Succeeded | State::Mismatched, Status::Captured) => Ok(self.enriched(snapshot, evidence, at)),
-            (State::Reversed, Status::Reversed) => Ok(self.enriched(snapshot, evidence, at)),
+            (State::Pending, Status::Pending)
+            | (State::Authorized, Status::Authorized)
+            | (State::Failed(_), Status::Failed { .. } | Status::FailedOrReversed { .. })
+            | (State::Succeeded | State::Mismatched, Status::Captured)
+            | (State::Reversed, Status::Reversed | Status::FailedOrReversed { .. })
+            | (_, Status::Undecided) => Ok(self.enriched(snapshot, evidence, at)),
 
-            (State::Pending, Status::Authorized | Status::Captured | Status::Failed { .. } | Status::Reversed)
+            (
+                State::Pending,
+                Status::Authorized | Status::Captured | Status::Failed { .. } | Status::FailedOrReversed { .. } | Status::Reversed,
+            )
             | (State::Authorized, Status::Captured | Status::Reversed) => Ok(self.moved(snapshot, at)),
 
             // Callbacks come out of order: an earlier picture tells nothing new.
@@ -218,6 +334,13 @@ impl Payment {
                     Ok(Learned::AskFirst)
                 }
             }
+            (State::Authorized | State::Succeeded | State::Mismatched, Status::FailedOrReversed { .. }) => {
+                if evidence.is_fresh() {
+                    Ok(self.moved(&PaymentSnapshot { status: Status::Reversed, ..snapshot.clone() }, at))
+                } else {
+                    Ok(Learned::AskFirst)
+                }
+            }
 
             (
                 State::Authorized | State::Failed(_) | State::Succeeded | State::Mismatched | State::Reversed,
@@ -228,8 +351,9 @@ impl Payment {
 
     /// The state that the provider's picture shows, with all its details.
     fn moved(&self, snapshot: &PaymentSnapshot, at: Timestamp) -> PaymentLearned {
-        let mut next = self.with_details(snapshot, Evidence::Enquiry);
+        let mut next = self.with_details(snapshot, Evidence::Enquiry, at);
         next.header = self.header.next(at);
+        next.amount = snapshot.amount;
         next.state = state_for(&snapshot.status, snapshot.amount, self.expected);
         next.reported = false;
         let event = next.state.event();
@@ -238,7 +362,7 @@ impl Payment {
 
     /// The same state, with details that were not known before.
     fn enriched(&self, snapshot: &PaymentSnapshot, evidence: Evidence, at: Timestamp) -> PaymentLearned {
-        let mut next = self.with_details(snapshot, evidence);
+        let mut next = self.with_details(snapshot, evidence, at);
         if next == *self {
             return Learned::AlreadyKnown;
         }
@@ -246,7 +370,7 @@ impl Payment {
         Learned::Moved(next, EventKind::PaymentUpdated)
     }
 
-    fn with_details(&self, snapshot: &PaymentSnapshot, evidence: Evidence) -> Self {
+    fn with_details(&self, snapshot: &PaymentSnapshot, evidence: Evidence, at: Timestamp) -> Self {
         let mut next = self.clone();
         // An old callback knows less than we do; a fresh look knows best.
         let fresh = evidence.is_fresh();
@@ -256,8 +380,16 @@ impl Payment {
         };
         next.fee = newer(&snapshot.fee, self.fee);
         next.tax = newer(&snapshot.tax, self.tax);
-        if fresh || snapshot.refunded > self.refunded {
-            next.refunded = snapshot.refunded;
+        if let Some(refunded) = snapshot.refunded.filter(|refunded| fresh || *refunded > self.refunded) {
+            next.refunded = refunded;
+        }
+        next.credit = credit(self.credit, snapshot.credited, at);
+        if let Some(word) =
+            snapshot.provider_status.as_ref().filter(|word| self.provider_statuses.last().is_none_or(|last| last.word != **word))
+        {
+            next.provider_statuses.push(ProviderStatus { word: word.clone(), at });
+            let surplus = next.provider_statuses.len().saturating_sub(PROVIDER_STATUSES_MAX);
+            next.provider_statuses.drain(..surplus);
         }
         let Payer { vpa, phone, email } = &snapshot.payer;
         next.rrn = self.rrn.clone().or_else(|| snapshot.rrn.clone());
@@ -269,13 +401,22 @@ impl Payment {
     }
 }
 
+/// How far the credit is when the provider tells `credited`. What was credited once stays so.
+fn credit(known: Option<Credit>, credited: Option<bool>, at: Timestamp) -> Option<Credit> {
+    match (known, credited) {
+        (Some(Credit::Made { .. }), _) | (_, None) => known,
+        (_, Some(true)) => Some(Credit::Made { at }),
+        (_, Some(false)) => Some(Credit::Awaited),
+    }
+}
+
 fn state_for(status: &PaymentStatus, amount: Money, expected: Option<Money>) -> PaymentState {
     match status {
-        PaymentStatus::Pending => PaymentState::Pending,
+        PaymentStatus::Pending | PaymentStatus::Undecided => PaymentState::Pending,
         PaymentStatus::Authorized => PaymentState::Authorized,
         PaymentStatus::Captured if expected.is_some_and(|expected| expected != amount) => PaymentState::Mismatched,
         PaymentStatus::Captured => PaymentState::Succeeded,
-        PaymentStatus::Failed { code, message } => PaymentState::Failed(Failure {
+        PaymentStatus::Failed { code, message } | PaymentStatus::FailedOrReversed { code, message } => PaymentState::Failed(Failure {
             reason: FailureReason::ProviderFailed,
             message: "the provider reports that the payment failed".to_owned(),
             provider_code: code.clone(),

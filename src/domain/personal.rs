@@ -1,10 +1,14 @@
-//! What identifies a person: VPA, phone, e-mail. None of them has a `Display`, and their `Debug` is
+//! What identifies a person: VPA, phone, e-mail, name. None of them has a `Display`, and their `Debug` is
 //! masked, so that none reaches a log by accident; whoever wants the text says with which sight.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use serde::{Deserialize, Serialize, Serializer};
+
+mod name;
+
+pub use name::{PersonName, PersonNameError};
 
 /// How much the reader may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -10,6 +10,7 @@ use super::fact::{ChangeFailure, ChangeOperation, Contradiction, Evidence, Failu
 use super::header::Header;
 use super::id::Id;
 use super::money::Money;
+use super::personal::{Email, PersonName, Phone};
 
 /// How often a code can be paid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -30,6 +31,19 @@ pub struct QrOrder {
     pub expire_time: Option<Timestamp>,
     /// Sent to the provider and shown in its dashboard.
     pub notes: BTreeMap<String, String>,
+    /// Whom the code is made for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer: Option<Customer>,
+}
+
+/// Whom a code is made for. Personal data: shown only with sight of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Customer {
+    /// The provider's id of the customer.
+    pub provider_ref: Option<String>,
+    pub name: Option<PersonName>,
+    pub phone: Option<Phone>,
+    pub email: Option<Email>,
 }
 
 /// What the provider made.
@@ -40,6 +54,12 @@ pub struct QrCode {
     pub image_url: String,
     /// When the provider will close it, in its own words; they hold, not what was asked for.
     pub expire_time: Option<Timestamp>,
+    /// The provider's id of the one attempt to pay that this code stands for, where codes have such a thing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt_ref: Option<String>,
+    /// The provider's picture in base64 as it came, kept only where there is no `upi_link`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub picture: Option<String>,
 }
 
 /// Why a code is closed.
@@ -79,6 +99,13 @@ pub struct Qr {
     pub payment_count: u64,
     /// The record that stands for what our request came to, where that is another one.
     pub duplicate_of: Option<Id>,
+    /// The answer to the creation was lost and nobody can be asked: the provider may hold a code that nobody can see.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub stray: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// A code as the provider shows it.
@@ -104,6 +131,14 @@ pub enum QrStatus {
 pub enum QrFact {
     /// The provider showed it.
     Seen(QrSnapshot),
+    /// The provider has it under this id; what a payer scans is still to be fetched.
+    Registered { provider_ref: String },
+    /// The answer to the creation was lost, and the provider lets nobody look.
+    AnswerLost,
+    /// An operator decided that the provider made it, under this id; the provider lets nobody look.
+    Adopted { provider_ref: String },
+    /// Its announced end is over, at a provider that lets nobody look.
+    Expired,
     /// The provider said no to the creation.
     Refused { code: String, message: String },
     /// The creation certainly never reached the provider.
@@ -120,8 +155,9 @@ pub enum QrFact {
     CloseNotMade,
     /// The close certainly never reached the provider.
     CloseNotSent,
-    /// A payment on it succeeded, or came with another amount.
-    Received { amount: Money },
+    /// A payment on it succeeded, or came with another amount. `closes`: that is its end, at a provider that lets nobody
+    /// look.
+    Received { amount: Money, closes: bool },
     /// A payment on it was taken back.
     TakenBack { amount: Money },
     /// An operator settled its contradictions.
@@ -134,6 +170,10 @@ impl QrFact {
         match self {
             QrFact::Seen(QrSnapshot { status: QrStatus::Active, .. }) => "seen_active",
             QrFact::Seen(QrSnapshot { status: QrStatus::Closed { .. }, .. }) => "seen_closed",
+            QrFact::Registered { .. } => "registered",
+            QrFact::AnswerLost => "answer_lost",
+            QrFact::Adopted { .. } => "adopted",
+            QrFact::Expired => "expired",
             QrFact::Refused { .. } => "refused",
             QrFact::NotSent { .. } => "not_sent",
             QrFact::Absent => "absent",
@@ -176,6 +216,7 @@ impl Qr {
             received: Money::ZERO,
             payment_count: 0,
             duplicate_of: None,
+            stray: false,
         }
     }
 
@@ -191,6 +232,40 @@ impl Qr {
 
         match (fact, &self.state) {
             (QrFact::Seen(snapshot), _) => self.see(snapshot, evidence, at),
+
+            (QrFact::Registered { provider_ref } | QrFact::Adopted { provider_ref }, _)
+                if self.header.provider_ref.as_ref().is_some_and(|known| known != provider_ref) =>
+            {
+                Err(contradiction("the provider has two codes for one request of ours".to_owned()))
+            }
+            (QrFact::Registered { .. }, QrState::Requested) if self.header.provider_ref.is_some() => Ok(Learned::AlreadyKnown),
+            (QrFact::Registered { provider_ref }, QrState::Requested) => {
+                Ok(self.moved(EventKind::QrUpdated, at, |next| next.header.provider_ref = Some(provider_ref.clone())))
+            }
+            (QrFact::Registered { .. }, QrState::Active | QrState::Closed { .. }) => Ok(Learned::AlreadyKnown),
+            (QrFact::Registered { .. }, QrState::Failed(_)) => {
+                Err(contradiction("the provider has a code that is recorded as not made".to_owned()))
+            }
+
+            (QrFact::AnswerLost, QrState::Requested) if self.stray => Ok(Learned::AlreadyKnown),
+            (QrFact::AnswerLost, QrState::Requested) => Ok(self.moved(EventKind::QrUpdated, at, |next| next.stray = true)),
+            (QrFact::AnswerLost, QrState::Active | QrState::Closed { .. } | QrState::Failed(_)) => Ok(Learned::AlreadyKnown),
+
+            (QrFact::Adopted { provider_ref }, QrState::Requested) => Ok(self.moved(EventKind::QrActivated, at, |next| {
+                next.header.provider_ref = Some(provider_ref.clone());
+                next.code = Some(QrCode::default());
+                next.stray = false;
+                next.state = QrState::Active;
+            })),
+            (QrFact::Adopted { .. }, QrState::Active | QrState::Closed { .. }) => Ok(Learned::AlreadyKnown),
+            (QrFact::Adopted { .. }, QrState::Failed(_)) => Err(does_not_fit()),
+
+            (QrFact::Expired, QrState::Active) => Ok(self.moved(EventKind::QrClosed, at, |next| {
+                let end = next.code.as_ref().and_then(|code| code.expire_time).unwrap_or(at);
+                next.state = QrState::Closed { reason: Some(CloseReason::Expired), at: end };
+            })),
+            (QrFact::Expired, QrState::Closed { .. }) => Ok(Learned::AlreadyKnown),
+            (QrFact::Expired, QrState::Requested | QrState::Failed(_)) => Err(does_not_fit()),
 
             // Money came: whatever says that the code was not made is wrong.
             (QrFact::Refused { .. } | QrFact::NotSent { .. } | QrFact::Absent, QrState::Requested) if self.payment_count > 0 => {
@@ -264,11 +339,16 @@ impl Qr {
             }
 
             // Money may come before the answer to our own request, and after the close.
-            (QrFact::Received { amount }, QrState::Requested | QrState::Active | QrState::Closed { .. }) => {
+            (QrFact::Received { amount, closes }, QrState::Requested | QrState::Active | QrState::Closed { .. }) => {
+                let closes = *closes && self.state == QrState::Active;
+                let event = if closes { EventKind::QrClosed } else { EventKind::QrUpdated };
                 match self.received.checked_add(*amount) {
-                    Some(received) => Ok(self.moved(EventKind::QrUpdated, at, |next| {
+                    Some(received) => Ok(self.moved(event, at, |next| {
                         next.received = received;
                         next.payment_count += 1;
+                        if closes {
+                            next.state = QrState::Closed { reason: Some(CloseReason::Paid), at };
+                        }
                     })),
                     None => Err(contradiction("the sum of its payments is beyond every limit".to_owned())),
                 }
@@ -344,6 +424,8 @@ impl Qr {
             upi_link: if told.upi_link.is_empty() { known.upi_link.clone() } else { told.upi_link.clone() },
             image_url: if told.image_url.is_empty() { known.image_url.clone() } else { told.image_url.clone() },
             expire_time: told.expire_time.or(known.expire_time),
+            attempt_ref: known.attempt_ref.clone().or_else(|| told.attempt_ref.clone()),
+            picture: known.picture.clone().or_else(|| told.picture.clone()),
         };
         if better == known {
             return Ok(Learned::AlreadyKnown);
@@ -354,6 +436,7 @@ impl Qr {
     fn adopt(&mut self, snapshot: &QrSnapshot) {
         self.header.provider_ref = Some(snapshot.provider_ref.clone());
         self.code = Some(snapshot.code.clone());
+        self.stray = false;
     }
 
     fn failed(&self, failure: Failure, at: Timestamp) -> QrLearned {

@@ -2,6 +2,7 @@
 //! and it knows no store. What a provider can't do is a `None`, never a trait method that always fails.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +12,9 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::domain::account::{AccountName, Capabilities, ProviderId};
+use crate::domain::money::Money;
 use crate::domain::payment::PaymentSnapshot;
-use crate::domain::qr::{QrOrder, QrSnapshot};
+use crate::domain::qr::{QrOrder, QrSnapshot, Usage};
 
 pub mod http;
 pub mod razorpay;
@@ -91,15 +93,46 @@ pub enum Callback {
     Foreign { event: String },
 }
 
-/// A verified callback that we can't read.
+/// What a callback that nothing proves came to: ids, no facts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HintCallback {
+    Hint(Hint),
+    /// Plainly about other business of the same account.
+    Foreign {
+        event: String,
+    },
+}
+
+/// What a callback that nothing proves gives a reason to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hint {
+    /// The provider's word for what happened, for people.
+    pub event: String,
+    /// The code, by the provider's ids of it or by our reference: whose id each is may not be known.
+    pub qr_refs: Vec<String>,
+    /// The payment, by the provider's id.
+    pub payment_ref: Option<String>,
+    /// What it says of the payment, told by providers that can't be asked alone: an operator is shown it, and it moves
+    /// nothing.
+    pub claim: Option<Box<PaymentSnapshot>>,
+}
+
+/// A callback that we can't read.
 #[derive(Debug, thiserror::Error)]
 #[error("the callback is not understood: {0}")]
 pub struct NotUnderstood(pub String);
 
-/// A callback whose signature is missing or wrong.
+/// A callback that its sender does not prove: a signature is missing or wrong, or the address is none of the provider's.
 #[derive(Debug, thiserror::Error)]
 #[error("the callback's signature is missing or wrong")]
 pub struct BadSignature;
+
+/// Who sent a callback, as far as the connection tells.
+#[derive(Clone, Copy, Debug)]
+pub struct Sender<'a> {
+    pub address: IpAddr,
+    pub headers: &'a HeaderMap,
+}
 
 /// The payments of a code, as the provider lists them.
 #[derive(Debug, Default)]
@@ -107,46 +140,133 @@ pub struct Listed {
     pub readable: Vec<PaymentSnapshot>,
     /// Why each of the others can't be read. What they are is not known: money may have come by them.
     pub unreadable: Vec<Cause>,
+    /// Whether this is as good as asking for each of them: no list that lags.
+    pub is_fresh: bool,
 }
 
-/// QR codes at a provider.
+/// A payment as the provider shows it, and what it was made for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownPayment {
+    pub snapshot: PaymentSnapshot,
+    pub origin: PaymentOrigin,
+}
+
+/// A code that the provider has, with what is known of it: a question about it may need any of that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownQr {
+    pub provider_ref: String,
+    /// The reference that we sent.
+    pub our_ref: Option<String>,
+    pub usage: Usage,
+    pub amount: Option<Money>,
+    /// The attempt to pay that the code stands for, where codes have such a thing.
+    pub attempt_ref: Option<String>,
+}
+
+/// What an answer to a creation came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// The code as the provider made it.
+    Ready(Box<QrSnapshot>),
+    /// The provider has it under this id; [`QrDrawing`] fetches what a payer scans.
+    Registered { provider_ref: String },
+}
+
+/// Whether an earlier send of the same request may have arrived. Then no refusal of this one proves that nothing happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sending {
+    First,
+    Again,
+}
+
+/// Making codes.
 #[async_trait]
-pub trait QrCodes: Send + Sync {
+pub trait QrCreation: Send + Sync {
     /// All that the provider would refuse about `order` at `now`, or that it can't do.
     fn violations(&self, order: &QrOrder, now: Timestamp) -> Vec<Violation>;
 
     /// Asks the provider to make a code that carries `our_ref`. Waits at most `timeout`.
-    async fn create(&self, order: &QrOrder, our_ref: &str, timeout: Duration) -> Result<QrSnapshot, CallError>;
+    async fn create(&self, order: &QrOrder, our_ref: &str, sending: Sending, timeout: Duration) -> Result<Created, CallError>;
+}
 
+/// Fetching what a payer scans, where that is a step of its own. To fetch it again is harmless: what was fetched before and
+/// lost is seen by nobody.
+#[async_trait]
+pub trait QrDrawing: Send + Sync {
+    /// The code as it can be paid now. Waits at most `timeout`.
+    async fn draw(&self, code: &KnownQr, timeout: Duration) -> Result<QrSnapshot, CallError>;
+}
+
+/// Closing codes.
+#[async_trait]
+pub trait QrClosing: Send + Sync {
     /// Asks the provider to close a code. Waits at most `timeout`.
-    async fn close(&self, provider_ref: &str, timeout: Duration) -> Result<QrSnapshot, CallError>;
+    async fn close(&self, code: &KnownQr, timeout: Duration) -> Result<QrSnapshot, CallError>;
+}
 
-    async fn fetch(&self, provider_ref: &str) -> Result<QrSnapshot, AskError>;
-
-    /// Searches for the code that carries `our_ref`, asked for at about `asked`. The provider's lists may lag:
-    /// that it is not found proves nothing yet.
-    async fn look_up(&self, our_ref: &str, asked: Timestamp) -> Result<Option<QrSnapshot>, AskError>;
+/// Asking about codes that the provider has.
+#[async_trait]
+pub trait QrEnquiry: Send + Sync {
+    async fn fetch(&self, code: &KnownQr) -> Result<QrSnapshot, AskError>;
 
     /// All payments of a code since `since`, whatever their status. One that can't be read hides none of the others.
-    async fn payments(&self, provider_ref: &str, since: Timestamp) -> Result<Listed, AskError>;
+    async fn payments(&self, code: &KnownQr, since: Timestamp) -> Result<Listed, AskError>;
+}
 
-    /// The code that a payment came through; `None`: through none.
+/// Searching for a code whose answer was lost.
+#[async_trait]
+pub trait QrSearch: Send + Sync {
+    /// Searches for the code of `order` that carries `our_ref`, asked for at about `asked`. The provider's lists may lag:
+    /// that it is not found proves nothing yet.
+    async fn look_up(&self, order: &QrOrder, our_ref: &str, asked: Timestamp) -> Result<Option<Created>, AskError>;
+}
+
+/// Asking which code a payment came through.
+#[async_trait]
+pub trait QrOfPayment: Send + Sync {
+    /// `None`: through none.
     async fn of_payment(&self, payment_ref: &str) -> Result<Option<QrSnapshot>, AskError>;
+}
+
+/// QR codes at a provider. What it can't do is a `None`.
+#[derive(Clone)]
+pub struct QrCodes {
+    pub creation: Arc<dyn QrCreation>,
+    pub drawing: Option<Arc<dyn QrDrawing>>,
+    pub closing: Option<Arc<dyn QrClosing>>,
+    pub enquiry: Option<Arc<dyn QrEnquiry>>,
+    pub search: Option<Arc<dyn QrSearch>>,
+    pub of_payment: Option<Arc<dyn QrOfPayment>>,
 }
 
 /// Payments at a provider.
 #[async_trait]
 pub trait Payments: Send + Sync {
-    async fn fetch(&self, provider_ref: &str) -> Result<PaymentSnapshot, AskError>;
+    async fn fetch(&self, provider_ref: &str) -> Result<ShownPayment, AskError>;
 }
 
-/// A provider's callbacks.
-pub trait Webhooks: Send + Sync {
+/// Callbacks that prove who sent them.
+pub trait ProvedCallbacks: Send + Sync {
     /// Checks that the provider sent exactly these bytes.
-    fn verify(&self, headers: &HeaderMap, body: Bytes) -> Result<Verified, BadSignature>;
+    fn verify(&self, sender: &Sender<'_>, body: Bytes) -> Result<Verified, BadSignature>;
 
     /// What a verified callback tells.
     fn read(&self, callback: &Verified) -> Result<Callback, NotUnderstood>;
+}
+
+/// Callbacks that nothing proves.
+pub trait HintingCallbacks: Send + Sync {
+    /// What a callback gives a reason to look at.
+    fn hint(&self, body: &[u8]) -> Result<HintCallback, NotUnderstood>;
+}
+
+/// A provider's callbacks: proved, or at least hints. Neither: none is taken.
+#[derive(Clone)]
+pub struct Webhooks {
+    pub proved: Option<Arc<dyn ProvedCallbacks>>,
+    pub hints: Option<Arc<dyn HintingCallbacks>>,
+    /// The body that the provider expects with our 200.
+    pub acknowledgement: &'static str,
 }
 
 /// One account at one provider, ready to be called.
@@ -159,10 +279,10 @@ pub struct Provider {
     pub call_timeout: Duration,
     /// A mutation with less time left than this is refused before anything is written.
     pub deadline_floor: Duration,
-    /// For how long after its first report the provider may still change its mind about a failed payment.
+    /// For how long after its first report the provider may still change its mind about a payment that came to an end, or
+    /// credit one.
     pub late_window: Duration,
-    pub qr: Option<Arc<dyn QrCodes>>,
+    pub qr: Option<QrCodes>,
     pub payments: Option<Arc<dyn Payments>>,
-    /// Not optional: every provider's callbacks have a way to be verified, if only by asking it.
-    pub webhooks: Arc<dyn Webhooks>,
+    pub webhooks: Webhooks,
 }

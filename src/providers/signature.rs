@@ -7,11 +7,13 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
 use super::BadSignature;
+use crate::domain::fact::Evidence;
 
-/// A callback's body that its provider certainly sent.
+/// A callback's body that its provider certainly sent, or that the configuration says to take for it.
 #[derive(Clone)]
 pub struct Verified {
     body: Bytes,
+    evidence: Evidence,
 }
 
 impl Verified {
@@ -19,10 +21,22 @@ impl Verified {
         &self.body
     }
 
-    /// A callback that was verified when it came and has lain in quarantine since. Only the quarantine may say so.
-    pub fn kept_since_verified(body: Bytes) -> Self {
-        Self { body }
+    /// What proves it.
+    pub fn evidence(&self) -> Evidence {
+        self.evidence
     }
+
+    /// A callback that was verified by `evidence` when it came and has lain in quarantine since. Only the quarantine may
+    /// say so.
+    pub fn kept_since_verified(body: Bytes, evidence: Evidence) -> Self {
+        Self { body, evidence }
+    }
+}
+
+/// Takes a callback for the provider's own where the configuration says that its secret URL and the address that it comes
+/// from are enough. `is_allowed`: whether the account's list has the address.
+pub fn url_secret(is_allowed: bool, body: Bytes) -> Result<Verified, BadSignature> {
+    if is_allowed { Ok(Verified { body, evidence: Evidence::UrlSecret }) } else { Err(BadSignature) }
 }
 
 /// Checks a hex HMAC-SHA256 over the raw body against each of `secrets` (current and previous), in constant time.
@@ -33,7 +47,7 @@ pub fn hmac_sha256_hex(secrets: &[SecretString], signature: &str, body: Bytes) -
         mac.update(&body);
         mac.verify_slice(&claimed).is_ok()
     });
-    if matches { Ok(Verified { body }) } else { Err(BadSignature) }
+    if matches { Ok(Verified { body, evidence: Evidence::Signature }) } else { Err(BadSignature) }
 }
 
 /// The 32 bytes behind 64 hex digits.

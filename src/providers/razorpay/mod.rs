@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::http::{Answer, Call, HttpClient, NoAnswer, Party, Url};
-use super::{AskError, CallError, Cause, Provider};
+use super::{AskError, CallError, Cause, Provider, QrCodes, Sending, Webhooks};
 use crate::domain::account::{AccountName, Capabilities, DoubtCure, Operation, OperationCapability, ProviderId, QrUsageCapability};
 use crate::domain::fact::Evidence;
 use crate::domain::money::Money;
@@ -82,6 +82,7 @@ pub fn provider(account: AccountName, settings: RazorpaySettings, http: HttpClie
     let authorization = key_secrets.first().and_then(|secret| basic(&key_id, secret));
     let api = Api { http, party, base: base_url.parse().ok(), authorization, timeout };
     let limits = qr::Limits { close_by_min, close_by_max, notes_value_max };
+    let codes = Arc::new(qr::RazorpayQrCodes { api: api.clone(), limits });
     Provider {
         id: ProviderId::Razorpay,
         account,
@@ -89,9 +90,20 @@ pub fn provider(account: AccountName, settings: RazorpaySettings, http: HttpClie
         call_timeout: timeout,
         deadline_floor,
         late_window: LATE_WINDOW,
-        qr: Some(Arc::new(qr::RazorpayQrCodes { api: api.clone(), limits })),
+        qr: Some(QrCodes {
+            creation: codes.clone(),
+            drawing: None,
+            closing: Some(codes.clone()),
+            enquiry: Some(codes.clone()),
+            search: Some(codes.clone()),
+            of_payment: Some(codes),
+        }),
         payments: Some(Arc::new(payment::RazorpayPayments { api })),
-        webhooks: Arc::new(webhook::RazorpayWebhooks::new(webhook_secrets, account_id)),
+        webhooks: Webhooks {
+            proved: Some(Arc::new(webhook::RazorpayWebhooks::new(webhook_secrets, account_id))),
+            hints: None,
+            acknowledgement: "",
+        },
     }
 }
 
@@ -105,8 +117,14 @@ fn capabilities(lives: (Duration, Duration)) -> Capabilities {
         amount_max: None,
         open_amount,
         expiry,
+        fixed_amount: true,
         payments_observable: true,
+        unobservable_allowed: false,
         callback_evidence: Evidence::Signature,
+        doubt: DoubtCure::Lookup,
+        close_missing: None,
+        upi_link: true,
+        required_fields: &[],
     };
     Capabilities {
         operations: [Operation::CreateQr, Operation::CloseQr, Operation::FetchPayment].map(operation).into(),
@@ -139,6 +157,7 @@ impl Api {
     async fn act<T: Serialize>(
         &self,
         operation: Operation,
+        sending: Sending,
         path: &[&str],
         body: Option<&T>,
         timeout: Duration,
@@ -156,8 +175,9 @@ impl Api {
         };
         match sent {
             Ok(answer) if answer.status.is_success() => Ok(answer),
-            // A request is sent again only after an attempt that was certainly not acted on: every send is like the first.
-            Ok(answer) => Err(classify::classify(operation, true, answer.status, wire::failure(&answer.body).as_ref())),
+            Ok(answer) => {
+                Err(classify::classify(operation, sending == Sending::First, answer.status, wire::failure(&answer.body).as_ref()))
+            }
             Err(NoAnswer::NotSent(cause)) => Err(CallError::NotDelivered(cause)),
             Err(NoAnswer::Lost(cause)) => Err(CallError::InDoubt(cause)),
         }

@@ -8,7 +8,7 @@ use crate::domain::account::Operation;
 use crate::domain::money::Money;
 use crate::domain::payment::{Payer, PaymentSnapshot, PaymentStatus};
 use crate::domain::personal::{Email, Phone, Vpa};
-use crate::providers::{AskError, Payments};
+use crate::providers::{AskError, PaymentOrigin, Payments, ShownPayment};
 
 /// What stands in place of an e-mail address that the provider doesn't know.
 const NO_EMAIL: &str = "void@razorpay.com";
@@ -22,13 +22,14 @@ pub struct RazorpayPayments {
 
 #[async_trait]
 impl Payments for RazorpayPayments {
-    async fn fetch(&self, provider_ref: &str) -> Result<PaymentSnapshot, AskError> {
+    async fn fetch(&self, provider_ref: &str) -> Result<ShownPayment, AskError> {
         let answer = self.api.ask(Operation::FetchPayment.as_str(), &["v1", "payments", provider_ref], &[]).await?;
         let payment = to_snapshot(wire::read("payment", &answer.body)?)?;
         if payment.provider_ref != provider_ref {
             return Err(unreadable("the answer is about another payment than was asked for").into());
         }
-        Ok(payment)
+        // Which code it came through is asked for where it matters.
+        Ok(ShownPayment { snapshot: payment, origin: PaymentOrigin::Untold })
     }
 }
 
@@ -90,7 +91,7 @@ pub fn to_snapshot(payment: wire::Payment) -> Result<PaymentSnapshot, Unreadable
         amount: Money::from_paise(amount),
         fee: fee.map(Money::from_paise),
         tax: tax.map(Money::from_paise),
-        refunded: Money::from_paise(refunded),
+        refunded: Some(Money::from_paise(refunded)),
         rrn: bank_reference(rrn),
         upi_transaction_id: bank_reference(upi_transaction_id),
         // A payer that can't be read is no reason to lose sight of his payment.
@@ -100,6 +101,8 @@ pub fn to_snapshot(payment: wire::Payment) -> Result<PaymentSnapshot, Unreadable
             email: email.filter(|text| text != NO_EMAIL).and_then(|text| Email::parse(&text).ok()),
         },
         pay_time: time(created_at.ok_or_else(|| unreadable("the payment has no time"))?)?,
+        credited: None,
+        provider_status: None,
     })
 }
 
@@ -144,7 +147,7 @@ mod tests {
             amount: Money::from_paise(45_000),
             fee: Some(Money::from_paise(1_062)),
             tax: Some(Money::from_paise(162)),
-            refunded: Money::ZERO,
+            refunded: Some(Money::ZERO),
             rrn: Some("600112345678".to_owned()),
             upi_transaction_id: Some("5C1E0B6F2A9D4C3B8E7F6A5D4C3B2A10".to_owned()),
             payer: Payer {
@@ -153,6 +156,8 @@ mod tests {
                 email: Email::parse("asha.rao@example.com").ok(),
             },
             pay_time: time(1_767_240_061).expect("a time of our days"),
+            credited: None,
+            provider_status: None,
         }
     }
 
@@ -194,7 +199,7 @@ mod tests {
     #[test]
     fn each_status_has_one_meaning() {
         let check = |changes: Value, status: PaymentStatus, refunded: i64| {
-            let read = read_with(changes.clone()).map(|payment| (payment.status, payment.refunded.paise()));
+            let read = read_with(changes.clone()).map(|payment| (payment.status, payment.refunded.map_or(0, Money::paise)));
             assert_eq!(read, Ok((status, refunded)), "{changes}");
         };
         let failed = |code: &str, message: &str| PaymentStatus::Failed { code: code.to_owned(), message: message.to_owned() };

@@ -13,7 +13,9 @@ use super::{Api, Range, classify, id, is_a, time, unreadable};
 use crate::domain::account::Operation;
 use crate::domain::money::Money;
 use crate::domain::qr::{CloseReason, QrCode, QrOrder, QrSnapshot, QrStatus, Usage};
-use crate::providers::{AskError, CallError, Cause, Listed, QrCodes, Violation};
+use crate::providers::{
+    AskError, CallError, Cause, Created, KnownQr, Listed, QrClosing, QrCreation, QrEnquiry, QrOfPayment, QrSearch, Sending, Violation,
+};
 
 /// The note that carries our reference.
 pub const REFERENCE_NOTE: &str = "upistream_ref";
@@ -48,24 +50,28 @@ pub struct Limits {
 }
 
 #[async_trait]
-impl QrCodes for RazorpayQrCodes {
+impl QrCreation for RazorpayQrCodes {
     fn violations(&self, order: &QrOrder, now: Timestamp) -> Vec<Violation> {
         violations(order, &self.limits, now)
     }
 
-    async fn create(&self, order: &QrOrder, our_ref: &str, timeout: Duration) -> Result<QrSnapshot, CallError> {
+    async fn create(&self, order: &QrOrder, our_ref: &str, sending: Sending, timeout: Duration) -> Result<Created, CallError> {
         let body = to_request(order, our_ref);
-        let answer = self.api.act(Operation::CreateQr, &["v1", "payments", "qr_codes"], Some(&body), timeout).await?;
+        let answer = self.api.act(Operation::CreateQr, sending, &["v1", "payments", "qr_codes"], Some(&body), timeout).await?;
         let made = to_snapshot(wire::read("QR code", &answer.body)?)?;
         if made.our_ref.as_ref().is_some_and(|named| named != our_ref) {
             return Err(unreadable("the answer is about a code with another reference than was sent").into());
         }
-        Ok(made)
+        Ok(Created::Ready(Box::new(made)))
     }
+}
 
-    async fn close(&self, provider_ref: &str, timeout: Duration) -> Result<QrSnapshot, CallError> {
+#[async_trait]
+impl QrClosing for RazorpayQrCodes {
+    async fn close(&self, code: &KnownQr, timeout: Duration) -> Result<QrSnapshot, CallError> {
+        let provider_ref = code.provider_ref.as_str();
         let path = ["v1", "payments", "qr_codes", provider_ref, "close"];
-        let answer = self.api.act::<()>(Operation::CloseQr, &path, None, timeout).await?;
+        let answer = self.api.act::<()>(Operation::CloseQr, Sending::First, &path, None, timeout).await?;
         let closed = to_snapshot(wire::read("QR code", &answer.body)?)?;
         if closed.provider_ref != provider_ref {
             return Err(unreadable("the answer is about another code than was to be closed").into());
@@ -75,8 +81,12 @@ impl QrCodes for RazorpayQrCodes {
             QrStatus::Active => Err(CallError::InDoubt(Cause("the answer to the close shows the code as active".to_owned()))),
         }
     }
+}
 
-    async fn fetch(&self, provider_ref: &str) -> Result<QrSnapshot, AskError> {
+#[async_trait]
+impl QrEnquiry for RazorpayQrCodes {
+    async fn fetch(&self, code: &KnownQr) -> Result<QrSnapshot, AskError> {
+        let provider_ref = code.provider_ref.as_str();
         let answer = self.api.ask("FetchQr", &["v1", "payments", "qr_codes", provider_ref], &[]).await?;
         let code = to_snapshot(wire::read("QR code", &answer.body)?)?;
         if code.provider_ref != provider_ref {
@@ -85,7 +95,27 @@ impl QrCodes for RazorpayQrCodes {
         Ok(code)
     }
 
-    async fn look_up(&self, our_ref: &str, asked: Timestamp) -> Result<Option<QrSnapshot>, AskError> {
+    async fn payments(&self, code: &KnownQr, since: Timestamp) -> Result<Listed, AskError> {
+        let path = ["v1", "payments", "qr_codes", code.provider_ref.as_str(), "payments"];
+        let from = since.saturating_sub(CLOCK_SKEW).unwrap_or(Timestamp::MIN);
+        let range = Range { from, to: None, pages_max: PAYMENT_PAGES_MAX };
+        // An item that moved to a later page while we read is seen twice; the later picture holds.
+        let (mut payments, mut unreadable) = (BTreeMap::new(), Vec::new());
+        let all = self.api.search("ListQrPayments", &path, range, |item| {
+            match wire::read("payment", item.get().as_bytes()).and_then(payment::to_snapshot) {
+                Ok(payment) => drop(payments.insert(payment.provider_ref.clone(), payment)),
+                Err(cause) => unreadable.push(Cause(cause.0)),
+            }
+            Ok(ControlFlow::<()>::Continue(()))
+        });
+        all.await?;
+        Ok(Listed { readable: payments.into_values().collect(), unreadable, is_fresh: false })
+    }
+}
+
+#[async_trait]
+impl QrSearch for RazorpayQrCodes {
+    async fn look_up(&self, _order: &QrOrder, our_ref: &str, asked: Timestamp) -> Result<Option<Created>, AskError> {
         // Near the intent first: there it nearly always is, and a busy account has many codes in the hour that follows.
         let near = asked.saturating_add(CLOCK_SKEW).unwrap_or(Timestamp::MAX);
         let earliest = asked.saturating_sub(CLOCK_SKEW).unwrap_or(Timestamp::MIN);
@@ -100,29 +130,15 @@ impl QrCodes for RazorpayQrCodes {
                 Ok(ControlFlow::Break(to_snapshot(wire::read("QR code", item.get().as_bytes())?)?))
             });
             if let Some(found) = found.await? {
-                return Ok(Some(found));
+                return Ok(Some(Created::Ready(Box::new(found))));
             }
         }
         Ok(None)
     }
+}
 
-    async fn payments(&self, provider_ref: &str, since: Timestamp) -> Result<Listed, AskError> {
-        let path = ["v1", "payments", "qr_codes", provider_ref, "payments"];
-        let from = since.saturating_sub(CLOCK_SKEW).unwrap_or(Timestamp::MIN);
-        let range = Range { from, to: None, pages_max: PAYMENT_PAGES_MAX };
-        // An item that moved to a later page while we read is seen twice; the later picture holds.
-        let (mut payments, mut unreadable) = (BTreeMap::new(), Vec::new());
-        let all = self.api.search("ListQrPayments", &path, range, |item| {
-            match wire::read("payment", item.get().as_bytes()).and_then(payment::to_snapshot) {
-                Ok(payment) => drop(payments.insert(payment.provider_ref.clone(), payment)),
-                Err(cause) => unreadable.push(Cause(cause.0)),
-            }
-            Ok(ControlFlow::<()>::Continue(()))
-        });
-        all.await?;
-        Ok(Listed { readable: payments.into_values().collect(), unreadable })
-    }
-
+#[async_trait]
+impl QrOfPayment for RazorpayQrCodes {
     async fn of_payment(&self, payment_ref: &str) -> Result<Option<QrSnapshot>, AskError> {
         let query = [("payment_id", payment_ref.to_owned())];
         let answer = self.api.ask("FindQrOfPayment", &["v1", "payments", "qr_codes"], &query).await?;
@@ -136,7 +152,7 @@ impl QrCodes for RazorpayQrCodes {
 }
 
 fn violations(order: &QrOrder, limits: &Limits, now: Timestamp) -> Vec<Violation> {
-    let QrOrder { usage, amount, name, description, expire_time, notes } = order;
+    let QrOrder { usage, amount, name, description, expire_time, notes, customer: _ } = order;
     let Limits { close_by_min, close_by_max, notes_value_max } = limits;
     let mut violations = Violations(Vec::new());
 
@@ -196,7 +212,7 @@ impl Violations {
 }
 
 fn to_request<'a>(order: &'a QrOrder, our_ref: &'a str) -> wire::CreateQr<'a> {
-    let QrOrder { usage, amount, name, description, expire_time, notes } = order;
+    let QrOrder { usage, amount, name, description, expire_time, notes, customer: _ } = order;
     let mut notes: BTreeMap<_, _> = notes.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     notes.insert(REFERENCE_NOTE, our_ref);
     let (usage, close_by) = match usage {
@@ -257,7 +273,12 @@ pub fn to_snapshot(code: wire::QrCode) -> Result<QrSnapshot, Unreadable> {
         provider_ref: id("QR code", code_id)?,
         our_ref: notes.remove(REFERENCE_NOTE),
         amount,
-        code: QrCode { upi_link: image_content.unwrap_or_default(), image_url: image_url.unwrap_or_default(), expire_time },
+        code: QrCode {
+            upi_link: image_content.unwrap_or_default(),
+            image_url: image_url.unwrap_or_default(),
+            expire_time,
+            ..QrCode::default()
+        },
         status,
     })
 }
@@ -298,6 +319,7 @@ mod tests {
                 upi_link: String::new(),
                 image_url: "https://rzp.io/i/Xy12Zab3".to_owned(),
                 expire_time: Some(at(1_767_243_500)),
+                ..QrCode::default()
             },
             status: QrStatus::Active,
         }
@@ -398,6 +420,7 @@ mod tests {
             description: "Bill 381".to_owned(),
             expire_time: None,
             notes: BTreeMap::from([("bill".to_owned(), "381".to_owned())]),
+            customer: None,
         }
     }
 

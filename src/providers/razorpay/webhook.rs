@@ -2,7 +2,6 @@
 //! belongs to a code of ours is the engine's to find out, unless the callback says so itself.
 
 use bytes::Bytes;
-use http::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::value::RawValue;
 
@@ -11,7 +10,7 @@ use super::wire::{self, Unreadable};
 use super::{is_a, payment, qr, time};
 use crate::domain::payment::PaymentSnapshot;
 use crate::providers::signature::{Verified, hmac_sha256_hex};
-use crate::providers::{BadSignature, Callback, NotUnderstood, Observation, PaymentOrigin, Webhooks};
+use crate::providers::{BadSignature, Callback, NotUnderstood, Observation, PaymentOrigin, ProvedCallbacks, Sender};
 
 #[cfg(test)]
 mod tests;
@@ -65,9 +64,9 @@ impl RazorpayWebhooks {
     }
 }
 
-impl Webhooks for RazorpayWebhooks {
-    fn verify(&self, headers: &HeaderMap, body: Bytes) -> Result<Verified, BadSignature> {
-        let signature = headers.get(SIGNATURE).and_then(|value| value.to_str().ok()).ok_or(BadSignature)?;
+impl ProvedCallbacks for RazorpayWebhooks {
+    fn verify(&self, sender: &Sender<'_>, body: Bytes) -> Result<Verified, BadSignature> {
+        let signature = sender.headers.get(SIGNATURE).and_then(|value| value.to_str().ok()).ok_or(BadSignature)?;
         hmac_sha256_hex(&self.secrets, signature, body)
     }
 
