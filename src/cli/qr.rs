@@ -79,7 +79,34 @@ struct CreateArgs {
     #[arg(long = "note", value_parser = pair, value_name = "KEY=VALUE")]
     notes: Vec<(String, String)>,
     #[command(flatten)]
+    customer: CustomerArgs,
+    #[command(flatten)]
     key: KeyArgs,
+}
+
+/// Whom a code is made for. What a provider needs of it shows `upistream account list`.
+#[derive(Debug, Args)]
+struct CustomerArgs {
+    /// The provider's own id of the customer, such as cust_… at Razorpay
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
+    customer_ref: String,
+    /// The customer's name
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
+    customer_name: String,
+    /// The customer's phone number; at Eko each has one QR code
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "NUMBER")]
+    customer_phone: String,
+    /// The customer's e-mail address
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "ADDRESS")]
+    customer_email: String,
+}
+
+impl CustomerArgs {
+    fn named(self) -> Option<pb::QrCustomer> {
+        let Self { customer_ref: provider_ref, customer_name: name, customer_phone: phone, customer_email: email } = self;
+        let customer = pb::QrCustomer { provider_ref, name, phone, email };
+        Some(customer).filter(|customer| *customer != pb::QrCustomer::default())
+    }
 }
 
 #[derive(Debug, Args)]
@@ -95,6 +122,9 @@ struct ListQrArgs {
     /// Only in this state: requested, active, closed, failed. May be given more than once
     #[arg(long = "state", value_parser = qr_state, value_name = "STATE")]
     states: Vec<pb::QrState>,
+    /// Only those made for the customer with this id at the provider
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
+    customer_ref: String,
 }
 
 #[derive(Debug, Args)]
@@ -156,7 +186,7 @@ pub async fn run(args: QrArgs, console: &Console) -> Result<(), Failure> {
 type Qrs = QrServiceClient<tonic::transport::Channel>;
 
 async fn create(client: &Client<'_>, mut qrs: Qrs, args: CreateArgs) -> Result<(), Failure> {
-    let CreateArgs { account, amount, multiple_use, expires, reference, name, description, labels, notes, key } = args;
+    let CreateArgs { account, amount, multiple_use, expires, reference, name, description, labels, notes, customer, key } = args;
     let account = client.account(account).await?;
     let key = key.settle(client.console);
     let expire_time = expires.map(|expires| expires.future(now()));
@@ -175,6 +205,7 @@ async fn create(client: &Client<'_>, mut qrs: Qrs, args: CreateArgs) -> Result<(
         description,
         expire_time: expire_time.map(to_pb),
         notes: notes.into_iter().collect(),
+        customer: customer.named(),
     };
     let call = qrs.create_qr(client.request(request));
     let pb::CreateQrResponse { qr, idempotency_replayed } = client.answer("asking the provider for a QR code", Some(&key), call).await?;
@@ -194,7 +225,7 @@ async fn get(client: &Client<'_>, mut qrs: Qrs, OneArgs { id }: OneArgs) -> Resu
     client.show(&wire::tree("Qr", &answer.qr.unwrap_or_default()))
 }
 
-async fn list(client: &Client<'_>, qrs: Qrs, ListQrArgs { list, states }: ListQrArgs) -> Result<(), Failure> {
+async fn list(client: &Client<'_>, qrs: Qrs, ListQrArgs { list, states, customer_ref }: ListQrArgs) -> Result<(), Failure> {
     let account = client.account(list.account.clone()).await?;
     let listed = listing::pages(list.limit, |page_size, page_token| {
         let request = pb::ListQrsRequest {
@@ -206,6 +237,7 @@ async fn list(client: &Client<'_>, qrs: Qrs, ListQrArgs { list, states }: ListQr
             create_time_to: list.to(),
             reference: list.reference.clone(),
             labels: list.labels.iter().cloned().collect(),
+            customer_ref: customer_ref.clone(),
         };
         let mut qrs = qrs.clone();
         async move {
@@ -281,7 +313,18 @@ pub fn time(time: Option<&prost_types::Timestamp>) -> Cell {
 fn note_way(console: &Console, qr: &pb::Qr) {
     let id = quoted(&qr.id);
     if qr.state() == pb::QrState::Requested || qr.pending_change.is_some() {
-        console.note(&format!("on its way: the provider's answer is not in yet. `upistream qr get {id}` shows when it is"));
+        console.note(&if qr.stray_possible {
+            format!("the answer was lost, and this provider lets nobody look: decide with `upistream admin resolve {id}`")
+        } else {
+            format!("on its way: the provider's answer is not in yet. `upistream qr get {id}` shows when it is")
+        });
+    }
+    if qr.state() == pb::QrState::Active && qr.upi_link.is_empty() {
+        console.note(&if qr.image_url.is_empty() {
+            format!("the provider gives a picture: `upistream qr image {id} --out code.png` writes it")
+        } else {
+            format!("the provider gives a picture: {}", qr.image_url)
+        });
     }
     if let Some(expires) = qr.expire_time.as_ref().and_then(from_pb).filter(|_| qr.state() == pb::QrState::Active) {
         console.note(&format!("payable for {}", duration_shown(crate::clock::since(now(), expires))));

@@ -103,11 +103,32 @@ impl Record {
     }
 }
 
+impl Record {
+    /// The record as an event tells of it: without the provider's picture, which is read from the record itself.
+    pub fn for_event(&self) -> Record {
+        let mut record = self.clone();
+        if let Record::Qr(Qr { code: Some(code), .. }) = &mut record {
+            code.picture = None;
+        }
+        record
+    }
+}
+
 /// What can be learned about a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
     Qr(QrFact),
     Payment(PaymentFact),
+}
+
+impl Fact {
+    /// The fact's name in tables and contradictions.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Fact::Qr(fact) => fact.name(),
+            Fact::Payment(fact) => fact.name(),
+        }
+    }
 }
 
 impl Record {

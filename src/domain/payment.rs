@@ -59,6 +59,11 @@ pub struct Payment {
     /// Where the provider credits a payment some days after it took it: how far that is. `None`: it is not told apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credit: Option<Credit>,
+    /// Who should have been paid and who was, where both are told. Of a merchant, and no personal data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_payee: Option<Vpa>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payee: Option<Vpa>,
     /// The provider's own words for where it stood, oldest first, where they say more than our states.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub provider_statuses: Vec<ProviderStatus>,
@@ -98,10 +103,21 @@ pub struct PaymentSnapshot {
     pub upi_transaction_id: Option<String>,
     pub payer: Payer,
     pub pay_time: Timestamp,
+    /// Who was paid, where told.
+    pub payee: Option<Vpa>,
     /// Whether the merchant has it; `None`: the provider does not tell that apart.
     pub credited: Option<bool>,
     /// The provider's own word for its status, where it says more than ours.
     pub provider_status: Option<String>,
+}
+
+/// What a payment is compared with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expected {
+    /// `None`: the payer chooses.
+    pub amount: Option<Money>,
+    /// `None`: not known.
+    pub payee: Option<Vpa>,
 }
 
 /// The provider's word on where a payment stands.
@@ -148,11 +164,27 @@ pub enum PaymentFact {
     Seen(Box<PaymentSnapshot>),
     /// Somebody who knows the URL of the callbacks says so. Changes nothing that is known.
     Claimed(Box<PaymentSnapshot>),
+    /// The provider shows it at another code than it was recorded for.
+    Misplaced,
     /// An operator decided that what was only reported is true, or is not.
     Confirmed,
     Denied,
     /// An operator settled its contradictions.
     ContradictionsResolved,
+}
+
+impl PaymentFact {
+    /// The fact's name in tables and contradictions.
+    pub fn name(&self) -> &'static str {
+        match self {
+            PaymentFact::Seen(snapshot) => snapshot.status.fact_name(),
+            PaymentFact::Claimed(_) => "claimed",
+            PaymentFact::Misplaced => "misplaced",
+            PaymentFact::Confirmed => "confirmed",
+            PaymentFact::Denied => "denied",
+            PaymentFact::ContradictionsResolved => "contradictions_resolved",
+        }
+    }
 }
 
 type PaymentLearned = Learned<Payment, EventKind>;
@@ -189,7 +221,7 @@ impl PaymentState {
 
 impl Payment {
     /// A payment that is reported for the first time. `header` is its first revision.
-    pub fn first_reported(header: Header, qr: Option<Id>, expected: Option<Money>, snapshot: &PaymentSnapshot) -> (Self, EventKind) {
+    pub fn first_reported(header: Header, qr: Option<Id>, expected: Expected, snapshot: &PaymentSnapshot) -> (Self, EventKind) {
         let PaymentSnapshot {
             provider_ref: _,
             status,
@@ -201,15 +233,15 @@ impl Payment {
             upi_transaction_id,
             payer,
             pay_time,
+            payee,
             credited,
             provider_status,
         } = snapshot.clone();
-        let state = state_for(&status, amount, expected);
-        let event = state.event();
         let at = header.create_time;
-        let payment = Self {
+        let Expected { amount: expected, payee: expected_payee } = expected;
+        let mut payment = Self {
             header,
-            state,
+            state: PaymentState::Pending,
             qr,
             expected,
             amount,
@@ -222,13 +254,17 @@ impl Payment {
             pay_time,
             reported: false,
             credit: credit(None, credited, at),
+            expected_payee,
+            payee,
             provider_statuses: provider_status.map(|word| ProviderStatus { word, at }).into_iter().collect(),
         };
+        payment.state = payment.state_for(&status);
+        let event = payment.state.event();
         (payment, event)
     }
 
     /// A payment of which only a callback that nothing proves has told. `header` is its first revision.
-    pub fn first_claimed(header: Header, qr: Option<Id>, expected: Option<Money>, claim: &PaymentSnapshot) -> (Self, EventKind) {
+    pub fn first_claimed(header: Header, qr: Option<Id>, expected: Expected, claim: &PaymentSnapshot) -> (Self, EventKind) {
         let claim = PaymentSnapshot { status: PaymentStatus::Pending, credited: None, ..claim.clone() };
         let (payment, event) = Self::first_reported(header, qr, expected, &claim);
         (Self { reported: true, ..payment }, event)
@@ -239,8 +275,14 @@ impl Payment {
         match fact {
             PaymentFact::Seen(snapshot) => self.see(snapshot, evidence, at),
             PaymentFact::Claimed(claim) => self.hear(claim, evidence, at),
+            PaymentFact::Misplaced => Err(Contradiction {
+                fact: fact.name().to_owned(),
+                evidence,
+                message: "the provider shows it at another code than it was recorded for".to_owned(),
+                time: at,
+            }),
             PaymentFact::Confirmed | PaymentFact::Denied if !self.is_reported_only() => Ok(Learned::AlreadyKnown),
-            PaymentFact::Confirmed => Ok(self.decided(state_for(&PaymentStatus::Captured, self.amount, self.expected), at)),
+            PaymentFact::Confirmed => Ok(self.decided(self.state_for(&PaymentStatus::Captured), at)),
             PaymentFact::Denied => {
                 let message = "an operator decided that what was reported did not happen".to_owned();
                 let (provider_code, provider_message) = (String::new(), String::new());
@@ -258,7 +300,7 @@ impl Payment {
 
     /// Whether the provider's picture says nothing new about state, amount or refunds.
     pub fn agrees_with(&self, snapshot: &PaymentSnapshot) -> bool {
-        let shown = state_for(&snapshot.status, snapshot.amount, self.expected);
+        let shown = self.state_for(&snapshot.status);
         let refunded = snapshot.refunded.is_none_or(|refunded| refunded == self.refunded);
         shown.name() == self.state.name() && snapshot.amount == self.amount && refunded && !self.reported
     }
@@ -354,7 +396,7 @@ impl Payment {
         let mut next = self.with_details(snapshot, Evidence::Enquiry, at);
         next.header = self.header.next(at);
         next.amount = snapshot.amount;
-        next.state = state_for(&snapshot.status, snapshot.amount, self.expected);
+        next.state = next.state_for(&snapshot.status);
         next.reported = false;
         let event = next.state.event();
         Learned::Moved(next, event)
@@ -383,6 +425,7 @@ impl Payment {
         if let Some(refunded) = snapshot.refunded.filter(|refunded| fresh || *refunded > self.refunded) {
             next.refunded = refunded;
         }
+        next.payee = self.payee.clone().or_else(|| snapshot.payee.clone());
         next.credit = credit(self.credit, snapshot.credited, at);
         if let Some(word) =
             snapshot.provider_status.as_ref().filter(|word| self.provider_statuses.last().is_none_or(|last| last.word != **word))
@@ -399,6 +442,33 @@ impl Payment {
         next.payer.email = self.payer.email.clone().or_else(|| email.clone());
         next
     }
+
+    /// Whether the right sum went to the right place, as far as both are told.
+    fn is_as_asked(&self) -> bool {
+        let amount = self.expected.is_none_or(|expected| expected == self.amount);
+        let payee = match (&self.expected_payee, &self.payee) {
+            (Some(expected), Some(payee)) => expected == payee,
+            _ => true,
+        };
+        amount && payee
+    }
+
+    /// The state that the provider's word on it shows.
+    fn state_for(&self, status: &PaymentStatus) -> PaymentState {
+        match status {
+            PaymentStatus::Pending | PaymentStatus::Undecided => PaymentState::Pending,
+            PaymentStatus::Authorized => PaymentState::Authorized,
+            PaymentStatus::Captured if !self.is_as_asked() => PaymentState::Mismatched,
+            PaymentStatus::Captured => PaymentState::Succeeded,
+            PaymentStatus::Failed { code, message } | PaymentStatus::FailedOrReversed { code, message } => PaymentState::Failed(Failure {
+                reason: FailureReason::ProviderFailed,
+                message: "the provider reports that the payment failed".to_owned(),
+                provider_code: code.clone(),
+                provider_message: message.clone(),
+            }),
+            PaymentStatus::Reversed => PaymentState::Reversed,
+        }
+    }
 }
 
 /// How far the credit is when the provider tells `credited`. What was credited once stays so.
@@ -407,21 +477,5 @@ fn credit(known: Option<Credit>, credited: Option<bool>, at: Timestamp) -> Optio
         (Some(Credit::Made { .. }), _) | (_, None) => known,
         (_, Some(true)) => Some(Credit::Made { at }),
         (_, Some(false)) => Some(Credit::Awaited),
-    }
-}
-
-fn state_for(status: &PaymentStatus, amount: Money, expected: Option<Money>) -> PaymentState {
-    match status {
-        PaymentStatus::Pending | PaymentStatus::Undecided => PaymentState::Pending,
-        PaymentStatus::Authorized => PaymentState::Authorized,
-        PaymentStatus::Captured if expected.is_some_and(|expected| expected != amount) => PaymentState::Mismatched,
-        PaymentStatus::Captured => PaymentState::Succeeded,
-        PaymentStatus::Failed { code, message } | PaymentStatus::FailedOrReversed { code, message } => PaymentState::Failed(Failure {
-            reason: FailureReason::ProviderFailed,
-            message: "the provider reports that the payment failed".to_owned(),
-            provider_code: code.clone(),
-            provider_message: message.clone(),
-        }),
-        PaymentStatus::Reversed => PaymentState::Reversed,
     }
 }

@@ -12,12 +12,14 @@ use tracing::{Instrument, error, info_span, warn};
 use super::error::{Error, STORE_RETRY_AFTER};
 use super::idempotency::Asked;
 use super::learn::{Told, fence_of};
+use super::qr::{doubt_of, known};
 use super::{Answer, Engine, PROVIDER_RETRY_AFTER};
+use crate::domain::account::DoubtCure;
 use crate::domain::event::{EventKind, Fact, Record};
 use crate::domain::fact::{Cause, Evidence};
 use crate::domain::id::Partition;
-use crate::domain::qr::{QrFact, QrOrder};
-use crate::providers::{CallError, Provider, QrCodes};
+use crate::domain::qr::{QrFact, QrOrder, QrState};
+use crate::providers::{CallError, Created, KnownQr, Provider, QrClosing, QrCreation, Sending};
 use crate::store::{Claim, ClaimStep, Commit, Conflict, Fence, Guard, LeaseStep, StoreError, Stored};
 
 /// The pause before a call that was not delivered is tried again; then twice as long each time.
@@ -27,17 +29,25 @@ const DELIVERY_TRIES_MAX: u32 = 5;
 /// The pause while somebody else looks at the record: looks are short.
 const LEASE_PAUSE: Duration = Duration::from_millis(50);
 
-/// What a provider is asked to do.
+/// What a provider is asked to do, and who does it.
 pub(super) enum Act {
-    Create { order: QrOrder, our_ref: String },
-    Close { provider_ref: String },
+    Create { creation: Arc<dyn QrCreation>, order: QrOrder, our_ref: String },
+    Close { closing: Arc<dyn QrClosing>, code: KnownQr },
+}
+
+impl Act {
+    async fn call(&self, timeout: Duration) -> Result<Created, CallError> {
+        match self {
+            Act::Create { creation, order, our_ref } => creation.create(order, our_ref, Sending::First, timeout).await,
+            Act::Close { closing, code } => closing.close(code, timeout).await.map(|snapshot| Created::Ready(Box::new(snapshot))),
+        }
+    }
 }
 
 /// A request on its way to a provider.
 pub(super) struct Work {
     pub asked: Asked,
     pub provider: Provider,
-    pub adapter: Arc<dyn QrCodes>,
     /// The record before the request; `None`: the request makes it.
     pub before: Option<Record>,
     /// What is written before the provider is asked.
@@ -172,26 +182,16 @@ impl Engine {
 
     /// Calls the provider within the hold on the record, and learns the answer.
     async fn act(&self, work: &Work, mut hold: Hold) -> Result<Answer<Record>, Error> {
-        let Work { asked, provider, adapter, intent, act, .. } = work;
+        let Work { asked, provider, intent, act, .. } = work;
         let told = self.told_by_caller(asked, Some(hold.fence));
-        let undecided = || Ok(Answer { resource: intent.clone(), replayed: false });
         let mut pause = RETRY_PAUSE;
         for attempt in 1.. {
-            // The call must be over before the lease is: nobody else may act for this record meanwhile.
-            if hold.until.saturating_duration_since(Instant::now()) <= provider.call_timeout {
-                let lease = self.settings.patience.lease;
-                let renewed_from = Instant::now();
-                if !self.store.renew(intent.id(), hold.fence, lease).await.unwrap_or(false) {
-                    return undecided();
-                }
-                hold.until = renewed_from + lease;
+            if !self.holds_for_a_call(work, &mut hold).await {
+                return undecided(intent);
             }
-            let called = match act {
-                Act::Create { order, our_ref } => adapter.create(order, our_ref, provider.call_timeout).await,
-                Act::Close { provider_ref } => adapter.close(provider_ref, provider.call_timeout).await,
-            };
-            let fact = match (called, act) {
-                (Ok(snapshot), _) => QrFact::Seen(snapshot),
+            let fact = match (act.call(provider.call_timeout).await, act) {
+                (Ok(Created::Ready(snapshot)), _) => QrFact::Seen(*snapshot),
+                (Ok(Created::Registered { provider_ref }), _) => return self.register_then_draw(work, hold, provider_ref).await,
                 (Err(CallError::Refused { code, message }), Act::Create { .. }) => QrFact::Refused { code, message },
                 (Err(CallError::Refused { code, message }), Act::Close { .. }) => QrFact::CloseRefused { code, message },
                 (Err(CallError::NotDelivered(cause)), _) => {
@@ -209,29 +209,101 @@ impl Engine {
                         Act::Close { .. } => QrFact::CloseNotSent,
                     }
                 }
+                (Err(CallError::InDoubt(cause)), Act::Create { order, .. }) if doubt_of(provider, order.usage) == DoubtCure::None => {
+                    warn!("no answer about `{}`, and nobody can be asked: an operator has to decide: {cause}", intent.id());
+                    QrFact::AnswerLost
+                }
                 (Err(CallError::InDoubt(cause)), _) => {
                     warn!("no answer about `{}`, it will be looked up: {cause}", intent.id());
                     self.give_back(intent, &told).await.map_err(completion_lost).ok();
                     self.woken.notify_waiters();
-                    return undecided();
+                    return undecided(intent);
                 }
             };
-            return match self.learn(intent.clone(), &Fact::Qr(fact), &told).await {
-                Ok(outcome) => self.answer(asked, outcome.record(), false).await,
-                // The answer is lost to us; the intent stands, and the reconciler looks it up.
-                Err(cause) => {
-                    completion_lost(cause);
-                    undecided()
-                }
-            };
+            return self.learn_own(work, intent.clone(), fact, &told).await;
         }
-        undecided()
+        undecided(intent)
+    }
+
+    /// The provider made the code, and what a payer scans is a call of its own: what is known is written down first.
+    async fn register_then_draw(&self, work: &Work, mut hold: Hold, provider_ref: String) -> Result<Answer<Record>, Error> {
+        let Work { asked, provider, intent, .. } = work;
+        let fact = Fact::Qr(QrFact::Registered { provider_ref });
+        // The right to act is kept for the next call.
+        let registered = match self.learn(intent.clone(), &fact, &self.told_by_caller(asked, None)).await {
+            Ok(outcome) => outcome.record(),
+            Err(cause) => {
+                completion_lost(cause);
+                return undecided(intent);
+            }
+        };
+        let told = self.told_by_caller(asked, Some(hold.fence));
+        let to_draw = match (&registered, provider.qr.as_ref().and_then(|codes| codes.drawing.as_ref())) {
+            (Record::Qr(qr), Some(drawing)) if qr.state == QrState::Requested => known(qr).map(|code| (drawing, code)),
+            _ => None,
+        };
+        // It stands for another record, or was contradicted: there is nothing to draw.
+        let Some((drawing, code)) = to_draw else {
+            self.give_back(&registered, &told).await.map_err(completion_lost).ok();
+            return self.answer(asked, registered, false).await;
+        };
+        let mut pause = RETRY_PAUSE;
+        for attempt in 1.. {
+            if !self.holds_for_a_call(work, &mut hold).await {
+                return undecided(&registered);
+            }
+            let cause = match drawing.draw(&code, provider.call_timeout).await {
+                Ok(snapshot) => return self.learn_own(work, registered, QrFact::Seen(snapshot), &told).await,
+                Err(cause) => cause,
+            };
+            let time_for_another = asked.time_left() > pause + provider.deadline_floor;
+            if !matches!(cause, CallError::NotDelivered(_)) || attempt >= DELIVERY_TRIES_MAX || !time_for_another {
+                warn!("the code of `{}` is made and not fetched, it will be: {cause}", registered.id());
+                break;
+            }
+            tokio::time::sleep(self.randomness.jittered(pause)).await;
+            pause *= 2;
+        }
+        self.give_back(&registered, &told).await.map_err(completion_lost).ok();
+        self.woken.notify_waiters();
+        undecided(&registered)
+    }
+
+    /// Whether the next call will be over before the lease is: nobody else may act for this record meanwhile.
+    async fn holds_for_a_call(&self, work: &Work, hold: &mut Hold) -> bool {
+        if hold.until.saturating_duration_since(Instant::now()) > work.provider.call_timeout {
+            return true;
+        }
+        let lease = self.settings.patience.lease;
+        let renewed_from = Instant::now();
+        if !self.store.renew(work.intent.id(), hold.fence, lease).await.unwrap_or(false) {
+            return false;
+        }
+        hold.until = renewed_from + lease;
+        true
+    }
+
+    /// Learns what our own call came to, and answers with it.
+    async fn learn_own(&self, work: &Work, record: Record, fact: QrFact, told: &Told) -> Result<Answer<Record>, Error> {
+        match self.learn(record.clone(), &Fact::Qr(fact), told).await {
+            Ok(outcome) => self.answer(&work.asked, outcome.record(), false).await,
+            // The answer is lost to us; the intent stands, and the reconciler looks it up.
+            Err(cause) => {
+                completion_lost(cause);
+                undecided(&record)
+            }
+        }
     }
 
     pub(super) fn told_by_caller(&self, asked: &Asked, fence: Option<Fence>) -> Told {
         let traceparent = asked.traceparent.clone();
         Told { cause: Cause::Rpc, evidence: Evidence::Answer, occur_time: self.clock.now(), traceparent, fence, asked: None }
     }
+}
+
+/// What stands is committed; what became of it is not known here.
+fn undecided(record: &Record) -> Result<Answer<Record>, Error> {
+    Ok(Answer { resource: record.clone(), replayed: false })
 }
 
 fn completion_lost(cause: StoreError) {

@@ -10,14 +10,15 @@ use super::error::Error;
 use super::idempotency::{Asked, ClaimOutcome};
 use super::index::{DOUBTS, is_doubtful};
 use super::learn::{Told, decode};
+use super::qr::known;
 use crate::clock::since;
 use crate::domain::account::AccountName;
 use crate::domain::event::{Fact, Record};
 use crate::domain::fact::{Cause, Evidence};
 use crate::domain::id::Id;
 use crate::domain::payment::PaymentFact;
-use crate::domain::qr::{QrFact, QrState};
-use crate::providers::{AskError, Violation};
+use crate::domain::qr::{QrFact, QrState, QrStatus, Usage};
+use crate::providers::{AskError, KnownQr, Violation};
 use crate::store::{ClaimStep, Commit, Conflict, ListKey, Look, PAGE_MAX};
 
 /// Why a record is in doubt.
@@ -50,11 +51,14 @@ pub enum Decision {
 impl Doubt {
     fn of(record: Record) -> Option<Self> {
         let (kind, since) = match &record {
-            Record::Qr(qr) if qr.state == QrState::Requested => (DoubtKind::OutcomeUnknown, qr.header.create_time),
+            // Once its id is known, it is being fetched: nobody has anything to decide.
+            Record::Qr(qr) if qr.state == QrState::Requested && qr.header.provider_ref.is_none() => {
+                (DoubtKind::OutcomeUnknown, qr.header.create_time)
+            }
             Record::Qr(qr) if qr.pending_change.is_some() => {
                 (DoubtKind::ChangeUnknown, qr.pending_change.as_ref().map_or(qr.header.update_time, |pending| pending.since))
             }
-            Record::Payment(payment) if payment.reported => (DoubtKind::ReportedOnly, payment.header.create_time),
+            Record::Payment(payment) if payment.is_reported_only() => (DoubtKind::ReportedOnly, payment.header.create_time),
             _ => (DoubtKind::Contradiction, record.header().contradictions.first()?.time),
         };
         Some(Self { kind, since, record })
@@ -144,8 +148,10 @@ impl Engine {
         let mut step = self.step(Some(record.clone()), after.clone(), event, &told);
         // What holds now is the provider's to say.
         step.look = Some(Look::At(now));
+        let parent = self.parent_step(&step, &told).await.map_err(Error::of_write)?;
+        let steps = std::iter::once(step).chain(parent).collect();
         let settled = self.settle(scope, record.id().clone(), ClaimOutcome::Done, record.id().clone(), Some(self.settings.claim_retention));
-        match self.write(vec![step], vec![claim, settled], &told).await {
+        match self.write(steps, vec![claim, settled], &told).await {
             Ok(Commit::Done(_)) => Ok(Answer { resource: after, replayed: false }),
             Ok(Commit::Conflict(Conflict::Claimed { claim, record: now })) => self.replay(&asked, claim, now).await,
             Ok(Commit::Conflict(Conflict::Referenced { holder, .. })) => Err(Error::StateForbids {
@@ -165,7 +171,9 @@ impl Engine {
 
     /// When the reconciler asks about a doubt again by itself, at about; `None`: it does not, a person has to decide.
     pub fn looked_at_again(&self, doubt: &Doubt) -> Option<Timestamp> {
+        let askable = self.askable(&doubt.record);
         match (doubt.kind, self.look_after(&doubt.record, None, self.clock.now())) {
+            (DoubtKind::OutcomeUnknown, _) if !askable.lost_creations => None,
             (DoubtKind::OutcomeUnknown | DoubtKind::ChangeUnknown, Look::At(time)) => Some(time),
             _ => None,
         }
@@ -193,13 +201,30 @@ impl Engine {
         match (record, decision) {
             (Record::Qr(qr), Decision::Happened { provider_ref }) if qr.state == QrState::Requested => {
                 let provider = self.provider(&qr.header.account)?;
-                let Some(adapter) = &provider.qr else {
+                let Some(codes) = &provider.qr else {
                     return Err(Error::Lacks { operation: "CreateQr", why: "this provider has no QR codes".to_owned() });
                 };
-                match adapter.fetch(provider_ref).await {
+                // Nobody can check it: the operator's word is all there is.
+                let Some(enquiry) = &codes.enquiry else {
+                    return Ok(Fact::Qr(QrFact::Adopted { provider_ref: provider_ref.clone() }));
+                };
+                let code = KnownQr {
+                    provider_ref: provider_ref.clone(),
+                    our_ref: qr.header.our_ref.clone(),
+                    usage: qr.order.usage,
+                    amount: qr.order.amount,
+                    attempt_ref: None,
+                };
+                match enquiry.fetch(&code).await {
                     // Every code of ours carries our reference.
                     Ok(snapshot) if snapshot.our_ref != qr.header.our_ref => {
                         Err(invalid("happened.provider_ref", "is another request's code at the provider"))
+                    }
+                    // What a payer scans is fetched next.
+                    Ok(snapshot)
+                        if snapshot.status == QrStatus::Active && codes.drawing.is_some() && qr.order.usage == Usage::SingleUse =>
+                    {
+                        Ok(Fact::Qr(QrFact::Registered { provider_ref: snapshot.provider_ref }))
                     }
                     Ok(snapshot) => Ok(Fact::Qr(QrFact::Seen(snapshot))),
                     Err(AskError::Absent) => Err(invalid("happened.provider_ref", "is not known to the provider")),
@@ -209,16 +234,21 @@ impl Engine {
             (Record::Qr(qr), Decision::DidNotHappen) if qr.state == QrState::Requested => Ok(Fact::Qr(QrFact::Absent)),
             (Record::Qr(qr), Decision::DidNotHappen) if qr.pending_change.is_some() => Ok(Fact::Qr(QrFact::CloseNotMade)),
             (Record::Qr(qr), Decision::Happened { .. }) if qr.pending_change.is_some() => {
-                let (provider, provider_ref) = (self.provider(&qr.header.account)?, qr.header.provider_ref.clone().unwrap_or_default());
-                let Some(adapter) = &provider.qr else {
-                    return Err(Error::Lacks { operation: "CloseQr", why: "this provider has no QR codes".to_owned() });
+                let provider = self.provider(&qr.header.account)?;
+                let enquiry = provider.qr.as_ref().and_then(|codes| codes.enquiry.as_ref());
+                let (Some(enquiry), Some(code)) = (enquiry, known(qr)) else {
+                    return Err(Error::Lacks { operation: "CloseQr", why: "this provider can't be asked about codes".to_owned() });
                 };
-                match adapter.fetch(&provider_ref).await {
+                match enquiry.fetch(&code).await {
                     Ok(snapshot) => Ok(Fact::Qr(QrFact::Seen(snapshot))),
                     Err(_) => Err(Error::ProviderUnavailable { id: None, retry_after: super::PROVIDER_RETRY_AFTER }),
                 }
             }
             (Record::Qr(_), _) => Ok(Fact::Qr(QrFact::ContradictionsResolved)),
+            (Record::Payment(payment), Decision::Happened { .. }) if payment.is_reported_only() => {
+                Ok(Fact::Payment(PaymentFact::Confirmed))
+            }
+            (Record::Payment(payment), Decision::DidNotHappen) if payment.is_reported_only() => Ok(Fact::Payment(PaymentFact::Denied)),
             (Record::Payment(_), _) => Ok(Fact::Payment(PaymentFact::ContradictionsResolved)),
         }
     }

@@ -2,7 +2,8 @@
 
 use crate::domain::event::Record;
 use crate::domain::id::{Id, Kind};
-use crate::domain::payment::{Payment, PaymentState};
+use crate::domain::payment::Payment;
+use crate::domain::qr::{Customer, Qr, QrOrder};
 use crate::store::{ListKey, Reference, ReferenceStep};
 
 /// The sorts of references.
@@ -39,6 +40,11 @@ pub(super) fn list_of_reference(kind: Kind, reference: &str) -> String {
     format!("{}/reference/{reference}", kind.prefix())
 }
 
+/// The key of the list of an account's codes that were made for one of the provider's customers.
+pub(super) fn list_of_customer(kind: Kind, customer: &str) -> String {
+    format!("{}/customer/{customer}", kind.prefix())
+}
+
 pub(super) fn list_of_parent(kind: Kind, parent: &Id) -> String {
     format!("{}/of/{parent}", kind.prefix())
 }
@@ -54,6 +60,9 @@ pub(super) fn lists(before: Option<&Record>, after: &Record) -> (Vec<ListKey>, V
         join.push(list(list_of_kind(kind)));
         if !header.reference.is_empty() {
             join.push(list(list_of_reference(kind, &header.reference)));
+        }
+        if let Record::Qr(Qr { order: QrOrder { customer: Some(Customer { provider_ref: Some(customer), .. }), .. }, .. }) = after {
+            join.push(list(list_of_customer(kind, customer)));
         }
         if let Record::Payment(Payment { qr: Some(qr), .. }) = after {
             join.push(list(list_of_parent(kind, qr)));
@@ -71,7 +80,7 @@ pub(super) fn lists(before: Option<&Record>, after: &Record) -> (Vec<ListKey>, V
 pub(super) fn is_doubtful(record: &Record) -> bool {
     let undecided = match record {
         Record::Qr(qr) => !qr.is_decided(),
-        Record::Payment(payment) => payment.reported && payment.state == PaymentState::Pending,
+        Record::Payment(payment) => payment.is_reported_only(),
     };
     undecided || !record.header().contradictions.is_empty()
 }

@@ -11,13 +11,15 @@ use super::Engine;
 use super::error::Error;
 use super::idempotency::ClaimOutcome;
 use super::index;
-use super::schedule::next_look;
+use super::qr::doubt_of;
+use super::schedule::{Askable, next_look};
 use crate::clock::{after, since};
+use crate::domain::account::DoubtCure;
 use crate::domain::event::{Event, EventKind, Fact, Record};
 use crate::domain::fact::{Cause, ChangeFailure, Contradiction, Evidence, FailureReason, Learned};
 use crate::domain::id::{Id, Kind};
 use crate::domain::payment::Payment;
-use crate::domain::qr::{Qr, QrFact, QrState};
+use crate::domain::qr::{Qr, QrFact, QrState, Usage};
 use crate::store::record;
 use crate::store::{
     Batch, Change, ClaimScope, ClaimStep, Commit, Conflict, Fence, LeaseStep, Look, NewEvent, Reference, StoreError, Stored, Written,
@@ -102,19 +104,29 @@ impl Engine {
                     self.give_back(&record, told).await?;
                     return Ok(Outcome::Known(record));
                 }
-                Ok(Learned::AskFirst) => return self.ask_again(record, told, now).await,
+                Ok(Learned::AskFirst) if self.can_be_asked_about(&record) => return self.ask_again(record, told, now).await,
+                Ok(Learned::AskFirst) => {
+                    let message = "it would have to be confirmed, and this provider can't be asked".to_owned();
+                    let contradiction = Contradiction { fact: fact.name().to_owned(), evidence, message, time: now };
+                    match self.keep_contradiction(&record, &contradiction, told) {
+                        Some(step) => (vec![step], Outcome::Contradicted),
+                        None => {
+                            self.give_back(&record, told).await?;
+                            return Ok(Outcome::Contradicted(record));
+                        }
+                    }
+                }
                 Err(contradiction) if overtaken => {
                     warn!(resource.id = %record.id(), "an answer about `{}` was overtaken, the provider is asked again: {contradiction}", record.id());
                     return self.ask_again(record, told, now).await;
                 }
-                Err(contradiction) => {
-                    self.alert(&record, &contradiction);
-                    let Some((after, event)) = record.contradicted(&contradiction) else {
+                Err(contradiction) => match self.keep_contradiction(&record, &contradiction, told) {
+                    Some(step) => (vec![step], Outcome::Contradicted),
+                    None => {
                         self.give_back(&record, told).await?;
                         return Ok(Outcome::Contradicted(record));
-                    };
-                    (vec![self.step(Some(record.clone()), after, event, told)], Outcome::Contradicted)
-                }
+                    }
+                },
             };
             let after = steps[0].after.clone();
             match self.write(steps, Vec::new(), told).await? {
@@ -129,6 +141,38 @@ impl Engine {
             }
         }
         Err(StoreError::Unavailable(format!("other writers of `{}` came first {RACES_MAX} times", record.id())))
+    }
+
+    /// Alerts, and the step that keeps the contradiction beside the record; `None`: it is kept already.
+    fn keep_contradiction(&self, record: &Record, contradiction: &Contradiction, told: &Told) -> Option<Step> {
+        self.alert(record, contradiction);
+        let (after, event) = record.contradicted(contradiction)?;
+        Some(self.step(Some(record.clone()), after, event, told))
+    }
+
+    /// Whether the provider can be asked how `record` stands.
+    fn can_be_asked_about(&self, record: &Record) -> bool {
+        let askable = self.askable(record);
+        match record {
+            Record::Qr(_) => askable.codes,
+            Record::Payment(_) => askable.payments,
+        }
+    }
+
+    /// What the provider of `record` can be asked about.
+    pub(super) fn askable(&self, record: &Record) -> Askable {
+        let Some(provider) = self.providers.get(&record.header().account) else { return Askable::default() };
+        let codes = provider.qr.as_ref();
+        let lost_creations = match record {
+            Record::Qr(qr) => doubt_of(provider, qr.order.usage) != DoubtCure::None,
+            Record::Payment(_) => false,
+        };
+        Askable {
+            lost_creations,
+            codes: codes.is_some_and(|codes| codes.enquiry.is_some()),
+            payments: provider.payments.is_some(),
+            late_window: provider.late_window,
+        }
     }
 
     /// Counts and logs a fact that contradicts `record`.
@@ -158,14 +202,20 @@ impl Engine {
         let Record::Payment(after) = &step.after else { return Ok(None) };
         let was_collected = matches!(&step.before, Some(Record::Payment(before)) if before.state.is_collected());
         let amount = after.amount;
-        let fact = match (was_collected, after.state.is_collected()) {
-            (false, true) => QrFact::Received { amount },
-            (true, false) => QrFact::TakenBack { amount },
-            (true, true) | (false, false) => return Ok(None),
-        };
+        let is_collected = after.state.is_collected();
+        if was_collected == is_collected {
+            return Ok(None);
+        }
         let Some(parent) = &after.qr else { return Ok(None) };
         // A code that came to rest long ago may be forgotten before its payments are.
         let Some(qr) = self.store.get(parent).await?.as_ref().map(decode).transpose()? else { return Ok(None) };
+        let fact = if is_collected {
+            // Where nobody can look, the payment of a single-use code is its end.
+            let closes = matches!(&qr, Record::Qr(qr) if qr.order.usage == Usage::SingleUse) && !self.can_be_asked_about(&qr);
+            QrFact::Received { amount, closes }
+        } else {
+            QrFact::TakenBack { amount }
+        };
         let now = self.clock.now();
         let (next, event) = match qr.learn(&Fact::Qr(fact), told.evidence, now) {
             Ok(Learned::Moved(next, event)) => (next, event),
@@ -268,7 +318,7 @@ impl Engine {
             occur_time: told.occur_time,
             traceparent: told.traceparent.clone(),
             terminal,
-            record: after.clone(),
+            record: after.for_event(),
         };
         let (join, leave) = index::lists(before.as_ref(), after);
         Ok(Change {
@@ -328,8 +378,7 @@ impl Engine {
 
     /// When to look at `record` again, by the schedule.
     pub(super) fn look_after(&self, record: &Record, asked: Option<Timestamp>, now: Timestamp) -> Look {
-        let late_window = self.providers.get(&record.header().account).map_or(Duration::ZERO, |provider| provider.late_window);
-        match next_look(record, asked, now, &self.settings.patience, late_window) {
+        match next_look(record, asked, now, &self.settings.patience, self.askable(record)) {
             Look::At(time) => Look::At(after(now, self.randomness.jittered(since(now, time)))),
             other @ (Look::Keep | Look::Rest) => other,
         }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::Engine;
 use super::error::Error;
-use super::index::{list_of_kind, list_of_parent, list_of_reference};
+use super::index::{list_of_customer, list_of_kind, list_of_parent, list_of_reference};
 use super::learn::decode;
 use crate::domain::account::AccountName;
 use crate::domain::event::Record;
@@ -26,6 +26,8 @@ pub struct ListQuery {
     pub to: Option<Timestamp>,
     /// Empty: any.
     pub reference: String,
+    /// The provider's id of the customer that codes were made for. Empty: any.
+    pub customer: String,
     pub parent: Option<Id>,
     pub labels: BTreeMap<String, String>,
 }
@@ -43,6 +45,7 @@ impl ListQuery {
     fn list(&self) -> ListKey {
         let key = match &self.parent {
             Some(parent) => list_of_parent(self.kind, parent),
+            None if !self.customer.is_empty() => list_of_customer(self.kind, &self.customer),
             None if !self.reference.is_empty() => list_of_reference(self.kind, &self.reference),
             None => list_of_kind(self.kind),
         };

@@ -5,6 +5,7 @@ mod act;
 pub mod doubts;
 pub mod error;
 pub mod events;
+mod hint;
 pub mod idempotency;
 mod index;
 mod learn;

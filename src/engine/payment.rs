@@ -8,10 +8,9 @@ use super::Engine;
 use super::error::Error;
 use super::learn::{Outcome, Told, as_payment, decode};
 use crate::domain::account::Operation;
-use crate::domain::event::{Fact, Record};
 use crate::domain::fact::Cause;
 use crate::domain::id::Id;
-use crate::domain::payment::{Payment, PaymentFact};
+use crate::domain::payment::Payment;
 use crate::providers::{self, AskError};
 
 impl Engine {
@@ -51,10 +50,9 @@ impl Engine {
             Err(_) => Err(AskError::Unanswered(providers::Cause("the caller's time is over".to_owned()))),
         };
         match fetched {
-            Ok(snapshot) => {
-                let told = Told { occur_time: snapshot.pay_time, ..told };
-                let fact = Fact::Payment(PaymentFact::Seen(Box::new(snapshot)));
-                let outcome = self.learn(Record::Payment(payment), &fact, &told).await.map_err(Error::of_write)?;
+            Ok(shown) => {
+                let told = Told { occur_time: shown.snapshot.pay_time, ..told };
+                let outcome = self.learn_shown(payment, shown, &told).await.map_err(Error::of_write)?;
                 as_payment(Outcome::record(outcome))
             }
             Err(AskError::Absent) => {

@@ -1,4 +1,5 @@
-//! Callbacks that were verified and could not be applied: kept, bounded, shown, and tried again by themselves.
+//! Callbacks that could not be applied: verified ones, and hints that nothing recorded answers to. Kept, bounded, shown, and
+//! tried again by themselves.
 
 use std::time::Duration;
 
@@ -10,13 +11,14 @@ use tracing::{info, warn};
 
 use super::Engine;
 use super::error::Error;
+use super::hint::Followed;
 use super::learn::Told;
 use super::webhook::{Matched, NotReceived, Received};
 use crate::clock::{after, since};
 use crate::domain::account::{AccountName, ProviderId};
 use crate::domain::fact::{Cause, Evidence};
 use crate::domain::id::{Id, Kind};
-use crate::providers::{AskError, Callback, Observation, Provider, Verified};
+use crate::providers::{AskError, Callback, HintCallback, Observation, Provider, ShownPayment, Verified};
 use crate::store::record;
 use crate::store::{Batch, Change, Commit, Conflict, Fence, Guard, LeaseStep, ListKey, Look, Reference, ReferenceStep, StoreError, Stored};
 
@@ -38,6 +40,24 @@ pub enum Reason {
     Unmatched,
     /// It does not say which code the payment came through.
     UnlinkedPayment,
+    /// Nothing proves it, and what it names is not known (yet) or has to be asked about first.
+    Hint,
+}
+
+/// A callback to be kept, and what proves it.
+pub(super) struct Kept {
+    body: Bytes,
+    evidence: Evidence,
+}
+
+impl Kept {
+    pub(super) fn of(callback: &Verified) -> Self {
+        Self { body: callback.body().clone(), evidence: callback.evidence() }
+    }
+
+    pub(super) fn unproven(body: &Bytes) -> Self {
+        Self { body: body.clone(), evidence: Evidence::Unproven }
+    }
 }
 
 /// A kept callback.
@@ -57,6 +77,14 @@ pub struct Quarantined {
     pub provider_refs: Vec<String>,
     /// The body as it came. Holds personal data: never shown, never logged.
     body: String,
+    /// What proved it when it came.
+    #[serde(default = "signature")]
+    evidence: Evidence,
+}
+
+/// What proved the callbacks that were kept before others could be.
+fn signature() -> Evidence {
+    Evidence::Signature
 }
 
 impl Engine {
@@ -64,7 +92,7 @@ impl Engine {
     pub(super) async fn quarantine(
         &self,
         provider: &Provider,
-        callback: &Verified,
+        kept: Kept,
         reason: Reason,
         event: String,
         message: String,
@@ -74,7 +102,8 @@ impl Engine {
         let partition = self.partition_of(account.as_str());
         let id = self.randomness.id(Kind::Quarantined, partition, now);
         // Its content is another name of it: a repeat finds it.
-        let digest: String = Sha256::digest(callback.body()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let Kept { body, evidence } = kept;
+        let digest: String = Sha256::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect();
         let content = Reference { account: account.to_string(), sort: QUARANTINE, value: digest };
         let entry = Quarantined {
             id: id.clone(),
@@ -85,11 +114,13 @@ impl Engine {
             message,
             receive_time: now,
             attempts: 1,
-            provider_refs: provider_refs(provider, callback),
-            body: String::from_utf8_lossy(callback.body()).into_owned(),
+            provider_refs: provider_refs(provider, &body, evidence),
+            body: String::from_utf8_lossy(&body).into_owned(),
+            evidence,
         };
         let list = ListKey { account: account.to_string(), key: QUARANTINE.to_owned() };
-        let look = Look::At(after(now, if reason == Reason::UnlinkedPayment { Duration::ZERO } else { RETRY_FIRST }));
+        let first = if matches!(reason, Reason::UnlinkedPayment | Reason::Hint) { Duration::ZERO } else { RETRY_FIRST };
+        let look = Look::At(after(now, first));
         let change = Change {
             id,
             from: None,
@@ -127,7 +158,7 @@ impl Engine {
         let pause = match entry.reason {
             // Only another release can read it.
             Reason::NotUnderstood => RETRY_UNREAD,
-            Reason::Unmatched | Reason::UnlinkedPayment => age.clamp(RETRY_FIRST, RETRY_MAX),
+            Reason::Unmatched | Reason::UnlinkedPayment | Reason::Hint => age.clamp(RETRY_FIRST, RETRY_MAX),
         };
         let look = if age >= RETRY_FOR { Look::Rest } else { Look::At(after(now, self.randomness.jittered(pause))) };
         let list = ListKey { account: entry.account.to_string(), key: QUARANTINE.to_owned() };
@@ -163,14 +194,18 @@ impl Engine {
 
     /// Whether the callback needs keeping no longer: learned, or other business.
     async fn apply_kept(&self, provider: &Provider, entry: &Quarantined) -> Result<bool, StoreError> {
-        let callback = Verified::kept_since_verified(Bytes::from(entry.body.clone()));
-        let (occur_time, observations) = match provider.webhooks.read(&callback) {
+        let body = Bytes::from(entry.body.clone());
+        if entry.evidence == Evidence::Unproven {
+            return self.follow_kept(provider, entry, &body).await;
+        }
+        let Some(proved) = &provider.webhooks.proved else { return Ok(false) };
+        let callback = Verified::kept_since_verified(body, entry.evidence);
+        let (occur_time, observations) = match proved.read(&callback) {
             Ok(Callback::Facts { occur_time, observations, .. }) => (occur_time, observations),
             Ok(Callback::Foreign { .. }) => return Ok(true),
             Err(_) => return Ok(false),
         };
-        let told =
-            Told { cause: Cause::Reconciliation, evidence: Evidence::Signature, occur_time, traceparent: None, fence: None, asked: None };
+        let told = Told { cause: Cause::Reconciliation, evidence: entry.evidence, occur_time, traceparent: None, fence: None, asked: None };
         for observation in &observations {
             let settled = match self.observe(provider, observation, &told).await? {
                 Matched::Learned | Matched::Foreign => true,
@@ -184,13 +219,28 @@ impl Engine {
         Ok(true)
     }
 
+    /// One try to follow a kept hint. True: it needs keeping no longer.
+    async fn follow_kept(&self, provider: &Provider, entry: &Quarantined, body: &[u8]) -> Result<bool, StoreError> {
+        let hint = match provider.webhooks.hints.as_ref().map(|hints| hints.hint(body)) {
+            Some(Ok(HintCallback::Hint(hint))) => hint,
+            Some(Ok(HintCallback::Foreign { .. })) => return Ok(true),
+            Some(Err(_)) | None => return Ok(false),
+        };
+        match (self.follow(provider, &hint, None).await?, &hint.payment_ref) {
+            (Followed::Done, _) => Ok(true),
+            (Followed::AskAboutPayment, Some(payment_ref)) => self.ask_about_hinted(provider, payment_ref, entry.receive_time).await,
+            (Followed::AskAboutPayment, None) | (Followed::Unmatched, _) => Ok(false),
+        }
+    }
+
     /// Asks the provider which code a payment came through. True: learned, or certainly none of ours.
     async fn ask_for_code(&self, provider: &Provider, observation: &Observation, entry: &Quarantined) -> Result<bool, StoreError> {
-        let (Observation::Payment { snapshot, .. }, Some(adapter), Some(payments)) = (observation, &provider.qr, &provider.payments) else {
+        let of_payment = provider.qr.as_ref().and_then(|codes| codes.of_payment.as_ref());
+        let (Observation::Payment { snapshot, .. }, Some(codes), Some(payments)) = (observation, of_payment, &provider.payments) else {
             return Ok(false);
         };
         let searched = self.clock.now();
-        let code = match adapter.of_payment(&snapshot.provider_ref).await {
+        let code = match codes.of_payment(&snapshot.provider_ref).await {
             Ok(Some(code)) => code,
             // Lists lag: none found is believed only after a while.
             Ok(None) | Err(AskError::Absent) => {
@@ -208,7 +258,7 @@ impl Engine {
         let crate::domain::event::Record::Qr(qr) = record else { return Ok(false) };
         let told = self.told_by_enquiry(None);
         match payments.fetch(&snapshot.provider_ref).await {
-            Ok(fresh) => {
+            Ok(ShownPayment { snapshot: fresh, .. }) => {
                 let told = Told { occur_time: fresh.pay_time, ..told };
                 self.observe_payment(qr, &fresh, &told).await?;
                 Ok(true)
@@ -250,8 +300,18 @@ fn decode(stored: &Stored) -> Result<Quarantined, StoreError> {
     record::decode(&format_args!("the kept callback `{}`", stored.id), &stored.body)
 }
 
-fn provider_refs(provider: &Provider, callback: &Verified) -> Vec<String> {
-    let Ok(Callback::Facts { observations, .. }) = provider.webhooks.read(callback) else { return Vec::new() };
+fn provider_refs(provider: &Provider, body: &Bytes, evidence: Evidence) -> Vec<String> {
+    let webhooks = &provider.webhooks;
+    if evidence == Evidence::Unproven {
+        return match webhooks.hints.as_ref().map(|hints| hints.hint(body)) {
+            Some(Ok(HintCallback::Hint(hint))) => hint.payment_ref.into_iter().chain(hint.qr_refs).collect(),
+            Some(Ok(HintCallback::Foreign { .. }) | Err(_)) | None => Vec::new(),
+        };
+    }
+    let callback = Verified::kept_since_verified(body.clone(), evidence);
+    let Some(Ok(Callback::Facts { observations, .. })) = webhooks.proved.as_ref().map(|proved| proved.read(&callback)) else {
+        return Vec::new();
+    };
     observations
         .into_iter()
         .map(|observation| match observation {

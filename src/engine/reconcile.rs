@@ -7,14 +7,18 @@ use tracing::{error, warn};
 
 use super::Engine;
 use super::index::PAYMENT_AT_PROVIDER;
-use super::learn::{Told, decode};
-use super::schedule::absence_is_proof;
+use super::learn::{Outcome, Told, decode};
+use super::qr::{doubt_of, known};
+use super::schedule::{absence_is_proof, local_end};
+use crate::domain::account::DoubtCure;
 use crate::domain::event::{Fact, Record};
 use crate::domain::fact::{Cause, Evidence};
 use crate::domain::id::{Id, Kind};
 use crate::domain::payment::{Payment, PaymentFact, PaymentSnapshot};
-use crate::domain::qr::{Qr, QrFact, QrState, Usage};
-use crate::providers::{AskError, Listed, Provider, QrCodes};
+use crate::domain::qr::{Qr, QrFact, QrState, QrStatus, Usage};
+use crate::providers::{
+    AskError, CallError, Created, KnownQr, Listed, PaymentOrigin, Provider, QrCodes, QrCreation, QrEnquiry, QrSearch, Sending, ShownPayment,
+};
 use crate::store::{Fence, Leased, StoreError};
 
 /// How far back a multiple-use code's payments are read again: longer than any pause between two looks.
@@ -63,39 +67,108 @@ impl Engine {
     }
 
     async fn look_at_qr(&self, provider: &Provider, qr: Qr, told: &Told) -> Result<Stepped, StoreError> {
-        let Some(adapter) = provider.qr.clone() else { return Ok(Stepped::NobodyToAsk) };
-        match (&qr.state, &qr.header.provider_ref) {
-            (QrState::Requested, _) => self.look_up_qr(provider, &*adapter, qr, told).await,
-            (QrState::Active | QrState::Closed { .. }, Some(provider_ref)) => {
-                let provider_ref = provider_ref.clone();
-                self.look_at_standing_qr(provider, &*adapter, qr, &provider_ref, told).await
-            }
+        let Some(codes) = provider.qr.clone() else { return Ok(Stepped::NobodyToAsk) };
+        match (&qr.state, known(&qr)) {
+            (QrState::Requested, None) => self.find_out(provider, &codes, qr, told).await,
+            (QrState::Requested, Some(code)) => self.draw(provider, &codes, qr, &code, told).await,
+            (QrState::Active | QrState::Closed { .. }, Some(code)) => match &codes.enquiry {
+                Some(enquiry) => self.look_at_standing_qr(provider, &**enquiry, qr, &code, told).await,
+                None => self.end_in_time(qr, told).await,
+            },
             (QrState::Active | QrState::Closed { .. } | QrState::Failed(_), _) => Ok(Stepped::NobodyToAsk),
         }
     }
 
-    /// The answer to the creation was lost: search by our reference.
-    async fn look_up_qr(&self, provider: &Provider, adapter: &dyn QrCodes, qr: Qr, told: &Told) -> Result<Stepped, StoreError> {
+    /// The answer to the creation was lost: what became of it is found out as the provider allows.
+    async fn find_out(&self, provider: &Provider, codes: &QrCodes, qr: Qr, told: &Told) -> Result<Stepped, StoreError> {
+        match (doubt_of(provider, qr.order.usage), &codes.search) {
+            (DoubtCure::Lookup, Some(search)) => self.look_up_qr(provider, &**search, qr, told).await,
+            (DoubtCure::SafeResend, _) => self.send_again(provider, &*codes.creation, qr, told).await,
+            (DoubtCure::Lookup | DoubtCure::None, _) if qr.stray => Ok(Stepped::NobodyToAsk),
+            (DoubtCure::Lookup | DoubtCure::None, _) => {
+                let told = Told { evidence: Evidence::Answer, ..told.clone() };
+                self.learn(Record::Qr(qr), &Fact::Qr(QrFact::AnswerLost), &told).await?;
+                Ok(Stepped::Learned)
+            }
+        }
+    }
+
+    /// Searches by our reference.
+    async fn look_up_qr(&self, provider: &Provider, search: &dyn QrSearch, qr: Qr, told: &Told) -> Result<Stepped, StoreError> {
         let asked = qr.header.create_time;
         let searched = self.clock.now();
         let our_ref = qr.header.our_ref.clone().unwrap_or_default();
-        let fact = match adapter.look_up(&our_ref, asked).await {
-            Ok(Some(snapshot)) => QrFact::Seen(snapshot),
-            Ok(None) | Err(AskError::Absent) => {
-                if !absence_is_proof(asked, searched, &self.settings.patience, provider.call_timeout) {
-                    self.give_back(&Record::Qr(qr), told).await?;
-                    return Ok(Stepped::Learned);
-                }
-                QrFact::Absent
-            }
-            Err(AskError::Unanswered(cause)) => return Ok(self.unanswered(provider, &cause.to_string())),
-        };
-        let (id, found) = (qr.header.id.clone(), matches!(fact, QrFact::Seen(_)));
-        self.learn(Record::Qr(qr), &Fact::Qr(fact), told).await?;
-        if found {
-            // It may have been paid, even closed, while nobody knew it: its payments are listed at once.
-            self.wake_now(&id).await?;
+        match search.look_up(&qr.order, &our_ref, asked).await {
+            Ok(Some(created)) => self.learn_created(qr, created, told).await,
+            Ok(None) | Err(AskError::Absent) => self.learn_absence(provider, qr, searched, told).await,
+            Err(AskError::Unanswered(cause)) => Ok(self.unanswered(provider, &cause.to_string())),
         }
+    }
+
+    /// Asks for the code once more, at a provider that answers a repetition with what it has. The lease is held for longer
+    /// than the call may take.
+    async fn send_again(&self, provider: &Provider, creation: &dyn QrCreation, qr: Qr, told: &Told) -> Result<Stepped, StoreError> {
+        let sent = self.clock.now();
+        let our_ref = qr.header.our_ref.clone().unwrap_or_default();
+        match creation.create(&qr.order, &our_ref, Sending::Again, provider.call_timeout).await {
+            Ok(created) => self.learn_created(qr, created, told).await,
+            // It makes none, and no earlier request can still travel.
+            Err(CallError::Refused { .. }) => self.learn_absence(provider, qr, sent, told).await,
+            Err(cause @ (CallError::NotDelivered(_) | CallError::InDoubt(_))) => Ok(self.unanswered(provider, &cause.to_string())),
+        }
+    }
+
+    async fn learn_created(&self, qr: Qr, created: Created, told: &Told) -> Result<Stepped, StoreError> {
+        let id = qr.header.id.clone();
+        let fact = match created {
+            Created::Ready(snapshot) => QrFact::Seen(*snapshot),
+            Created::Registered { provider_ref } => QrFact::Registered { provider_ref },
+        };
+        self.learn(Record::Qr(qr), &Fact::Qr(fact), told).await?;
+        // It may have been paid, even closed, while nobody knew it: its payments are listed at once.
+        self.wake_now(&id).await?;
+        Ok(Stepped::Learned)
+    }
+
+    /// The provider does not have it, as of `searched`: believed only when nothing can still be on its way.
+    async fn learn_absence(&self, provider: &Provider, qr: Qr, searched: Timestamp, told: &Told) -> Result<Stepped, StoreError> {
+        if absence_is_proof(qr.header.create_time, searched, &self.settings.patience, provider.call_timeout) {
+            self.learn(Record::Qr(qr), &Fact::Qr(QrFact::Absent), told).await?;
+        } else {
+            self.give_back(&Record::Qr(qr), told).await?;
+        }
+        Ok(Stepped::Learned)
+    }
+
+    /// The provider made the code and nobody has seen it yet: what a payer scans is fetched, again if need be.
+    async fn draw(&self, provider: &Provider, codes: &QrCodes, qr: Qr, code: &KnownQr, told: &Told) -> Result<Stepped, StoreError> {
+        let Some(drawing) = &codes.drawing else { return Ok(Stepped::NobodyToAsk) };
+        let cause = match drawing.draw(code, provider.call_timeout).await {
+            Ok(snapshot) => {
+                self.learn(Record::Qr(qr), &Fact::Qr(QrFact::Seen(snapshot)), told).await?;
+                return Ok(Stepped::Learned);
+            }
+            Err(cause) => cause,
+        };
+        // It may have come to its end meanwhile.
+        if let Some(enquiry) = &codes.enquiry
+            && let Ok(snapshot) = enquiry.fetch(code).await
+            && matches!(snapshot.status, QrStatus::Closed { .. })
+        {
+            self.learn(Record::Qr(qr), &Fact::Qr(QrFact::Seen(snapshot)), told).await?;
+            return Ok(Stepped::Learned);
+        }
+        Ok(self.unanswered(provider, &cause.to_string()))
+    }
+
+    /// A code at a provider that lets nobody look: its announced end is all that is known of it.
+    async fn end_in_time(&self, qr: Qr, told: &Told) -> Result<Stepped, StoreError> {
+        let now = self.clock.now();
+        if qr.state != QrState::Active || local_end(&qr).is_none_or(|end| end > now) {
+            return Ok(Stepped::NobodyToAsk);
+        }
+        let told = Told { cause: Cause::Timer, evidence: Evidence::Answer, asked: None, ..told.clone() };
+        self.learn(Record::Qr(qr), &Fact::Qr(QrFact::Expired), &told).await?;
         Ok(Stepped::Learned)
     }
 
@@ -103,26 +176,26 @@ impl Engine {
     async fn look_at_standing_qr(
         &self,
         provider: &Provider,
-        adapter: &dyn QrCodes,
+        enquiry: &dyn QrEnquiry,
         qr: Qr,
-        provider_ref: &str,
+        code: &KnownQr,
         told: &Told,
     ) -> Result<Stepped, StoreError> {
         let window = match qr.order.usage {
             Usage::SingleUse => qr.header.create_time,
             Usage::MultipleUse => qr.header.create_time.max(before(self.clock.now(), PAYMENTS_WINDOW)),
         };
-        let Listed { readable: payments, unreadable } = match adapter.payments(provider_ref, window).await {
+        let Listed { readable: payments, unreadable, is_fresh } = match enquiry.payments(code, window).await {
             Ok(listed) => listed,
             Err(AskError::Absent) => Listed::default(),
             Err(AskError::Unanswered(cause)) => return Ok(self.unanswered(provider, &cause.to_string())),
         };
         // Before anything else can go wrong: what is listed is money.
         for listed in &payments {
-            self.look_at_listed_payment(provider, &qr, listed, told).await?;
+            self.look_at_listed_payment(provider, &qr, listed, is_fresh, told).await?;
         }
         let searched = self.clock.now();
-        let snapshot = match adapter.fetch(provider_ref).await {
+        let snapshot = match enquiry.fetch(code).await {
             Ok(snapshot) => snapshot,
             Err(AskError::Absent) => return Ok(self.gone(provider, &qr.header.id)),
             Err(AskError::Unanswered(cause)) => return Ok(self.unanswered(provider, &cause.to_string())),
@@ -130,7 +203,7 @@ impl Engine {
         // The payments may have moved it.
         let qr_id = qr.header.id.clone();
         let current = if payments.is_empty() { Record::Qr(qr) } else { self.read_again(&qr_id).await? };
-        let still_active = matches!(snapshot.status, crate::domain::qr::QrStatus::Active);
+        let still_active = matches!(snapshot.status, QrStatus::Active);
         if let Record::Qr(Qr { pending_change: Some(pending), .. }) = &current
             && still_active
             && absence_is_proof(pending.since, searched, &self.settings.patience, provider.call_timeout)
@@ -147,15 +220,22 @@ impl Engine {
     }
 
     /// A payment as the provider lists it. Lists lag behind single fetches by minutes, so where one differs from what is
-    /// recorded, only a fetch is believed.
-    async fn look_at_listed_payment(&self, provider: &Provider, qr: &Qr, listed: &PaymentSnapshot, told: &Told) -> Result<(), StoreError> {
+    /// recorded, only a fetch is believed; unless the list itself is as good as one.
+    async fn look_at_listed_payment(
+        &self,
+        provider: &Provider,
+        qr: &Qr,
+        listed: &PaymentSnapshot,
+        is_fresh: bool,
+        told: &Told,
+    ) -> Result<(), StoreError> {
         let told = Told { occur_time: listed.pay_time, fence: None, ..told.clone() };
         match self.find(provider.account.as_str(), PAYMENT_AT_PROVIDER, &listed.provider_ref).await? {
-            None => self.observe_payment(qr.clone(), listed, &told).await.map(|_| ()),
-            Some(Record::Payment(payment)) if !payment.agrees_with(listed) => {
+            Some(Record::Payment(payment)) if !is_fresh && !payment.agrees_with(listed) => {
                 self.look_at_payment(provider, payment, &told).await.map(|_| ())
             }
-            Some(_) => Ok(()),
+            Some(_) if !is_fresh => Ok(()),
+            Some(_) | None => self.observe_payment(qr.clone(), listed, &told).await.map(|_| ()),
         }
     }
 
@@ -164,14 +244,29 @@ impl Engine {
             return Ok(Stepped::NobodyToAsk);
         };
         match payments.fetch(&provider_ref).await {
-            Ok(snapshot) => {
-                let fact = Fact::Payment(PaymentFact::Seen(Box::new(snapshot)));
-                self.learn(Record::Payment(payment), &fact, told).await?;
+            Ok(shown) => {
+                self.learn_shown(payment, shown, told).await?;
                 Ok(Stepped::Learned)
             }
             Err(AskError::Absent) => Ok(self.gone(provider, &payment.header.id)),
             Err(AskError::Unanswered(cause)) => Ok(self.unanswered(provider, &cause.to_string())),
         }
+    }
+
+    /// Learns what the provider shows of a payment that is known.
+    pub(super) async fn learn_shown(&self, payment: Payment, shown: ShownPayment, told: &Told) -> Result<Outcome, StoreError> {
+        let ShownPayment { snapshot, origin } = shown;
+        let fact = if self.is_misplaced(&payment, &origin).await? { PaymentFact::Misplaced } else { PaymentFact::Seen(Box::new(snapshot)) };
+        self.learn(Record::Payment(payment), &Fact::Payment(fact), told).await
+    }
+
+    /// Whether the provider shows the payment at another code than it was recorded for.
+    async fn is_misplaced(&self, payment: &Payment, origin: &PaymentOrigin) -> Result<bool, StoreError> {
+        let PaymentOrigin::Qr { provider_ref: Some(shown_at), .. } = origin else { return Ok(false) };
+        let Some(qr) = &payment.qr else { return Ok(false) };
+        let code = self.store.get(qr).await?.as_ref().map(decode).transpose()?;
+        // A code that came to rest long ago may be forgotten.
+        Ok(code.is_some_and(|code| code.header().provider_ref.as_ref().is_some_and(|known| known != shown_at)))
     }
 
     /// The provider says that it does not have what it had: nothing can be learned from that.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::clock::{after, since};
 use crate::domain::event::Record;
-use crate::domain::payment::{Payment, PaymentState};
+use crate::domain::payment::{Credit, Payment, PaymentState};
 use crate::domain::qr::{CloseReason, Qr, QrState, Usage};
 use crate::store::Look;
 
@@ -30,20 +30,59 @@ const DOUBT_FIRST: Duration = Duration::from_secs(2);
 const DOUBT_MAX: Duration = Duration::from_secs(120);
 /// After a code's announced end the provider gets this long to close it.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(5);
+/// After the announced end of a code that nobody can be asked about, a payment that was under way gets this long.
+const LOCAL_EXPIRY_GRACE: Duration = Duration::from_secs(60);
+/// What nobody can be asked about is passed by this seldom, so that it counts as open and is not forgotten.
+const UNASKED_EVERY: Duration = Duration::from_hours(24);
+/// A payment that was taken and is not credited yet: providers credit after a day or two.
+const CREDIT_FIRST: Duration = Duration::from_hours(1);
+const CREDIT_MAX: Duration = Duration::from_hours(12);
 /// The first look at something that has come to an end which may still change.
 const LATE_FIRST: Duration = Duration::from_secs(300);
 
+/// What a provider can be asked about.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Askable {
+    /// What became of a creation whose answer was lost.
+    pub lost_creations: bool,
+    /// How a code stands, and its payments.
+    pub codes: bool,
+    /// How a payment stands.
+    pub payments: bool,
+    /// How long it may change its mind about what has come to an end.
+    pub late_window: Duration,
+}
+
 /// The next look at `record` as it is at `now`. `asked`: when the provider was asked for what is known now, if it was;
-/// what it showed may be older than now. `late_window`: how long it may change its mind.
-pub fn next_look(record: &Record, asked: Option<Timestamp>, now: Timestamp, patience: &Patience, late_window: Duration) -> Look {
+/// what it showed may be older than now.
+pub fn next_look(record: &Record, asked: Option<Timestamp>, now: Timestamp, patience: &Patience, askable: Askable) -> Look {
     match record {
-        Record::Qr(qr) => next_look_at_qr(qr, asked, now, patience, late_window),
-        Record::Payment(payment) => next_look_at_payment(payment, now, patience, late_window),
+        Record::Qr(qr) if askable.codes || qr.state == QrState::Requested => next_look_at_qr(qr, asked, now, patience, askable),
+        Record::Qr(qr) => next_look_at_unaskable_qr(qr, now),
+        Record::Payment(payment) if askable.payments => next_look_at_payment(payment, now, patience, askable.late_window),
+        Record::Payment(_) => Look::Rest,
     }
 }
 
-fn next_look_at_qr(qr: &Qr, asked: Option<Timestamp>, now: Timestamp, patience: &Patience, late_window: Duration) -> Look {
+/// When a code that nobody can be asked about counts as ended; `None`: it has no end.
+pub fn local_end(qr: &Qr) -> Option<Timestamp> {
+    let end = qr.code.as_ref().and_then(|code| code.expire_time);
+    end.map(|end| after(end, LOCAL_EXPIRY_GRACE))
+}
+
+fn next_look_at_unaskable_qr(qr: &Qr, now: Timestamp) -> Look {
+    match (&qr.state, local_end(qr)) {
+        (QrState::Active, Some(end)) => Look::At(end.max(now)),
+        (QrState::Active, None) | (QrState::Requested, _) => Look::At(after(now, UNASKED_EVERY)),
+        (QrState::Closed { .. } | QrState::Failed(_), _) => Look::Rest,
+    }
+}
+
+fn next_look_at_qr(qr: &Qr, asked: Option<Timestamp>, now: Timestamp, patience: &Patience, askable: Askable) -> Look {
+    let late_window = askable.late_window;
     match &qr.state {
+        // A person has to decide.
+        QrState::Requested if qr.stray && !askable.lost_creations => Look::At(after(now, UNASKED_EVERY)),
         QrState::Requested => Look::At(after(now, grown(since(qr.header.create_time, now), 50, DOUBT_FIRST, DOUBT_MAX))),
         QrState::Active => {
             if let Some(pending) = &qr.pending_change {
@@ -73,6 +112,13 @@ fn next_look_at_payment(payment: &Payment, now: Timestamp, patience: &Patience, 
             Look::At(after(now, grown(since(payment.header.create_time, now), 50, patience.first_look, patience.look_max)))
         }
         PaymentState::Failed(_) => late_look(payment.pay_time, now, late_window),
+        PaymentState::Succeeded | PaymentState::Mismatched if payment.credit == Some(Credit::Awaited) => {
+            let age = since(payment.pay_time, now);
+            if age >= late_window {
+                return Look::Rest;
+            }
+            Look::At(after(now, grown(age, 50, CREDIT_FIRST, CREDIT_MAX)).min(after(payment.pay_time, late_window)))
+        }
         PaymentState::Succeeded | PaymentState::Mismatched | PaymentState::Reversed => Look::Rest,
     }
 }

@@ -1,20 +1,28 @@
-//! A callback that was verified: read into observations, matched with records, and learned in one commit. The door
-//! answers 200 only after it.
+//! Callbacks. One that was verified is read into observations, matched with records, and learned in one commit; of one
+//! that nothing proves only what it hints at is looked at (`hint`). The door answers 200 only after the commit.
 
+use std::net::IpAddr;
+
+use bytes::Bytes;
 use tracing::{debug, warn};
 
 use super::Engine;
+use super::hint::Followed;
 use super::index::{PAYMENT_AT_PROVIDER, QR_AT_PROVIDER, QR_OURS};
 use super::learn::{Outcome, Step, Told};
-use super::quarantine::Reason;
+use super::quarantine::{Kept, Reason};
 use crate::domain::account::AccountName;
 use crate::domain::event::{Fact, Record};
-use crate::domain::fact::{Cause, Evidence};
+use crate::domain::fact::Cause;
 use crate::domain::header::Header;
 use crate::domain::id::Kind;
-use crate::domain::payment::{Payment, PaymentFact, PaymentSnapshot};
+use crate::domain::payment::{Expected, Payment, PaymentFact, PaymentSnapshot};
 use crate::domain::qr::{Qr, QrFact};
-use crate::providers::{BadSignature, Callback, Observation, PaymentOrigin, Provider, Verified};
+use crate::domain::upi::UpiLink;
+use crate::providers::{
+    BadSignature, Callback, HintCallback, HintingCallbacks, NotUnderstood, Observation, PaymentOrigin, ProvedCallbacks, Provider, Sender,
+    Verified,
+};
 use crate::store::{Commit, Conflict, LeaseStep, StoreError, Wake};
 
 /// How often a first report is tried again after another writer recorded the payment first.
@@ -22,7 +30,7 @@ const RACES_MAX: usize = 16;
 
 /// What became of a callback. Each answers 200: it is kept, or needs no keeping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Received {
+pub(super) enum Received {
     /// Learned, or known already.
     Learned,
     /// Kept until a person or a later fact makes sense of it.
@@ -56,59 +64,106 @@ pub(super) enum Matched {
 }
 
 impl Engine {
-    /// The account's provider checks that it sent exactly these bytes.
-    pub fn verify_callback(&self, account: &AccountName, headers: &http::HeaderMap, body: bytes::Bytes) -> Result<Verified, NotReceived> {
-        let provider = self.providers.get(account).ok_or(NotReceived::NoSuchAccount)?;
-        Ok(provider.webhooks.verify(headers, body)?)
-    }
-
-    /// Learns what a verified callback tells. Once this has answered, nothing of it can be lost.
+    /// Takes a callback: learns what it proves, or looks at what it hints at. Once this has answered, nothing of it can be
+    /// lost. `sender`: the address that it came from. Answers the body that the provider expects with a 200.
     pub async fn receive_callback(
         &self,
         account: &AccountName,
-        callback: &Verified,
+        sender: IpAddr,
+        headers: &http::HeaderMap,
+        body: Bytes,
         traceparent: Option<String>,
-    ) -> Result<Received, NotReceived> {
+    ) -> Result<&'static str, NotReceived> {
         // A drain waits for it.
         let _at_work = self.tasks.token();
         let provider = self.providers.get(account).ok_or(NotReceived::NoSuchAccount)?;
-        let (event, occur_time, observations) = match provider.webhooks.read(callback) {
-            Ok(Callback::Facts { event, occur_time, observations }) => (event, occur_time, observations),
-            Ok(Callback::Foreign { event }) => {
-                self.metrics.webhooks.with_label_values(&[account.as_str(), "foreign"]).inc();
-                debug!(account = %account, event, "a callback about other business of the account is not kept");
-                return Ok(Received::Foreign);
-            }
-            Err(cause) => {
-                warn!(account = %account, "a callback is not understood and kept: {cause}");
-                let kept = self.quarantine(provider, callback, Reason::NotUnderstood, String::new(), cause.to_string()).await;
-                self.metrics.webhooks.with_label_values(&[account.as_str(), "not_understood"]).inc();
-                return kept;
-            }
+        let verified = match &provider.webhooks.proved {
+            Some(proved) => proved.verify(&Sender { address: sender, headers }, body.clone()).map(|verified| (proved, verified)),
+            None => Err(BadSignature),
         };
-        let told = Told { cause: Cause::Webhook, evidence: Evidence::Signature, occur_time, traceparent, fence: None, asked: None };
+        match (verified, &provider.webhooks.hints) {
+            (Ok((proved, verified)), _) => self.receive_facts(provider, &**proved, &verified, traceparent).await?,
+            (Err(_), Some(hints)) => self.receive_hint(provider, &**hints, body, traceparent).await?,
+            (Err(forged), None) => return Err(forged.into()),
+        };
+        Ok(provider.webhooks.acknowledgement)
+    }
+
+    /// Learns what a verified callback tells.
+    async fn receive_facts(
+        &self,
+        provider: &Provider,
+        proved: &dyn ProvedCallbacks,
+        callback: &Verified,
+        traceparent: Option<String>,
+    ) -> Result<Received, NotReceived> {
+        let account = &provider.account;
+        let (event, occur_time, observations) = match proved.read(callback) {
+            Ok(Callback::Facts { event, occur_time, observations }) => (event, occur_time, observations),
+            Ok(Callback::Foreign { event }) => return Ok(self.foreign(account, &event)),
+            Err(cause) => return self.keep_what_is_not_understood(provider, Kept::of(callback), &cause).await,
+        };
+        let evidence = callback.evidence();
+        let told = Told { cause: Cause::Webhook, evidence, occur_time, traceparent, fence: None, asked: None };
         let mut received = Received::Foreign;
         for observation in &observations {
+            let keep = |reason, message: &str| self.quarantine(provider, Kept::of(callback), reason, event.clone(), message.to_owned());
             let kept = match self.observe(provider, observation, &told).await? {
                 Matched::Learned => Received::Learned,
                 Matched::Foreign => continue,
-                Matched::Unmatched => {
-                    self.quarantine(provider, callback, Reason::Unmatched, event.clone(), "no record has its reference".to_owned()).await?
-                }
-                Matched::Unlinked => {
-                    let message = "the callback does not say which code the payment came through".to_owned();
-                    self.quarantine(provider, callback, Reason::UnlinkedPayment, event.clone(), message).await?
-                }
+                Matched::Unmatched => keep(Reason::Unmatched, "no record has its reference").await?,
+                Matched::Unlinked => keep(Reason::UnlinkedPayment, "the callback does not say which code the payment came through").await?,
             };
             received = kept;
         }
+        self.count_callback(account, received);
+        Ok(received)
+    }
+
+    /// Makes due what a callback hints at; what can't be looked at yet is kept.
+    async fn receive_hint(
+        &self,
+        provider: &Provider,
+        hints: &dyn HintingCallbacks,
+        body: Bytes,
+        traceparent: Option<String>,
+    ) -> Result<Received, NotReceived> {
+        let account = &provider.account;
+        let hint = match hints.hint(&body) {
+            Ok(HintCallback::Hint(hint)) => hint,
+            Ok(HintCallback::Foreign { event }) => return Ok(self.foreign(account, &event)),
+            Err(cause) => return self.keep_what_is_not_understood(provider, Kept::unproven(&body), &cause).await,
+        };
+        let keep = |reason, message: &str| self.quarantine(provider, Kept::unproven(&body), reason, hint.event.clone(), message.to_owned());
+        let received = match self.follow(provider, &hint, traceparent).await? {
+            Followed::Done => Received::Learned,
+            Followed::AskAboutPayment => keep(Reason::Hint, "the provider is asked about the payment").await?,
+            Followed::Unmatched => keep(Reason::Hint, "no record has its reference").await?,
+        };
+        self.count_callback(account, received);
+        Ok(received)
+    }
+
+    fn foreign(&self, account: &AccountName, event: &str) -> Received {
+        debug!(account = %account, event, "a callback about other business of the account is not kept");
+        self.count_callback(account, Received::Foreign);
+        Received::Foreign
+    }
+
+    async fn keep_what_is_not_understood(&self, provider: &Provider, kept: Kept, cause: &NotUnderstood) -> Result<Received, NotReceived> {
+        let account = &provider.account;
+        warn!(account = %account, "a callback is not understood and kept: {cause}");
+        self.metrics.webhooks.with_label_values(&[account.as_str(), "not_understood"]).inc();
+        self.quarantine(provider, kept, Reason::NotUnderstood, String::new(), cause.to_string()).await
+    }
+
+    fn count_callback(&self, account: &AccountName, received: Received) {
         let result = match received {
             Received::Learned => "learned",
             Received::Quarantined => "quarantined",
             Received::Foreign => "foreign",
         };
         self.metrics.webhooks.with_label_values(&[account.as_str(), result]).inc();
-        Ok(received)
     }
 
     /// Finds the record that an observation is about, and learns it.
@@ -155,7 +210,9 @@ impl Engine {
                 let told = Told { fence: None, ..told.clone() };
                 return self.learn(known, &Fact::Payment(PaymentFact::Seen(Box::new(snapshot.clone()))), &told).await.map(Outcome::record);
             }
-            let first = self.first_report(&qr, snapshot);
+            let (header, expected) = self.header_of_payment(&qr, snapshot);
+            let (payment, event) = Payment::first_reported(header, Some(qr.header.id.clone()), expected, snapshot);
+            let first = Step { before: None, after: Record::Payment(payment), event, lease: LeaseStep::Keep, look: None };
             let payment = first.after.clone();
             let mut steps = vec![first];
             match self.parent_step(&steps[0], told).await? {
@@ -174,7 +231,8 @@ impl Engine {
         Err(StoreError::Unavailable(format!("other writers came first {RACES_MAX} times")))
     }
 
-    fn first_report(&self, qr: &Qr, snapshot: &PaymentSnapshot) -> Step {
+    /// The header of the first revision of a payment to `qr`, and what it is compared with.
+    pub(super) fn header_of_payment(&self, qr: &Qr, snapshot: &PaymentSnapshot) -> (Header, Expected) {
         let now = self.clock.now();
         let header = Header {
             id: self.randomness.id(Kind::Payment, qr.header.id.partition(), now),
@@ -192,8 +250,8 @@ impl Engine {
             operator_note: None,
             has_unknown_parts: false,
         };
-        let (payment, event) = Payment::first_reported(header, Some(qr.header.id.clone()), qr.order.amount, snapshot);
-        Step { before: None, after: Record::Payment(payment), event, lease: LeaseStep::Keep, look: None }
+        let link = qr.code.as_ref().and_then(|code| UpiLink::parse(&code.upi_link).ok());
+        (header, Expected { amount: qr.order.amount, payee: link.map(|link| link.pa().clone()) })
     }
 
     pub(super) async fn find_qr(

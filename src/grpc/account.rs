@@ -57,15 +57,21 @@ fn operation(named: pb::ProviderOperation, operations: &[OperationCapability]) -
     let doubt = match (operation, doubt) {
         // It only reads.
         (Operation::FetchPayment, _) => pb::DoubtRemedy::Unspecified,
-        (_, DoubtCure::Lookup) => pb::DoubtRemedy::Lookup,
-        (_, DoubtCure::SafeResend) => pb::DoubtRemedy::SafeResend,
-        (_, DoubtCure::None) => pb::DoubtRemedy::None,
+        (_, cure) => remedy(*cure),
     };
     pb::OperationCapability {
         operation: named.into(),
         supported: missing.is_none(),
         doubt: doubt.into(),
         missing_reason: missing.unwrap_or_default().to_owned(),
+    }
+}
+
+fn remedy(cure: DoubtCure) -> pb::DoubtRemedy {
+    match cure {
+        DoubtCure::Lookup => pb::DoubtRemedy::Lookup,
+        DoubtCure::SafeResend => pb::DoubtRemedy::SafeResend,
+        DoubtCure::None => pb::DoubtRemedy::None,
     }
 }
 
@@ -78,21 +84,40 @@ fn name(operation: Operation) -> pb::ProviderOperation {
 }
 
 fn qr_usage(capability: &QrUsageCapability) -> pb::QrCapability {
-    let QrUsageCapability { usage, missing, amount_min, amount_max, open_amount, expiry, payments_observable, callback_evidence } =
-        capability;
+    let missing = capability.refusal();
+    let QrUsageCapability {
+        usage,
+        missing: _,
+        amount_min,
+        amount_max,
+        open_amount,
+        expiry,
+        fixed_amount,
+        payments_observable,
+        unobservable_allowed: _,
+        callback_evidence,
+        doubt,
+        close_missing,
+        upi_link,
+        required_fields,
+    } = capability;
     pb::QrCapability {
         usage: resource::usage(*usage).into(),
         supported: missing.is_none(),
         missing_reason: missing.unwrap_or_default().to_owned(),
         min_amount: Some(resource::money(*amount_min)),
         max_amount: amount_max.map(resource::money),
-        amount_supported: true,
+        amount_supported: *fixed_amount,
         amount_required: !open_amount,
         expire_time_supported: expiry.is_some(),
         min_lifetime: expiry.as_ref().map(|(least, _)| resource::duration(*least)),
         max_lifetime: expiry.as_ref().map(|(_, most)| resource::duration(*most)),
-        upi_link_available: true,
+        upi_link_available: *upi_link,
         payments_observable: *payments_observable,
         callback_evidence: resource::evidence(*callback_evidence).into(),
+        close_supported: close_missing.is_none() && missing.is_none(),
+        close_missing_reason: close_missing.unwrap_or_default().to_owned(),
+        doubt: missing.map_or_else(|| remedy(*doubt), |_| pb::DoubtRemedy::Unspecified).into(),
+        required_fields: required_fields.iter().map(|field| (*field).to_owned()).collect(),
     }
 }

@@ -122,7 +122,7 @@ impl AdminService for Api {
         };
         let Answer { resource, replayed } = resolved.await.map_err(|error| status(&error))?;
         let resource = match &resource {
-            Record::Qr(qr) => pb::resolve_doubt_response::Resource::Qr(resource::qr(qr)),
+            Record::Qr(qr) => pb::resolve_doubt_response::Resource::Qr(resource::qr(qr, call.sight)),
             Record::Payment(payment) => pb::resolve_doubt_response::Resource::Payment(resource::payment(payment, call.sight)),
         };
         Ok(Response::new(pb::ResolveDoubtResponse { resource: Some(resource), idempotency_replayed: replayed }))
@@ -161,6 +161,7 @@ fn quarantine_reason(reason: Reason) -> pb::QuarantineReason {
         Reason::NotUnderstood => pb::QuarantineReason::NotUnderstood,
         Reason::Unmatched => pb::QuarantineReason::Unmatched,
         Reason::UnlinkedPayment => pb::QuarantineReason::UnlinkedPayment,
+        Reason::Hint => pb::QuarantineReason::Hint,
     }
 }
 
@@ -193,7 +194,7 @@ fn doubt(found: &Doubt, next_look: Option<Timestamp>, sight: Sight) -> pb::Doubt
     let (operation, resource) = match record {
         Record::Qr(qr) => {
             let operation = if qr.state == QrState::Requested { "create_qr" } else { "close_qr" };
-            (operation, pb::doubt::Resource::Qr(resource::qr(qr)))
+            (operation, pb::doubt::Resource::Qr(resource::qr(qr, sight)))
         }
         Record::Payment(payment) => ("", pb::doubt::Resource::Payment(resource::payment(payment, sight))),
     };

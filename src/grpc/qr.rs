@@ -13,7 +13,8 @@ use super::violations::Violations;
 use super::{Api, pb};
 use crate::domain::event::Record;
 use crate::domain::id::Kind;
-use crate::domain::qr::{Qr, QrOrder, Usage};
+use crate::domain::personal::{Email, PersonName, Phone};
+use crate::domain::qr::{Customer, Qr, QrOrder, Usage};
 use crate::engine::lists::ListQuery;
 use crate::engine::qr::{ImageFormat, QrWish};
 use crate::engine::qr_image::{ErrorCorrection, SIZE_MAX_PIXELS, SIZE_MIN_PIXELS};
@@ -24,6 +25,7 @@ const DESCRIPTION_CHARS_MAX: usize = 255;
 const NOTES_MAX: usize = 15;
 const NOTE_CHARS_MAX: usize = 256;
 const IMAGE_PIXELS_DEFAULT: u32 = 512;
+const CUSTOMER_REF_CHARS_MAX: usize = 64;
 
 #[tonic::async_trait]
 impl QrService for Api {
@@ -37,14 +39,14 @@ impl QrService for Api {
             self.engine.create_qr(asked, wish).await
         };
         let Answer { resource, replayed } = created.await.map_err(|error| status(&error))?;
-        Ok(Response::new(pb::CreateQrResponse { qr: Some(resource::qr(&resource)), idempotency_replayed: replayed }))
+        Ok(Response::new(pb::CreateQrResponse { qr: Some(resource::qr(&resource, call.sight)), idempotency_replayed: replayed }))
     }
 
     async fn get_qr(&self, request: Request<pb::GetQrRequest>) -> Result<Response<pb::GetQrResponse>, Status> {
         let call = Call::of(&request, self.deadlines);
         let pb::GetQrRequest { id } = request.into_inner();
         let qr = self.visible_qr(&call, &id, Violations::default()).await.map_err(|error| status(&error))?;
-        Ok(Response::new(pb::GetQrResponse { qr: Some(resource::qr(&qr)) }))
+        Ok(Response::new(pb::GetQrResponse { qr: Some(resource::qr(&qr, call.sight)) }))
     }
 
     async fn list_qrs(&self, request: Request<pb::ListQrsRequest>) -> Result<Response<pb::ListQrsResponse>, Status> {
@@ -56,7 +58,7 @@ impl QrService for Api {
         };
         let (records, next_page_token) = listed.await.map_err(|error| status(&error))?;
         let qrs = records.into_iter().filter_map(|record| match record {
-            Record::Qr(qr) => Some(resource::qr(&qr)),
+            Record::Qr(qr) => Some(resource::qr(&qr, call.sight)),
             Record::Payment(_) => None,
         });
         Ok(Response::new(pb::ListQrsResponse { qrs: qrs.collect(), next_page_token }))
@@ -74,7 +76,7 @@ impl QrService for Api {
             self.engine.close_qr(asked, qr).await
         };
         let Answer { resource, replayed } = closed.await.map_err(|error| status(&error))?;
-        Ok(Response::new(pb::CloseQrResponse { qr: Some(resource::qr(&resource)), idempotency_replayed: replayed }))
+        Ok(Response::new(pb::CloseQrResponse { qr: Some(resource::qr(&resource, call.sight)), idempotency_replayed: replayed }))
     }
 
     async fn get_qr_image(&self, request: Request<pb::GetQrImageRequest>) -> Result<Response<pb::GetQrImageResponse>, Status> {
@@ -115,7 +117,8 @@ impl Api {
 
 /// What is asked for, as far as it can be read, and what is wrong with it whoever the provider is.
 fn wish(request: pb::CreateQrRequest) -> (Option<QrWish>, Violations) {
-    let pb::CreateQrRequest { idempotency_key, account, reference, labels, usage, amount, name, description, expire_time, notes } = request;
+    let pb::CreateQrRequest { idempotency_key, account, reference, labels, usage, amount, name, description, expire_time, notes, customer } =
+        request;
     let mut violations = Violations::default();
     violations.key(&idempotency_key);
     let account = violations.account(&account);
@@ -131,9 +134,44 @@ fn wish(request: pb::CreateQrRequest) -> (Option<QrWish>, Violations) {
     violations.text("description", &description, DESCRIPTION_CHARS_MAX);
     let expire_time = violations.time("expire_time", expire_time.as_ref());
     check_notes(&notes, &mut violations);
-    let order = usage.map(|usage| QrOrder { usage, amount, name, description, expire_time, notes });
+    let customer = customer.and_then(|customer| self::customer(customer, &mut violations));
+    let order = usage.map(|usage| QrOrder { usage, amount, name, description, expire_time, notes, customer });
     let wish = account.zip(order).map(|(account, order)| QrWish { account, reference, labels, order });
     (wish, violations)
+}
+
+/// Whom the code is made for; `None`: nobody is named.
+fn customer(customer: pb::QrCustomer, violations: &mut Violations) -> Option<Customer> {
+    let pb::QrCustomer { provider_ref, name, phone, email } = customer;
+    customer_ref("customer.provider_ref", &provider_ref, violations);
+    let read = Customer {
+        provider_ref: Some(provider_ref).filter(|text| !text.is_empty()),
+        name: parsed("customer.name", &name, PersonName::parse, violations),
+        phone: parsed("customer.phone", &phone, Phone::parse, violations),
+        email: parsed("customer.email", &email, Email::parse, violations),
+    };
+    Some(read).filter(|read| *read != Customer::default())
+}
+
+/// What `parse` makes of a text that may be left out.
+fn parsed<T, E: std::fmt::Display>(field: &str, text: &str, parse: fn(&str) -> Result<T, E>, violations: &mut Violations) -> Option<T> {
+    if text.is_empty() {
+        return None;
+    }
+    match parse(text) {
+        Ok(read) => Some(read),
+        Err(why) => {
+            violations.add(field, why.to_string());
+            None
+        }
+    }
+}
+
+fn customer_ref(field: &str, text: &str, violations: &mut Violations) {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if text.len() > CUSTOMER_REF_CHARS_MAX || !text.chars().all(fits) {
+        violations.add(field, format!("must be the provider's id: at most {CUSTOMER_REF_CHARS_MAX} letters, digits, `_` and `-`"));
+    }
 }
 
 fn check_notes(notes: &BTreeMap<String, String>, violations: &mut Violations) {
@@ -152,12 +190,24 @@ fn check_notes(notes: &BTreeMap<String, String>, violations: &mut Violations) {
 }
 
 fn list_query(request: &pb::ListQrsRequest) -> Result<(ListQuery, usize), Error> {
-    let pb::ListQrsRequest { account, page_size, page_token: _, states, create_time_from, create_time_to, reference, labels } = request;
+    let pb::ListQrsRequest {
+        account,
+        page_size,
+        page_token: _,
+        states,
+        create_time_from,
+        create_time_to,
+        reference,
+        labels,
+        customer_ref: customer,
+    } = request;
     let mut violations = Violations::default();
     let filters =
         Filters { account, create_time_from: create_time_from.as_ref(), create_time_to: create_time_to.as_ref(), reference, labels };
     let query = filters.query(Kind::Qr, &mut violations);
     let limit = violations.page_size(*page_size);
+    customer_ref("customer_ref", customer, &mut violations);
+    let customer = customer.clone();
     let states = states.iter().filter_map(|state| violations.known::<pb::QrState>("states", *state)).filter_map(|state| match state {
         pb::QrState::Unspecified => None,
         pb::QrState::Requested => Some("requested"),
@@ -166,7 +216,7 @@ fn list_query(request: &pb::ListQrsRequest) -> Result<(ListQuery, usize), Error>
         pb::QrState::Failed => Some("failed"),
     });
     let states = states.collect();
-    violations.unless_any(query.map(|query| (ListQuery { states, ..query }, limit)))
+    violations.unless_any(query.map(|query| (ListQuery { states, customer, ..query }, limit)))
 }
 
 fn image_format(format: i32, violations: &mut Violations) -> ImageFormat {

@@ -11,9 +11,9 @@ use super::pb;
 use crate::domain::event::{Event, Record};
 use crate::domain::fact::{Cause, ChangeFailure, ChangeOperation, Contradiction, Evidence, Failure, FailureReason, PendingChange};
 use crate::domain::money::Money;
-use crate::domain::payment::{Payer, Payment, PaymentState};
+use crate::domain::payment::{Credit, Payer, Payment, PaymentState, ProviderStatus};
 use crate::domain::personal::Sight;
-use crate::domain::qr::{CloseReason, Qr, QrCode, QrOrder, QrState, Usage};
+use crate::domain::qr::{CloseReason, Customer, Qr, QrCode, QrOrder, QrState, Usage};
 use crate::events::Encode;
 use crate::store::Position;
 
@@ -84,6 +84,7 @@ pub(super) fn evidence(evidence: Evidence) -> pb::Evidence {
         Evidence::UrlSecret => pb::Evidence::UrlSecret,
         Evidence::Answer => pb::Evidence::Answer,
         Evidence::Operator => pb::Evidence::Operator,
+        Evidence::Unproven => pb::Evidence::Unspecified,
     }
 }
 
@@ -112,10 +113,31 @@ pub(super) fn usage(usage: Usage) -> pb::QrUsage {
     }
 }
 
-pub(super) fn qr(qr: &Qr) -> pb::Qr {
-    let Qr { header, state, order, code, pending_change: pending, change_failure: refused, received, payment_count, duplicate_of: _ } = qr;
-    let QrOrder { usage: used, amount, name, description, expire_time: _, notes } = order;
-    let QrCode { upi_link, image_url, expire_time } = code.clone().unwrap_or_default();
+fn customer(customer: &Customer, sight: Sight) -> pb::QrCustomer {
+    let Customer { provider_ref, name, phone, email } = customer;
+    pb::QrCustomer {
+        provider_ref: provider_ref.clone().unwrap_or_default(),
+        name: name.as_ref().map(|name| name.show(sight)).unwrap_or_default(),
+        phone: phone.as_ref().map(|phone| phone.show(sight)).unwrap_or_default(),
+        email: email.as_ref().map(|email| email.show(sight)).unwrap_or_default(),
+    }
+}
+
+pub(super) fn qr(qr: &Qr, sight: Sight) -> pb::Qr {
+    let Qr {
+        header,
+        state,
+        order,
+        code,
+        pending_change: pending,
+        change_failure: refused,
+        received,
+        payment_count,
+        duplicate_of: _,
+        stray,
+    } = qr;
+    let QrOrder { usage: used, amount, name, description, expire_time: _, notes, customer: made_for } = order;
+    let QrCode { upi_link, image_url, expire_time, attempt_ref: _, picture: _ } = code.clone().unwrap_or_default();
     let (pb_state, close_reason, close_time, failed) = match state {
         QrState::Requested => (pb::QrState::Requested, pb::QrCloseReason::Unspecified, None, None),
         QrState::Active => (pb::QrState::Active, pb::QrCloseReason::Unspecified, None, None),
@@ -157,17 +179,46 @@ pub(super) fn qr(qr: &Qr) -> pb::Qr {
         pending_change: pending.as_ref().map(pending_change),
         amount_received: Some(money(*received)),
         payment_count: revision(*payment_count),
+        customer: made_for.as_ref().map(|made_for| customer(made_for, sight)),
+        stray_possible: *stray,
     }
 }
 
+/// Why money that came is not what was asked for.
+fn mismatch(payment: &Payment) -> pb::Failure {
+    let message = match payment.expected {
+        Some(expected) if expected != payment.amount => "another amount than was asked for",
+        _ => "paid to another UPI address than the QR code names",
+    };
+    pb::Failure { reason: pb::FailureReason::Mismatched.into(), message: message.to_owned(), ..Default::default() }
+}
+
 pub(super) fn payment(payment: &Payment, sight: Sight) -> pb::Payment {
-    let Payment { header, state, qr, expected, amount, fee, tax, refunded, rrn, upi_transaction_id, payer, pay_time, reported } = payment;
+    let Payment {
+        header,
+        state,
+        qr,
+        expected,
+        amount,
+        fee,
+        tax,
+        refunded,
+        rrn,
+        upi_transaction_id,
+        payer,
+        pay_time,
+        reported,
+        credit,
+        expected_payee: _,
+        payee: _,
+        provider_statuses,
+    } = payment;
     let Payer { vpa, phone, email } = payer;
     let (pb_state, failed) = match state {
         PaymentState::Pending => (pb::PaymentState::Pending, None),
         PaymentState::Authorized => (pb::PaymentState::Authorized, None),
         PaymentState::Succeeded => (pb::PaymentState::Succeeded, None),
-        PaymentState::Mismatched => (pb::PaymentState::Mismatched, None),
+        PaymentState::Mismatched => (pb::PaymentState::Mismatched, Some(mismatch(payment))),
         PaymentState::Failed(why) => (pb::PaymentState::Failed, Some(failure(why))),
         PaymentState::Reversed => (pb::PaymentState::Reversed, None),
     };
@@ -184,7 +235,7 @@ pub(super) fn payment(payment: &Payment, sight: Sight) -> pb::Payment {
         update_time: Some(time(header.update_time)),
         failure: failed,
         contradictions: header.contradictions.iter().map(contradiction).collect(),
-        in_doubt: *reported,
+        in_doubt: payment.is_reported_only(),
         qr_id: qr.as_ref().map(ToString::to_string).unwrap_or_default(),
         debit_id: String::new(),
         amount: Some(money(*amount)),
@@ -201,6 +252,15 @@ pub(super) fn payment(payment: &Payment, sight: Sight) -> pb::Payment {
         reported: *reported,
         pay_time: Some(time(*pay_time)),
         mandate_id: String::new(),
+        credit_awaited: *credit == Some(Credit::Awaited),
+        credit_time: match credit {
+            Some(Credit::Made { at }) => Some(time(*at)),
+            Some(Credit::Awaited) | None => None,
+        },
+        provider_statuses: provider_statuses
+            .iter()
+            .map(|ProviderStatus { word, at }| pb::ProviderStatus { status: word.clone(), time: Some(time(*at)) })
+            .collect(),
     }
 }
 
@@ -219,7 +279,7 @@ pub(super) fn pb_event(event: &Event, position: Position, sight: Sight) -> pb::E
     let Event { id, kind, cause: made_by, evidence: proof, occur_time, traceparent, terminal, record } = event;
     let header = record.header();
     let resource = match record {
-        Record::Qr(record) => pb::event::Resource::Qr(qr(record)),
+        Record::Qr(record) => pb::event::Resource::Qr(qr(record, sight)),
         Record::Payment(record) => pb::event::Resource::Payment(payment(record, sight)),
     };
     let recorded = i64::try_from(position.ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());

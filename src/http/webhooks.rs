@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use bytes::{Bytes, BytesMut};
@@ -95,12 +95,9 @@ impl Door {
             Err(_) => return refused("body_too_slow", StatusCode::REQUEST_TIMEOUT),
         };
         let traceparent = headers.get("traceparent").and_then(|value| traceparent(value.as_bytes()));
-        let received = match self.engine.verify_callback(account, headers, body) {
-            Ok(verified) => self.engine.receive_callback(account, &verified, traceparent).await,
-            Err(cause) => Err(cause),
-        };
-        match received {
-            Ok(_) => StatusCode::OK.into_response(),
+        match self.engine.receive_callback(account, client, headers, body, traceparent).await {
+            Ok("") => StatusCode::OK.into_response(),
+            Ok(acknowledgement) => ([(header::CONTENT_TYPE, "application/json")], acknowledgement).into_response(),
             Err(NotReceived::NoSuchAccount) => StatusCode::NOT_FOUND.into_response(),
             Err(NotReceived::BadSignature(_)) => refused("bad_signature", StatusCode::UNAUTHORIZED),
             Err(NotReceived::QuarantineFull) => refused("quarantine_full", StatusCode::SERVICE_UNAVAILABLE),

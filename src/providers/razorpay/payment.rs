@@ -101,6 +101,7 @@ pub fn to_snapshot(payment: wire::Payment) -> Result<PaymentSnapshot, Unreadable
             email: email.filter(|text| text != NO_EMAIL).and_then(|text| Email::parse(&text).ok()),
         },
         pay_time: time(created_at.ok_or_else(|| unreadable("the payment has no time"))?)?,
+        payee: None,
         credited: None,
         provider_status: None,
     })
@@ -156,6 +157,7 @@ mod tests {
                 email: Email::parse("asha.rao@example.com").ok(),
             },
             pay_time: time(1_767_240_061).expect("a time of our days"),
+            payee: None,
             credited: None,
             provider_status: None,
         }
