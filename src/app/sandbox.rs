@@ -25,13 +25,14 @@ pub(super) async fn start_where_wanted(
 ) -> Result<(Config, Option<Sandbox>), StartError> {
     let Some(settings) = config.sandbox.clone() else { return Ok((config, None)) };
     let secret = || SecretString::from(URL_SAFE_NO_PAD.encode([randomness.bits().to_be_bytes(), randomness.bits().to_be_bytes()].concat()));
-    let secrets = SandboxSecrets { key: secret(), webhook: secret(), webhook_url: secret() };
-    let webhook_url = format!("http://{webhooks}/webhooks/{SANDBOX_ACCOUNT}/{}", secrets.webhook_url.expose_secret());
-    let (key_secret, webhook_secret) = (secrets.key.clone(), secrets.webhook.clone());
-    let mut config = config.with_sandbox_account(secrets);
+    let secrets = SandboxSecrets::made(secret);
+    let [url_secret, ..] = &secrets.webhook_urls;
+    let webhook_url = format!("http://{webhooks}/webhooks/{SANDBOX_ACCOUNT}/{}", url_secret.expose_secret());
+    let (key_secret, webhook_secret) = (secrets.razorpay_key.clone(), secrets.razorpay_webhook.clone());
+    let mut config = config.with_sandbox_accounts(secrets);
     let key_id = match config.accounts.get(SANDBOX_ACCOUNT).map(|account| &account.provider) {
         Some(ProviderConfig::Razorpay(razorpay)) => razorpay.key_id.clone(),
-        None => return Ok((config, None)),
+        _ => return Ok((config, None)),
     };
     let listener = listen("sandbox.listen", settings.listen).await?;
     let account = SandboxAccount {

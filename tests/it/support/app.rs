@@ -291,7 +291,7 @@ pub fn within<T>(time: Duration, message: T) -> tonic::Request<T> {
 /// The account's settings.
 pub fn razorpay(config: &mut Config) -> &mut RazorpayConfig {
     let account = config.accounts.get_mut(ACCOUNT).expect("the account is configured");
-    let ProviderConfig::Razorpay(razorpay) = &mut account.provider;
+    let ProviderConfig::Razorpay(razorpay) = &mut account.provider else { panic!("the account is at Razorpay") };
     razorpay
 }
 
