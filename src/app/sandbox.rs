@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{StartError, listen};
 use crate::clock::Randomness;
 use crate::config::{Config, ProviderConfig, SANDBOX_ACCOUNT, SandboxSecrets};
-use crate::sandbox::{self, Sandbox, SandboxAccount, SandboxConfig};
+use crate::sandbox::{self, Merchant, RazorpayMerchant, Sandbox, SandboxAccount, SandboxConfig};
 
 /// The merchant id of the trial account at the simulated provider.
 const MERCHANT: &str = "acc_SandboxTrial01";
@@ -35,14 +35,9 @@ pub(super) async fn start_where_wanted(
         _ => return Ok((config, None)),
     };
     let listener = listen("sandbox.listen", settings.listen).await?;
-    let account = SandboxAccount {
-        name: SANDBOX_ACCOUNT.to_owned(),
-        key_id,
-        key_secret,
-        account_id: MERCHANT.to_owned(),
-        webhook_secret,
-        webhook_url: Some(webhook_url),
-    };
+    let merchant = RazorpayMerchant { key_id, key_secret, account_id: MERCHANT.to_owned(), webhook_secret };
+    let account =
+        SandboxAccount { name: SANDBOX_ACCOUNT.to_owned(), webhook_url: Some(webhook_url), merchant: Merchant::Razorpay(merchant) };
     let seed = u64::try_from(randomness.bits() >> 64).unwrap_or(1);
     let simulated = SandboxConfig {
         accounts: vec![account],

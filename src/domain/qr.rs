@@ -262,6 +262,7 @@ impl Qr {
 
             (QrFact::Expired, QrState::Active) => Ok(self.moved(EventKind::QrClosed, at, |next| {
                 let end = next.code.as_ref().and_then(|code| code.expire_time).unwrap_or(at);
+                next.pending_change = None;
                 next.state = QrState::Closed { reason: Some(CloseReason::Expired), at: end };
             })),
             (QrFact::Expired, QrState::Closed { .. }) => Ok(Learned::AlreadyKnown),
@@ -270,6 +271,12 @@ impl Qr {
             // Money came: whatever says that the code was not made is wrong.
             (QrFact::Refused { .. } | QrFact::NotSent { .. } | QrFact::Absent, QrState::Requested) if self.payment_count > 0 => {
                 Err(contradiction("money came to a code that is said not to be made".to_owned()))
+            }
+
+            (QrFact::Refused { .. } | QrFact::NotSent { .. } | QrFact::Absent, QrState::Requested)
+                if self.header.provider_ref.is_some() =>
+            {
+                Err(contradiction("the provider has the code that is said not to be made".to_owned()))
             }
 
             (QrFact::Refused { code, message }, QrState::Requested) => Ok(self.failed(
@@ -347,6 +354,7 @@ impl Qr {
                         next.received = received;
                         next.payment_count += 1;
                         if closes {
+                            next.pending_change = None;
                             next.state = QrState::Closed { reason: Some(CloseReason::Paid), at };
                         }
                     })),

@@ -52,8 +52,12 @@ fn qr(state: QrState, closing: bool) -> Record {
         description: String::new(),
         expire_time: None,
         notes: BTreeMap::new(),
+        customer: None,
     };
     let mut qr = Qr { state, code: Some(QrCode::default()), ..Qr::requested(header(Kind::Qr), order) };
+    if qr.state == QrState::Requested {
+        qr.header.provider_ref = None;
+    }
     if closing {
         let Ok(Learned::Moved(next, _)) = qr.learn(&QrFact::CloseAsked { claim: "c".to_owned() }, Evidence::Answer, time(1)) else {
             panic!("an active code can be closed");
@@ -65,10 +69,19 @@ fn qr(state: QrState, closing: bool) -> Record {
 
 /// A code whose payment came before the answer to its creation.
 fn paid_before_the_answer() -> Record {
-    let received = Fact::Qr(QrFact::Received { amount: AMOUNT });
+    let received = Fact::Qr(QrFact::Received { amount: AMOUNT, closes: false });
     match qr(QrState::Requested, false).learn(&received, Evidence::Signature, time(1)) {
         Ok(Learned::Moved(next, _)) => next,
         _ => panic!("money may come before the answer"),
+    }
+}
+
+/// A code that the provider has, and whose text is still to be fetched.
+fn registered() -> Record {
+    let registered = Fact::Qr(QrFact::Registered { provider_ref: "ref_1".to_owned() });
+    match qr(QrState::Requested, false).learn(&registered, Evidence::Answer, time(1)) {
+        Ok(Learned::Moved(next, _)) => next,
+        _ => panic!("a code that was asked for can be registered"),
     }
 }
 
@@ -97,6 +110,10 @@ fn payment(state: PaymentState) -> Record {
         payer: Payer::default(),
         pay_time: time(0),
         reported: false,
+        credit: None,
+        expected_payee: None,
+        payee: None,
+        provider_statuses: Vec::new(),
     })
 }
 
@@ -107,12 +124,31 @@ fn snapshot(status: PaymentStatus, amount: Money) -> Fact {
         amount,
         fee: None,
         tax: None,
-        refunded: Money::ZERO,
+        refunded: Some(Money::ZERO),
         rrn: None,
         upi_transaction_id: None,
         payer: Payer::default(),
         pay_time: time(0),
+        payee: None,
+        credited: None,
+        provider_status: None,
     })))
+}
+
+/// What somebody says who may be anybody.
+fn claim(amount: Money) -> Fact {
+    match snapshot(PaymentStatus::Captured, amount) {
+        Fact::Payment(PaymentFact::Seen(snapshot)) => Fact::Payment(PaymentFact::Claimed(snapshot)),
+        other => other,
+    }
+}
+
+/// A payment of which only such a callback has told.
+fn reported() -> Record {
+    match payment(PaymentState::Pending) {
+        Record::Payment(payment) => Record::Payment(Payment { reported: true, ..payment }),
+        other => other,
+    }
 }
 
 /// One line for each state and fact: what a callback's word does, and what a fresh look does.
@@ -158,6 +194,7 @@ fn every_state_of_a_code_against_every_fact() {
     let records = [
         ("requested", qr(QrState::Requested, false)),
         ("asked,paid", paid_before_the_answer()),
+        ("registered", registered()),
         ("active", qr(QrState::Active, false)),
         ("closing", qr(QrState::Active, true)),
         ("closed", qr(closed, false)),
@@ -168,6 +205,11 @@ fn every_state_of_a_code_against_every_fact() {
     let facts = [
         ("seen_active", seen(QrStatus::Active)),
         ("seen_closed", seen(QrStatus::Closed { reason: Some(CloseReason::Paid), at: Some(time(5)) })),
+        ("registered", Fact::Qr(QrFact::Registered { provider_ref: "ref_1".to_owned() })),
+        ("registered as another", Fact::Qr(QrFact::Registered { provider_ref: "ref_2".to_owned() })),
+        ("answer_lost", Fact::Qr(QrFact::AnswerLost)),
+        ("adopted", Fact::Qr(QrFact::Adopted { provider_ref: "ref_1".to_owned() })),
+        ("expired", Fact::Qr(QrFact::Expired)),
         ("refused", Fact::Qr(QrFact::Refused { code: code.clone(), message: message.clone() })),
         ("not_sent", Fact::Qr(QrFact::NotSent { message: message.clone() })),
         ("absent", Fact::Qr(QrFact::Absent)),
@@ -177,7 +219,8 @@ fn every_state_of_a_code_against_every_fact() {
         ("close_refused", Fact::Qr(QrFact::CloseRefused { code, message })),
         ("close_not_made", Fact::Qr(QrFact::CloseNotMade)),
         ("close_not_sent", Fact::Qr(QrFact::CloseNotSent)),
-        ("received", Fact::Qr(QrFact::Received { amount: AMOUNT })),
+        ("received", Fact::Qr(QrFact::Received { amount: AMOUNT, closes: false })),
+        ("received, closes", Fact::Qr(QrFact::Received { amount: AMOUNT, closes: true })),
         ("taken_back", Fact::Qr(QrFact::TakenBack { amount: AMOUNT })),
         ("contradictions_resolved", Fact::Qr(QrFact::ContradictionsResolved)),
     ];
@@ -188,6 +231,7 @@ fn every_state_of_a_code_against_every_fact() {
 fn every_state_of_a_payment_against_every_fact() {
     let records = [
         ("pending", payment(PaymentState::Pending)),
+        ("reported", reported()),
         ("authorized", payment(PaymentState::Authorized)),
         ("succeeded", payment(PaymentState::Succeeded)),
         ("mismatched", payment(PaymentState::Mismatched)),
@@ -202,6 +246,13 @@ fn every_state_of_a_payment_against_every_fact() {
         ("seen_captured, another sum", snapshot(PaymentStatus::Captured, Money::from_paise(1))),
         ("seen_failed", snapshot(failed, AMOUNT)),
         ("seen_reversed", snapshot(PaymentStatus::Reversed, AMOUNT)),
+        ("seen_failed_or_reversed", snapshot(PaymentStatus::FailedOrReversed { code: String::new(), message: String::new() }, AMOUNT)),
+        ("seen_undecided", snapshot(PaymentStatus::Undecided, AMOUNT)),
+        ("claimed", claim(AMOUNT)),
+        ("claimed, another sum", claim(Money::from_paise(1))),
+        ("misplaced", Fact::Payment(PaymentFact::Misplaced)),
+        ("confirmed", Fact::Payment(PaymentFact::Confirmed)),
+        ("denied", Fact::Payment(PaymentFact::Denied)),
         ("contradictions_resolved", Fact::Payment(PaymentFact::ContradictionsResolved)),
     ];
     check(&table(&records, &facts), include_str!("transitions/payment.txt"));

@@ -99,11 +99,14 @@ fn full_qr() -> Qr {
             description: text("two cups"),
             expire_time: Some(at(7_200)),
             notes: pairs(&[("table", "12")]),
+            customer: None,
         },
         code: Some(QrCode {
             upi_link: text("upi://pay?pa=shop@examplebank&am=499.00"),
             image_url: text("https://example.com/qr.png"),
             expire_time: Some(at(7_199)),
+            attempt_ref: None,
+            picture: None,
         }),
         pending_change: Some(PendingChange {
             operation: ChangeOperation::Close,
@@ -114,6 +117,7 @@ fn full_qr() -> Qr {
         received: Money::from_paise(49_900),
         payment_count: 1,
         duplicate_of: Some(id(Kind::Qr, 2)),
+        stray: false,
     }
 }
 
@@ -125,6 +129,7 @@ fn bare_qr() -> Qr {
         description: String::new(),
         expire_time: None,
         notes: BTreeMap::new(),
+        customer: None,
     };
     Qr::requested(bare_header(Kind::Qr), order)
 }
@@ -148,6 +153,10 @@ fn full_payment() -> Payment {
         },
         pay_time: at(58),
         reported: true,
+        credit: None,
+        expected_payee: None,
+        payee: None,
+        provider_statuses: Vec::new(),
     }
 }
 

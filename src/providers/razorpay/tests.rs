@@ -12,8 +12,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::domain::payment::PaymentStatus;
+use crate::domain::qr::Customer;
 use crate::domain::qr::{QrOrder, QrStatus};
-use crate::providers::{Payments, QrCodes};
+use crate::providers::{Created, KnownQr, Payments, QrClosing, QrEnquiry, QrOfPayment, QrSearch};
 
 const QR_CODE: &str = include_str!("../../../tests/golden/razorpay/qr_code.json");
 const PAYMENT: &str = include_str!("../../../tests/golden/razorpay/payment.json");
@@ -80,8 +81,24 @@ impl Server {
         provider_at(&format!("http://{}", self.address))
     }
 
-    fn qr(&self) -> Arc<dyn QrCodes> {
+    fn qr(&self) -> QrCodes {
         self.provider().qr.expect("Razorpay has QR codes")
+    }
+
+    fn closing(&self) -> Arc<dyn QrClosing> {
+        self.qr().closing.expect("Razorpay closes codes")
+    }
+
+    fn enquiry(&self) -> Arc<dyn QrEnquiry> {
+        self.qr().enquiry.expect("Razorpay can be asked about codes")
+    }
+
+    fn search(&self) -> Arc<dyn QrSearch> {
+        self.qr().search.expect("Razorpay can be searched")
+    }
+
+    fn of_payment(&self) -> Arc<dyn QrOfPayment> {
+        self.qr().of_payment.expect("Razorpay says which code a payment came through")
     }
 
     fn payments(&self) -> Arc<dyn Payments> {
@@ -145,7 +162,13 @@ fn order() -> QrOrder {
         description: String::new(),
         expire_time: None,
         notes: BTreeMap::new(),
+        customer: None,
     }
+}
+
+fn known(provider_ref: &str) -> KnownQr {
+    let usage = Usage::SingleUse;
+    KnownQr { provider_ref: provider_ref.to_owned(), our_ref: None, usage, amount: Some(Money::from_paise(45_000)), attempt_ref: None }
 }
 
 /// The documented code with `changes` made to it.
@@ -202,7 +225,8 @@ fn what_an_account_can_do_is_data() {
 #[tokio::test]
 async fn a_code_is_asked_for_once_and_as_documented() {
     let server = Server::answering(200, code(json!({"notes": {"upistream_ref": "ref1"}}))).await;
-    let made = server.qr().create(&order(), "ref1", TIMEOUT).await.expect("it is made");
+    let made = server.qr().creation.create(&order(), "ref1", Sending::First, TIMEOUT).await.expect("it is made");
+    let Created::Ready(made) = made else { panic!("{made:?}") };
     assert_eq!((made.provider_ref.as_str(), made.our_ref.as_deref(), made.status), (QR, Some("ref1"), QrStatus::Active));
 
     let [Heard { line, head, body }] = server.heard().try_into().expect("one request");
@@ -239,16 +263,16 @@ async fn every_answer_to_a_creation_has_one_meaning() {
     ];
     for reply in doubt {
         let server = Server::start(vec![reply]).await;
-        let outcome = server.qr().create(&order(), "ref1", Duration::from_millis(500)).await;
+        let outcome = server.qr().creation.create(&order(), "ref1", Sending::First, Duration::from_millis(500)).await;
         assert_eq!(named(&outcome), "in_doubt", "{outcome:?}");
         assert_eq!(server.lines().len(), 1, "it is never asked twice");
     }
 
-    let outcome = Server::answering(201, QR_CODE).await.qr().create(&order(), "ref1", TIMEOUT).await;
+    let outcome = Server::answering(201, QR_CODE).await.qr().creation.create(&order(), "ref1", Sending::First, TIMEOUT).await;
     assert_eq!(named(&outcome), "ok", "every 2xx is a success, and a code without our note is still the answer");
-    let outcome = Server::answering(429, "").await.qr().create(&order(), "ref1", TIMEOUT).await;
+    let outcome = Server::answering(429, "").await.qr().creation.create(&order(), "ref1", Sending::First, TIMEOUT).await;
     assert_eq!(named(&outcome), "not_delivered");
-    let outcome = Server::answering(400, ERROR).await.qr().create(&order(), "ref1", TIMEOUT).await;
+    let outcome = Server::answering(400, ERROR).await.qr().creation.create(&order(), "ref1", Sending::First, TIMEOUT).await;
     let Err(CallError::Refused { code, message }) = outcome else { panic!("{outcome:?}") };
     assert_eq!((code.as_str(), message.as_str()), ("input_validation_failed", "The amount must be at least INR 1.00"));
 }
@@ -262,16 +286,16 @@ async fn what_can_not_be_sent_is_not_delivered() {
     for base_url in [closed_port.as_str(), "not a url", "data:x"] {
         let provider = provider_at(base_url);
         let qr = provider.qr.expect("Razorpay has QR codes");
-        assert_eq!(named(&qr.create(&order(), "ref1", TIMEOUT).await), "not_delivered", "{base_url}");
-        assert_eq!(named(&qr.close(QR, TIMEOUT).await), "not_delivered", "{base_url}");
-        assert!(is_unanswered(qr.fetch(QR).await), "{base_url}");
+        assert_eq!(named(&qr.creation.create(&order(), "ref1", Sending::First, TIMEOUT).await), "not_delivered", "{base_url}");
+        assert_eq!(named(&qr.closing.clone().expect("it closes codes").close(&known(QR), TIMEOUT).await), "not_delivered", "{base_url}");
+        assert!(is_unanswered(qr.enquiry.clone().expect("it can be asked").fetch(&known(QR)).await), "{base_url}");
     }
 
     let server = Server::start(Vec::new()).await;
     let without_secret = RazorpaySettings { key_secrets: Vec::new(), ..settings(&format!("http://{}", server.address)) };
     let http = HttpClient::for_loopback().expect("a client without roots needs nothing from the machine");
     let qr = provider("shop".parse().expect("a plain name"), without_secret, http).qr.expect("Razorpay has QR codes");
-    assert_eq!(named(&qr.create(&order(), "ref1", TIMEOUT).await), "not_delivered");
+    assert_eq!(named(&qr.creation.create(&order(), "ref1", Sending::First, TIMEOUT).await), "not_delivered");
     assert!(server.lines().is_empty());
 }
 
@@ -279,7 +303,7 @@ async fn what_can_not_be_sent_is_not_delivered() {
 async fn a_close_is_believed_when_it_shows_the_code_closed() {
     let closed = json!({"status": "closed", "closed_at": 1_767_241_000, "close_reason": "on_demand"});
     let server = Server::answering(200, code(closed)).await;
-    assert_eq!(named(&server.qr().close(QR, TIMEOUT).await), "ok");
+    assert_eq!(named(&server.closing().close(&known(QR), TIMEOUT).await), "ok");
     let [Heard { line, body, .. }] = server.heard().try_into().expect("one request");
     assert_eq!((line.as_str(), body.as_str()), ("POST /v1/payments/qr_codes/qr_Pz3dM6vX0tJ4Fb/close", ""));
 
@@ -291,7 +315,7 @@ async fn a_close_is_believed_when_it_shows_the_code_closed() {
         (400, closed_before, "in_doubt"),
         (400, unknown_id, "refused"),
     ] {
-        let outcome = Server::answering(status, body).await.qr().close(QR, TIMEOUT).await;
+        let outcome = Server::answering(status, body).await.closing().close(&known(QR), TIMEOUT).await;
         assert_eq!(named(&outcome), expected, "{outcome:?}");
     }
 }
@@ -299,22 +323,22 @@ async fn a_close_is_believed_when_it_shows_the_code_closed() {
 #[tokio::test]
 async fn a_fetch_shows_the_code_or_that_there_is_none() {
     let server = Server::answering(200, QR_CODE).await;
-    assert_eq!(server.qr().fetch(QR).await.expect("it is there").provider_ref, QR);
+    assert_eq!(server.enquiry().fetch(&known(QR)).await.expect("it is there").provider_ref, QR);
     assert_eq!(server.lines(), ["GET /v1/payments/qr_codes/qr_Pz3dM6vX0tJ4Fb"]);
 
     let unknown_id = json!({"error": {"code": "BAD_REQUEST_ERROR", "description": "The id provided does not exist."}});
-    assert!(matches!(Server::answering(400, &unknown_id).await.qr().fetch(QR).await, Err(AskError::Absent)));
+    assert!(matches!(Server::answering(400, &unknown_id).await.enquiry().fetch(&known(QR)).await, Err(AskError::Absent)));
     assert!(matches!(Server::answering(400, &unknown_id).await.payments().fetch("pay_1").await, Err(AskError::Absent)));
     for (status, body) in [(404, String::new()), (500, unknown_id.to_string()), (401, String::new()), (200, PAYMENT.to_owned())] {
-        assert!(is_unanswered(Server::answering(status, &body).await.qr().fetch(QR).await), "{status} {body}");
+        assert!(is_unanswered(Server::answering(status, &body).await.enquiry().fetch(&known(QR)).await), "{status} {body}");
     }
-    assert!(is_unanswered(Server::answering(200, QR_CODE).await.qr().fetch("qr_Another").await));
+    assert!(is_unanswered(Server::answering(200, QR_CODE).await.enquiry().fetch(&known("qr_Another")).await));
 }
 
 #[tokio::test]
 async fn a_fetch_shows_the_payment() {
     let server = Server::answering(200, PAYMENT).await;
-    let payment = server.payments().fetch("pay_Pz4kQ1xV7mT2Ld").await.expect("it is there");
+    let payment = server.payments().fetch("pay_Pz4kQ1xV7mT2Ld").await.expect("it is there").snapshot;
     assert_eq!((payment.status, payment.amount), (PaymentStatus::Captured, Money::from_paise(45_000)));
     assert_eq!(server.lines(), ["GET /v1/payments/pay_Pz4kQ1xV7mT2Ld"]);
     assert!(is_unanswered(Server::answering(200, PAYMENT).await.payments().fetch("pay_Another").await));
@@ -328,17 +352,18 @@ fn asked() -> Timestamp {
 async fn a_lost_code_is_searched_by_our_reference_near_its_time_first() {
     let ours = code(json!({"notes": {"upistream_ref": "ref1"}}));
     let server = Server::start(vec![full_page(), page(vec![code(json!({"id": "qr_1", "notes": []})), ours.clone()])]).await;
-    let found = server.qr().look_up("ref1", asked()).await.expect("it is answered").expect("it is found");
+    let found = server.search().look_up(&order(), "ref1", asked()).await.expect("it is answered").expect("it is found");
+    let Created::Ready(found) = found else { panic!("{found:?}") };
     assert_eq!(found.provider_ref, QR);
     let first = "GET /v1/payments/qr_codes?from=1767239400&count=100&skip=";
     assert_eq!(server.lines(), [format!("{first}0&to=1767240600"), format!("{first}100&to=1767240600")]);
 
     let server = Server::start(vec![page(Vec::new()), page(vec![ours])]).await;
-    assert!(server.qr().look_up("ref1", asked()).await.expect("it is answered").is_some());
+    assert!(server.search().look_up(&order(), "ref1", asked()).await.expect("it is answered").is_some());
     assert_eq!(server.lines()[1], "GET /v1/payments/qr_codes?from=1767240600&count=100&skip=0&to=1767243600");
 
     let server = Server::start(vec![page(vec![code(json!({}))]), page(Vec::new())]).await;
-    assert_eq!(server.qr().look_up("ref1", asked()).await.expect("it is answered"), None);
+    assert_eq!(server.search().look_up(&order(), "ref1", asked()).await.expect("it is answered"), None);
 }
 
 #[tokio::test]
@@ -351,11 +376,11 @@ async fn a_search_that_did_not_see_everything_does_not_say_absent() {
         Reply::Answer(500, String::new()),
     ];
     for reply in unreadable {
-        assert!(is_unanswered(Server::start(vec![reply]).await.qr().look_up("ref1", asked()).await));
+        assert!(is_unanswered(Server::start(vec![reply]).await.search().look_up(&order(), "ref1", asked()).await));
     }
 
     let server = Server::start((0..50).map(|_| full_page()).collect()).await;
-    let outcome = server.qr().look_up("ref1", asked()).await;
+    let outcome = server.search().look_up(&order(), "ref1", asked()).await;
     let Err(AskError::Unanswered(cause)) = outcome else { panic!("{outcome:?}") };
     assert!(cause.0.contains("longer than the 5000 items"), "{cause}");
     assert_eq!(server.lines().len(), 50);
@@ -365,29 +390,67 @@ async fn a_search_that_did_not_see_everything_does_not_say_absent() {
 async fn the_payments_of_a_code_are_read_to_the_end_and_once_each() {
     let many: Vec<_> = (0..PAGE).map(|index| payment(json!({"id": format!("pay_{index}")}))).collect();
     let server = Server::start(vec![page(many), page(vec![payment(json!({"id": "pay_99"})), payment(json!({"id": "pay_100"}))])]).await;
-    let payments = server.qr().payments(QR, asked()).await.expect("it is answered");
+    let payments = server.enquiry().payments(&known(QR), asked()).await.expect("it is answered");
     assert_eq!((payments.readable.len(), payments.unreadable.len()), (101, 0));
     // From ten minutes before: the provider's clock may be behind ours.
     assert_eq!(server.lines()[1], format!("GET /v1/payments/qr_codes/{QR}/payments?from=1767239400&count=100&skip=100"));
 
     let server = Server::start(vec![page(vec![payment(json!({})), payment(json!({"status": "new"}))])]).await;
-    let payments = server.qr().payments(QR, asked()).await.expect("it is answered");
+    let payments = server.enquiry().payments(&known(QR), asked()).await.expect("it is answered");
     assert_eq!((payments.readable.len(), payments.unreadable.len()), (1, 1), "one that can't be read is not left out, and hides no other");
 
     let server = Server::start(vec![page(Vec::new())]).await;
-    assert!(server.qr().payments(QR, Timestamp::UNIX_EPOCH).await.expect("it is answered").readable.is_empty());
+    assert!(server.enquiry().payments(&known(QR), Timestamp::UNIX_EPOCH).await.expect("it is answered").readable.is_empty());
     assert!(server.lines()[0].contains("from=946684800&"), "{:?}", server.lines());
+}
+
+#[tokio::test]
+async fn more_payments_than_one_slice_holds_are_read_from_the_oldest_on() {
+    let at = |index: usize, seconds: usize| payment(json!({"id": format!("pay_{index}"), "created_at": 1_767_250_000 - seconds}));
+    let full = |slice: usize, page_number: usize| {
+        page((0..PAGE).map(|index| at(slice * 10_000 + page_number * PAGE + index, slice * 100 + page_number)).collect())
+    };
+    let mut replies: Vec<Reply> = (0..100).map(|page_number| full(0, page_number)).collect();
+    // The oldest second again, and what is older.
+    replies.push(page(vec![at(9_999, 99), at(10_001, 150)]));
+    let server = Server::start(replies).await;
+    let payments = server.enquiry().payments(&known(QR), asked()).await.expect("it is answered");
+    assert_eq!(payments.readable.len(), 10_001);
+    assert_eq!(
+        server.lines().last().expect("it was asked"),
+        &format!("GET /v1/payments/qr_codes/{QR}/payments?from=1767239400&count=100&skip=0&to=1767249901")
+    );
+}
+
+#[tokio::test]
+async fn a_code_is_made_for_a_customer_and_searched_among_his_first() {
+    let mut order = order();
+    order.customer = Some(Customer { provider_ref: Some("cust_Pz2bN7yC5wL8Ga".to_owned()), ..Customer::default() });
+    let server = Server::answering(200, code(json!({"notes": {"upistream_ref": "ref1"}}))).await;
+    assert_eq!(named(&server.qr().creation.create(&order, "ref1", Sending::First, TIMEOUT).await), "ok");
+    let body: Value = serde_json::from_str(&server.heard()[0].body).expect("it is JSON");
+    assert_eq!(body["customer_id"], "cust_Pz2bN7yC5wL8Ga");
+
+    let ours = code(json!({"notes": {"upistream_ref": "ref1"}}));
+    let server = Server::start(vec![page(vec![code(json!({"id": "qr_1", "notes": []})), ours.clone()])]).await;
+    assert!(server.search().look_up(&order, "ref1", asked()).await.expect("it is answered").is_some());
+    assert_eq!(server.lines(), ["GET /v1/payments/qr_codes?customer_id=cust_Pz2bN7yC5wL8Ga"]);
+
+    // What his first page lacks may be on another.
+    let server = Server::start(vec![page(Vec::new()), page(vec![ours])]).await;
+    assert!(server.search().look_up(&order, "ref1", asked()).await.expect("it is answered").is_some());
+    assert_eq!(server.lines().len(), 2);
 }
 
 #[tokio::test]
 async fn a_payment_came_through_one_code_or_none() {
     let server = Server::start(vec![page(vec![code(json!({}))])]).await;
-    assert_eq!(server.qr().of_payment("pay_1").await.expect("it is answered").map(|code| code.provider_ref).as_deref(), Some(QR));
+    assert_eq!(server.of_payment().of_payment("pay_1").await.expect("it is answered").map(|code| code.provider_ref).as_deref(), Some(QR));
     assert_eq!(server.lines(), ["GET /v1/payments/qr_codes?payment_id=pay_1"]);
 
-    assert_eq!(Server::start(vec![page(Vec::new())]).await.qr().of_payment("pay_1").await.expect("it is answered"), None);
+    assert_eq!(Server::start(vec![page(Vec::new())]).await.of_payment().of_payment("pay_1").await.expect("it is answered"), None);
     let two = page(vec![code(json!({})), code(json!({"id": "qr_2"}))]);
-    assert!(is_unanswered(Server::start(vec![two]).await.qr().of_payment("pay_1").await));
+    assert!(is_unanswered(Server::start(vec![two]).await.of_payment().of_payment("pay_1").await));
     let fewer = Reply::Answer(200, json!({"count": 1, "items": []}).to_string());
-    assert!(is_unanswered(Server::start(vec![fewer]).await.qr().of_payment("pay_1").await));
+    assert!(is_unanswered(Server::start(vec![fewer]).await.of_payment().of_payment("pay_1").await));
 }

@@ -139,6 +139,10 @@ async fn the_payer_is_masked_for_those_without_sight_of_him() {
         },
         pay_time: jiff::Timestamp::now(),
         reported: false,
+        credit: None,
+        expected_payee: None,
+        payee: None,
+        provider_statuses: Vec::new(),
     };
     let told = log.feeder.event(Record::Payment(payment), EventKind::PaymentSucceeded);
     log.feeder.write(vec![told]).await;

@@ -17,7 +17,7 @@ use upistream::engine::{Asked, Engine, Fingerprint, Parts, Settings};
 use upistream::events::Feed;
 use upistream::grpc::pb::subscribe_response::Message;
 use upistream::grpc::{EventEncoder, pb};
-use upistream::providers::{AskError, CallError, Cause, Listed, QrCodes, Violation, http::HttpClient, razorpay};
+use upistream::providers::{CallError, Created, QrCodes, QrCreation, Sending, Violation, http::HttpClient, razorpay};
 use upistream::store::AnyStore;
 use upistream::telemetry::Metrics;
 
@@ -51,41 +51,22 @@ struct OnceAReference {
 }
 
 #[async_trait]
-impl QrCodes for OnceAReference {
+impl QrCreation for OnceAReference {
     fn violations(&self, _: &QrOrder, _: Timestamp) -> Vec<Violation> {
         Vec::new()
     }
 
-    async fn create(&self, order: &QrOrder, our_ref: &str, _: Duration) -> Result<QrSnapshot, CallError> {
+    async fn create(&self, order: &QrOrder, our_ref: &str, _: Sending, _: Duration) -> Result<Created, CallError> {
         self.asked.lock().expect("nobody panics while holding it").push(our_ref.to_owned());
         let mut acted = self.acted.lock().expect("nobody panics while holding it");
         if !acted.contains(&our_ref.to_owned()) {
             acted.push(our_ref.to_owned());
         }
         let number = acted.iter().position(|reference| reference == our_ref).expect("it was put there");
-        let code = QrCode { upi_link: format!("upi://pay?pa=shop@bank&tr={number}"), image_url: String::new(), expire_time: None };
+        let code = QrCode { upi_link: format!("upi://pay?pa=shop@bank&tr={number}"), ..QrCode::default() };
         let provider_ref = format!("qr_Made{number}");
-        Ok(QrSnapshot { provider_ref, our_ref: Some(our_ref.to_owned()), amount: order.amount, code, status: QrStatus::Active })
-    }
-
-    async fn close(&self, _: &str, _: Duration) -> Result<QrSnapshot, CallError> {
-        Err(CallError::NotDelivered(Cause("nobody asks for it".to_owned())))
-    }
-
-    async fn fetch(&self, _: &str) -> Result<QrSnapshot, AskError> {
-        Err(AskError::Unanswered(Cause("nobody asks for it".to_owned())))
-    }
-
-    async fn look_up(&self, _: &str, _: Timestamp) -> Result<Option<QrSnapshot>, AskError> {
-        Ok(None)
-    }
-
-    async fn payments(&self, _: &str, _: Timestamp) -> Result<Listed, AskError> {
-        Ok(Listed::default())
-    }
-
-    async fn of_payment(&self, _: &str) -> Result<Option<QrSnapshot>, AskError> {
-        Ok(None)
+        let our_ref = Some(our_ref.to_owned());
+        Ok(Created::Ready(Box::new(QrSnapshot { provider_ref, our_ref, amount: order.amount, code, status: QrStatus::Active })))
     }
 }
 
@@ -104,7 +85,8 @@ fn engine(store: AnyStore, fake: &Arc<OnceAReference>) -> Arc<Engine> {
     };
     let account = ACCOUNT.parse().expect("a name");
     let mut provider = razorpay::provider(account, settings, HttpClient::for_loopback().expect("a client for loopback"));
-    provider.qr = Some(Arc::clone(fake) as Arc<dyn QrCodes>);
+    let codes = provider.qr.take().expect("Razorpay has QR codes");
+    provider.qr = Some(QrCodes { creation: Arc::clone(fake) as Arc<dyn QrCreation>, ..codes });
     let seconds = Duration::from_secs;
     let patience = Patience { first_look: seconds(90), look_max: seconds(900), lease: seconds(10), absence_after: seconds(900) };
     Engine::new(Parts {
@@ -148,6 +130,7 @@ fn wish() -> QrWish {
         name: String::new(),
         notes: Default::default(),
         expire_time: None,
+        customer: None,
     };
     QrWish { account: ACCOUNT.parse().expect("a name"), reference: String::new(), labels: Default::default(), order }
 }

@@ -83,6 +83,7 @@ impl Feeder {
             description: String::new(),
             expire_time: None,
             notes: self.notes.clone(),
+            customer: None,
         };
         let mut qr = Qr::requested(self.header(Kind::Qr), order);
         qr.state = QrState::Closed { reason: Some(CloseReason::Cancelled), at: qr.header.create_time };
