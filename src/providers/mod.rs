@@ -17,9 +17,12 @@ use crate::domain::payment::PaymentSnapshot;
 use crate::domain::qr::{QrOrder, QrSnapshot, Usage};
 
 pub mod http;
+mod indian_time;
 pub mod razorpay;
+mod rupees;
 pub mod signature;
 pub mod token;
+mod told;
 
 pub use signature::Verified;
 

@@ -9,12 +9,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::payment;
 use super::wire::{self, Unreadable};
-use super::{Api, Range, classify, id, is_a, time, unreadable};
+use super::{Api, Range, id, is_a, time, unreadable};
 use crate::domain::account::Operation;
 use crate::domain::money::Money;
 use crate::domain::qr::{CloseReason, QrCode, QrOrder, QrSnapshot, QrStatus, Usage};
 use crate::providers::{
-    AskError, CallError, Cause, Created, KnownQr, Listed, QrClosing, QrCreation, QrEnquiry, QrOfPayment, QrSearch, Sending, Violation,
+    AskError, CallError, Cause, Created, KnownQr, Listed, QrClosing, QrCreation, QrEnquiry, QrOfPayment, QrSearch, Sending, Violation, told,
 };
 
 /// The note that carries our reference.
@@ -266,7 +266,7 @@ pub fn to_snapshot(code: wire::QrCode) -> Result<QrSnapshot, Unreadable> {
             };
             QrStatus::Closed { reason, at: closed_at }
         }
-        Some(unheard) => return Err(Unreadable(format!("the QR code has the unheard-of status `{}`", classify::token(unheard)))),
+        Some(unheard) => return Err(Unreadable(format!("the QR code has the unheard-of status `{}`", told::token(unheard)))),
         None => return Err(unreadable("the QR code has no status")),
     };
     Ok(QrSnapshot {
