@@ -16,10 +16,18 @@ use crate::domain::money::Money;
 use crate::domain::payment::PaymentSnapshot;
 use crate::domain::qr::{QrOrder, QrSnapshot, Usage};
 
+pub mod enkash;
 pub mod http;
+mod indian_mobile;
+mod indian_time;
 pub mod razorpay;
+mod reading;
+mod rupees;
+#[cfg(test)]
+mod scripted;
 pub mod signature;
 pub mod token;
+mod told;
 
 pub use signature::Verified;
 
@@ -285,4 +293,10 @@ pub struct Provider {
     pub qr: Option<QrCodes>,
     pub payments: Option<Arc<dyn Payments>>,
     pub webhooks: Webhooks,
+}
+
+/// How many mutated documents each parser of a provider's is shown.
+#[cfg(test)]
+fn fuzz_cases() -> u32 {
+    std::env::var("UPISTREAM_FUZZ_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(20_000)
 }

@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{NowMs, wire};
 use crate::providers::Cause;
+use crate::providers::reading::read;
 use crate::providers::http::{Call, HttpClient, NoAnswer, Party, Url};
 use crate::providers::token::{Login, NewToken, NoToken};
 
@@ -40,7 +41,7 @@ impl Login for EnkashLogin {
         if !answer.status.is_success() {
             return Err(no_token(format!("the login was answered {}", answer.status.as_u16())));
         }
-        let wire::Token { token, expiry } = wire::read("token", &answer.body).map_err(|error| no_token(error.0))?;
+        let wire::Token { token, expiry } = read("token", &answer.body).map_err(|error| no_token(error.0))?;
         match token {
             Some(token) => Ok(NewToken {
                 token: SecretString::from(token),

@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 
 use super::http::{Call, HttpClient, NoAnswer, Party, Url};
 use super::token::{CallFailed, NoToken, Random, SealKey, Token, TokenCache, TokenParts, TokenShelf};
+use super::reading::{Unreadable, read, unreadable};
 use super::{AskError, CallError, Cause, Provider, QrCodes, Sending, Webhooks, indian_time};
 use crate::domain::account::{AccountName, Capabilities, DoubtCure, Operation, OperationCapability, ProviderId, QrUsageCapability};
 use crate::domain::fact::Evidence;
@@ -241,7 +242,7 @@ impl Api {
     async fn send_with(&self, request: &Request, token: Token, timeout: Duration) -> Result<Wrapped, CallFailed<Unanswered>> {
         let call = self.call(request, &token, timeout).map_err(Unanswered::NoAnswer)?;
         let answer = self.http.send(&self.party, call).await.map_err(Unanswered::NoAnswer)?;
-        let envelope: Option<wire::Envelope> = wire::read("answer", &answer.body).ok();
+        let envelope: Option<wire::Envelope> = read("answer", &answer.body).ok();
         if classify::refuses_token(answer.status, envelope.as_ref()) {
             return Err(CallFailed::TokenRefused);
         }
@@ -295,12 +296,8 @@ fn below(base: &Url, path: &[&str], query: &[(&str, String)]) -> Option<Url> {
     Some(url)
 }
 
-fn payload(envelope: Option<wire::Envelope>) -> Result<Box<RawValue>, wire::Unreadable> {
+fn payload(envelope: Option<wire::Envelope>) -> Result<Box<RawValue>, Unreadable> {
     envelope.and_then(|envelope| envelope.payload).ok_or_else(|| unreadable("the answer carries nothing"))
-}
-
-fn unreadable(text: &str) -> wire::Unreadable {
-    wire::Unreadable(text.to_owned())
 }
 
 impl From<NoToken> for Unanswered {
@@ -327,24 +324,6 @@ impl From<Unanswered> for AskError {
             Unanswered::NoAnswer(NoAnswer::NotSent(cause) | NoAnswer::Lost(cause)) => AskError::Unanswered(cause),
         }
     }
-}
-
-impl From<wire::Unreadable> for AskError {
-    fn from(error: wire::Unreadable) -> Self {
-        AskError::Unanswered(Cause(error.0))
-    }
-}
-
-/// An answer to a request that we can't read is doubt, whatever its status.
-impl From<wire::Unreadable> for CallError {
-    fn from(error: wire::Unreadable) -> Self {
-        CallError::InDoubt(Cause(error.0))
-    }
-}
-
-/// An id: what goes into paths and references is a plain word.
-fn id(what: &str, id: Option<String>) -> Result<String, wire::Unreadable> {
-    id.filter(|id| is_plain(id)).ok_or_else(|| unreadable(&format!("the {what} has no id, or none that is a plain word")))
 }
 
 fn is_plain(id: &str) -> bool {

@@ -3,16 +3,13 @@
 
 use jiff::Timestamp;
 
-use super::wire::{self, Unreadable};
-use super::{id, is_plain, time, unreadable};
+use super::{is_plain, time, wire};
 use crate::domain::money::Money;
 use crate::domain::payment::{Payer, PaymentSnapshot, PaymentStatus};
 use crate::domain::personal::Vpa;
 use crate::domain::qr::{CloseReason, QrCode, QrSnapshot, QrStatus};
+use crate::providers::reading::{Unreadable, bank_reference, id, read, unreadable};
 use crate::providers::{Cause, Listed, told};
-
-/// The most characters that are kept of a bank's reference. An RRN has twelve.
-const REFERENCE_CHARS_MAX: usize = 128;
 
 /// An order, as far as it must be read.
 pub struct ReadOrder {
@@ -37,7 +34,7 @@ enum Paid {
 impl ReadOrder {
     pub fn read(json: &[u8]) -> Result<Self, Unreadable> {
         let wire::Order { order_id, merchant_order_id, amount, currency, status, created, last_modified, transactions } =
-            wire::read("order", json)?;
+            read("order", json)?;
         if currency.is_some_and(|currency| currency != "INR") {
             return Err(unreadable("the order is in another currency than INR"));
         }
@@ -60,7 +57,7 @@ impl ReadOrder {
             amount: amount.filter(|amount| *amount > Money::ZERO).ok_or_else(|| unreadable("the order has no amount"))?,
             status,
             time: at,
-            transactions: transactions.iter().map(|transaction| wire::read("transaction", transaction.get().as_bytes())).collect(),
+            transactions: transactions.iter().map(|transaction| read("transaction", transaction.get().as_bytes())).collect(),
         })
     }
 
@@ -166,7 +163,7 @@ impl ReadOrder {
             fee: None,
             tax: None,
             refunded,
-            rrn: transaction.bank_transaction_id.clone().filter(|text| text.chars().count() <= REFERENCE_CHARS_MAX),
+            rrn: bank_reference(transaction.bank_transaction_id.clone()),
             upi_transaction_id: None,
             payer: Payer { vpa: transaction.vpa.as_ref().and_then(|text| Vpa::parse(text).ok()), ..Payer::default() },
             pay_time,

@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use http::Method;
 
 use super::qr::read_order;
-use super::wire;
-use super::{Api, unreadable};
+use super::{Api, wire};
 use crate::domain::account::Operation;
+use crate::providers::reading::{read, unreadable};
 use crate::providers::{AskError, PaymentOrigin, Payments, ShownPayment};
 
 /// Payments of one account.
@@ -20,7 +20,7 @@ impl Payments for EnkashPayments {
     async fn fetch(&self, provider_ref: &str) -> Result<ShownPayment, AskError> {
         let path = ["api", "v0", "payment", provider_ref];
         let payload = self.api.ask_for(self.api.request(Operation::FetchPayment.as_str(), Method::GET, &path, &[])).await?;
-        let transaction: wire::Transaction = wire::read("transaction", payload.get().as_bytes())?;
+        let transaction: wire::Transaction = read("transaction", payload.get().as_bytes())?;
         if transaction.transaction_id.as_deref() != Some(provider_ref) {
             return Err(unreadable("the answer is about another transaction than was asked for").into());
         }

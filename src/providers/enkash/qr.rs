@@ -11,13 +11,14 @@ use serde_json::value::RawValue;
 use std::time::Duration;
 
 use super::order::ReadOrder;
-use super::wire::{self, Unreadable};
-use super::{AMOUNT_MIN_PAISE, Api, MERCHANT_ORDER_ID, Request, id, is_plain, time, unreadable};
+use super::{AMOUNT_MIN_PAISE, Api, MERCHANT_ORDER_ID, Request, is_plain, time, wire};
 use crate::domain::account::Operation;
 use crate::domain::money::Money;
-use crate::domain::personal::{Phone, Sight};
+use crate::domain::personal::Sight;
 use crate::domain::qr::{CloseReason, Customer, QrCode, QrOrder, QrSnapshot, QrStatus, Usage};
 use crate::domain::upi::UpiLink;
+use crate::providers::indian_mobile::ten_digits;
+use crate::providers::reading::{Unreadable, id, read, unreadable};
 use crate::providers::{
     AskError, CallError, Cause, Created, KnownQr, Listed, QrClosing, QrCreation, QrDrawing, QrEnquiry, QrSearch, Sending, Violation, told,
 };
@@ -55,7 +56,7 @@ impl QrDrawing for EnkashQrCodes {
     async fn draw(&self, code: &KnownQr, timeout: Duration) -> Result<QrSnapshot, CallError> {
         let request = self.api.request("FetchQrOfOrder", Method::GET, &["pay", "checkout", "qrcode", &code.provider_ref], &[]);
         let payload = self.api.act(request, Sending::Again, timeout).await?;
-        Ok(drawn(code, wire::read("QR code", payload.get().as_bytes())?)?)
+        Ok(drawn(code, read("QR code", payload.get().as_bytes())?)?)
     }
 }
 
@@ -126,7 +127,7 @@ impl EnkashQrCodes {
         };
         let request = self.api.request(Operation::CreateQr.as_str(), Method::POST, &["api", "v0", "orders"], &[]).json(&body);
         let payload = self.api.act(request, sending, timeout).await?;
-        let wire::OrderCreated { order_id } = wire::read("created order", payload.get().as_bytes())?;
+        let wire::OrderCreated { order_id } = read("created order", payload.get().as_bytes())?;
         Ok(Created::Registered { provider_ref: id("created order", order_id)? })
     }
 
@@ -143,7 +144,7 @@ impl EnkashQrCodes {
             reference_number: our_ref,
             customer_name: customer.name.as_ref().map(|name| name.show(Sight::Clear)),
             customer_email: customer.email.as_ref().map(|email| email.show(Sight::Clear)),
-            customer_mobile: customer.phone.as_ref().map(ten_digits),
+            customer_mobile: customer.phone.as_ref().and_then(ten_digits),
         };
         let request = self.api.request(Operation::CreateQr.as_str(), Method::POST, &["api", "v0", "qr-code"], &[]).json(&body);
         let payload = self.api.act(request, sending, timeout).await?;
@@ -200,7 +201,7 @@ impl EnkashQrCodes {
     async fn has_succeeded(&self, attempt: &str, order_id: &str) -> Result<bool, AskError> {
         let request = self.api.request("FetchUpiStatus", Method::GET, &["pay", "checkout", "status", "upi", attempt], &[]);
         let payload = self.api.ask_for(request).await?;
-        let wire::UpiStatus { status, order_id: named } = wire::read("UPI status", payload.get().as_bytes())?;
+        let wire::UpiStatus { status, order_id: named } = read("UPI status", payload.get().as_bytes())?;
         Ok(status.as_deref() == Some("SUCCESS") && named.is_none_or(|named| named == order_id))
     }
 }
@@ -264,7 +265,7 @@ fn picture(base64: Option<String>) -> Result<String, Unreadable> {
 /// A UPI QR code as our picture of it.
 fn upi_qr(json: &[u8]) -> Result<QrSnapshot, Unreadable> {
     let wire::UpiQr { qr_code_id, multiple_use, fixed_amount, amount, status, qr_code_base64, modified_on, reference_number } =
-        wire::read("UPI QR code", json)?;
+        read("UPI QR code", json)?;
     if multiple_use == Some(false) {
         return Err(unreadable("the code is for one payment, and was asked for as one for many"));
     }
@@ -303,12 +304,6 @@ fn customer_info(customer: &Customer) -> wire::CustomerInfo {
     wire::CustomerInfo {
         first_name: name.as_ref().map(|name| name.show(Sight::Clear)),
         email: email.as_ref().map(|email| email.show(Sight::Clear)),
-        phone_number: phone.as_ref().map(ten_digits),
+        phone_number: phone.as_ref().and_then(ten_digits),
     }
-}
-
-/// The last ten digits: the number without the country's code.
-fn ten_digits(phone: &Phone) -> String {
-    let digits: String = phone.show(Sight::Clear).chars().filter(char::is_ascii_digit).collect();
-    digits[digits.len().saturating_sub(10)..].to_owned()
 }

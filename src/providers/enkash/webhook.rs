@@ -2,6 +2,7 @@
 //! reason to ask: of all that it says only ids are read.
 
 use super::{is_plain, wire};
+use crate::providers::reading::read;
 use crate::providers::{Hint, HintCallback, HintingCallbacks, NotUnderstood, told};
 
 /// Callbacks about one account.
@@ -9,7 +10,7 @@ pub struct EnkashWebhooks;
 
 impl HintingCallbacks for EnkashWebhooks {
     fn hint(&self, body: &[u8]) -> Result<HintCallback, NotUnderstood> {
-        let notify: wire::Notify = wire::read("callback", body).map_err(|error| NotUnderstood(error.0))?;
+        let notify: wire::Notify = read("callback", body)?;
         let wire::Notify { order_id, unique_transaction_id, transaction_id, order_status, transaction_status } = notify;
         let plain = |id: Option<String>| id.filter(|id| is_plain(id));
         let payment_ref = plain(transaction_id);

@@ -3,18 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::domain::money::Money;
-use crate::providers::lenient::{flag, text, whole, word};
+use crate::providers::reading::{flag, text, whole, word};
 use crate::providers::rupees::rupees;
-
-/// What can't be read as what it should be. It names no value: values may be personal data.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Unreadable(pub String);
 
 /// The login: `POST /api/v0/merchant/token` [P1].
 #[derive(Serialize)]
@@ -238,14 +232,6 @@ pub struct Notify {
     pub order_status: Option<String>,
     #[serde(deserialize_with = "text")]
     pub transaction_status: Option<String>,
-}
-
-/// Reads `json` as a `what`.
-pub fn read<T: DeserializeOwned>(what: &str, json: &[u8]) -> Result<T, Unreadable> {
-    serde_json::from_slice(json).map_err(|error| {
-        let (kind, line, column) = (error.classify(), error.line(), error.column());
-        Unreadable(format!("the {what} can't be read: {kind:?} error at line {line}, column {column}"))
-    })
 }
 
 /// The items of a list, which lies bare or under whatever name: the shape of a search's answer is not readable.

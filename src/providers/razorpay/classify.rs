@@ -4,15 +4,8 @@ use http::StatusCode;
 
 use super::wire::Failure;
 use crate::domain::account::Operation;
+use crate::providers::told::{message, token};
 use crate::providers::{AskError, CallError, Cause};
-
-/// The most characters that are kept of the provider's texts.
-const MESSAGE_CHARS_MAX: usize = 500;
-const CODE_CHARS_MAX: usize = 64;
-/// What stands for what was removed from them.
-const REMOVED: &str = "…";
-/// A number with this many digits may be somebody's.
-const PERSONAL_DIGITS_MIN: usize = 8;
 
 /// What is known of a listed answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,35 +111,6 @@ pub fn classify(operation: Operation, first_send: bool, status: StatusCode, fail
 pub fn classify_question(status: StatusCode, failure: Option<&Failure>) -> AskError {
     let absent = failure.is_some_and(|failure| Listed::Text(NO_SUCH_ID).fits(failure));
     if absent && matches!(status.as_u16(), 400 | 404) { AskError::Absent } else { AskError::Unanswered(cause(status, failure)) }
-}
-
-/// A text of the provider's that can be kept and shown to everybody: at a bounded length, and without what may name a
-/// person. That is each word with an `@` (a VPA, an e-mail address) and each long run of digits (a phone, an account).
-pub fn message(text: Option<&str>) -> String {
-    let mut plain = String::new();
-    for word in text.unwrap_or_default().split_inclusive(char::is_whitespace) {
-        if word.contains('@') {
-            plain.push_str(REMOVED);
-            plain.extend(word.chars().next_back().filter(|last| last.is_whitespace()));
-            continue;
-        }
-        let mut rest = word;
-        while let Some(begin) = rest.find(|c: char| c.is_ascii_digit()) {
-            let (before, digits) = rest.split_at(begin);
-            let (digits, after) = digits.split_at(digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len()));
-            plain.push_str(before);
-            plain.push_str(if digits.len() < PERSONAL_DIGITS_MIN { digits } else { REMOVED });
-            rest = after;
-        }
-        plain.push_str(rest);
-    }
-    plain.chars().take(MESSAGE_CHARS_MAX).collect()
-}
-
-/// A code of the provider's, if it looks like one: what doesn't is not written to logs.
-pub fn token(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-    if text.len() <= CODE_CHARS_MAX && text.chars().all(plain) { text.to_owned() } else { "(not a plain word)".to_owned() }
 }
 
 fn cause(status: StatusCode, failure: Option<&Failure>) -> Cause {
@@ -342,20 +306,7 @@ status code              reason                  description                    
         let (code, _) = refused(&failure("NA", "The type field is required.".to_owned()));
         assert_eq!(code, BAD_REQUEST);
         let (code, message) = refused(&failure(VALIDATION, "é".repeat(2_000)));
-        assert_eq!((code.as_str(), message.chars().count()), (VALIDATION, MESSAGE_CHARS_MAX));
-    }
-
-    #[test]
-    fn a_text_that_is_kept_names_nobody() {
-        let check = |text: &str, expected: &str| assert_eq!(message(Some(text)), expected);
-        check("The amount must be at least INR 1.00", "The amount must be at least INR 1.00");
-        check("asha.rao@examplebank is not a valid VPA.", "… is not a valid VPA.");
-        check("Paid by  <asha@example.com>,\nwho said no", "Paid by  …\nwho said no");
-        check("The contact +919812345610 (9812345610) is wrong", "The contact +… (…) is wrong");
-        check("1234567 is short, 12345678 is not", "1234567 is short, … is not");
-        check("a१२३४५६७८b12345678", "a१२३४५६७८b…");
-        check("", "");
-        assert_eq!(message(None), "");
+        assert_eq!((code.as_str(), message.chars().count()), (VALIDATION, 500));
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use async_trait::async_trait;
 
 use super::wire::{self, Unreadable};
-use super::{Api, classify, id, is_a, time, unreadable};
+use super::{Api, id, is_a, time, unreadable};
 use crate::domain::account::Operation;
 use crate::domain::money::Money;
 use crate::domain::payment::{Payer, PaymentSnapshot, PaymentStatus};
 use crate::domain::personal::{Email, Phone, Vpa};
-use crate::providers::{AskError, PaymentOrigin, Payments, ShownPayment};
+use crate::providers::{AskError, PaymentOrigin, Payments, ShownPayment, told};
 
 /// What stands in place of an e-mail address that the provider doesn't know.
 const NO_EMAIL: &str = "void@razorpay.com";
@@ -78,10 +78,10 @@ pub fn to_snapshot(payment: wire::Payment) -> Result<PaymentSnapshot, Unreadable
         (Some("refunded"), Some(false)) => PaymentStatus::Reversed,
         (Some("refunded"), None) => return Err(unreadable("the payment is refunded and does not say whether it was captured")),
         (Some("failed"), _) => PaymentStatus::Failed {
-            code: classify::token(error_reason.or(error_code).as_deref().unwrap_or_default()),
-            message: classify::message(error_description.as_deref()),
+            code: told::token(error_reason.or(error_code).as_deref().unwrap_or_default()),
+            message: told::message(error_description.as_deref()),
         },
-        (Some(unheard), _) => return Err(Unreadable(format!("the payment has the unheard-of status `{}`", classify::token(unheard)))),
+        (Some(unheard), _) => return Err(Unreadable(format!("the payment has the unheard-of status `{}`", told::token(unheard)))),
         (None, _) => return Err(unreadable("the payment has no status")),
     };
     let bank_reference = |text: Option<String>| text.filter(|text| text.chars().count() <= REFERENCE_CHARS_MAX);

@@ -10,12 +10,12 @@ use serde_json::value::RawValue;
 
 use super::payment;
 use super::wire::{self, Unreadable};
-use super::{Api, PAGE, Range, Walked, classify, id, is_a, time, unreadable};
+use super::{Api, PAGE, Range, Walked, id, is_a, time, unreadable};
 use crate::domain::account::Operation;
 use crate::domain::money::Money;
 use crate::domain::qr::{CloseReason, QrCode, QrOrder, QrSnapshot, QrStatus, Usage};
 use crate::providers::{
-    AskError, CallError, Cause, Created, KnownQr, Listed, QrClosing, QrCreation, QrEnquiry, QrOfPayment, QrSearch, Sending, Violation,
+    AskError, CallError, Cause, Created, KnownQr, Listed, QrClosing, QrCreation, QrEnquiry, QrOfPayment, QrSearch, Sending, Violation, told,
 };
 
 /// The note that carries our reference.
@@ -317,7 +317,7 @@ pub fn to_snapshot(code: wire::QrCode) -> Result<QrSnapshot, Unreadable> {
             };
             QrStatus::Closed { reason, at: closed_at }
         }
-        Some(unheard) => return Err(Unreadable(format!("the QR code has the unheard-of status `{}`", classify::token(unheard)))),
+        Some(unheard) => return Err(Unreadable(format!("the QR code has the unheard-of status `{}`", told::token(unheard)))),
         None => return Err(unreadable("the QR code has no status")),
     };
     Ok(QrSnapshot {

@@ -10,7 +10,7 @@ use super::wire::{self, Unreadable};
 use super::{is_a, payment, qr, time};
 use crate::domain::payment::PaymentSnapshot;
 use crate::providers::signature::{Verified, hmac_sha256_hex};
-use crate::providers::{BadSignature, Callback, NotUnderstood, Observation, PaymentOrigin, ProvedCallbacks, Sender};
+use crate::providers::{BadSignature, Callback, NotUnderstood, Observation, PaymentOrigin, ProvedCallbacks, Sender, told};
 
 #[cfg(test)]
 mod tests;
@@ -109,7 +109,7 @@ fn read(body: &[u8], account_id: Option<&str>) -> Result<Callback, NotUnderstood
                 origin => Observation::Payment { snapshot: payment_snapshot(payment)?, origin },
             }
         }
-        _ => return Err(NotUnderstood(format!("it tells of the unheard-of event `{}`", super::classify::token(&event)))),
+        _ => return Err(NotUnderstood(format!("it tells of the unheard-of event `{}`", told::token(&event)))),
     };
     let occurred = occurred.ok_or_else(|| NotUnderstood("it does not say when it happened".to_owned()))?;
     Ok(Callback::Facts { event, occur_time: time(occurred)?, observations: vec![observation] })
