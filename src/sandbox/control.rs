@@ -59,6 +59,8 @@ pub enum ControlError {
     TooManyFaults(&'static str),
     #[error("`{0}` is no http URL")]
     BadUrl(String),
+    #[error("an amount here is more than {0} paise")]
+    TooLittle(i64),
     #[error("an amount here is whole rupees")]
     NotWholeRupees,
     #[error("{} has no such thing", .0.name())]

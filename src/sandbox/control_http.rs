@@ -113,6 +113,7 @@ pub async fn answer(inner: &Arc<Inner>, parts: &Parts, path: &str, body: &[u8]) 
                 ControlError::AmountNeeded(_)
                 | ControlError::WrongAmount { .. }
                 | ControlError::BadAmount
+                | ControlError::TooLittle(_)
                 | ControlError::NotWholeRupees
                 | ControlError::NotOffered(_)
                 | ControlError::BadUrl(_) => 400,

@@ -44,7 +44,7 @@ use tokio_util::task::TaskTracker;
 use clock::Clock;
 pub use control::{ControlError, Outcome, PayOptions};
 use desk::AnyDesk;
-pub use eko::EkoSwitches;
+pub use eko::{EkoSwitches, QrFailure};
 pub use enkash::EnkashSwitches;
 pub use faults::{Fault, FaultKind, WebhookFault, WebhookFaultKind};
 pub use merchant::{EkoMerchant, EnkashMerchant, Merchant, OqpayMerchant, RazorpayMerchant, SandboxAccount};
