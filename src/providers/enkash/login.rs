@@ -8,8 +8,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{NowMs, wire};
 use crate::providers::Cause;
-use crate::providers::reading::read;
 use crate::providers::http::{Call, HttpClient, NoAnswer, Party, Url};
+use crate::providers::reading::read;
 use crate::providers::token::{Login, NewToken, NoToken};
 
 /// An `expiry` below this is no moment of our days but a duration, in ms [enkash 3.1, inferred].

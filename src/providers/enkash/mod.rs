@@ -15,8 +15,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::http::{Call, HttpClient, NoAnswer, Party, Url};
-use super::token::{CallFailed, NoToken, Random, SealKey, Token, TokenCache, TokenParts, TokenShelf};
 use super::reading::{Unreadable, read, unreadable};
+use super::token::{CallFailed, NoToken, Random, SealKey, Token, TokenCache, TokenParts, TokenShelf};
 use super::{AskError, CallError, Cause, Provider, QrCodes, Sending, Webhooks, indian_time};
 use crate::domain::account::{AccountName, Capabilities, DoubtCure, Operation, OperationCapability, ProviderId, QrUsageCapability};
 use crate::domain::fact::Evidence;

@@ -1,19 +1,18 @@
 //! The adapter against a server that says what it is told to and remembers what it heard.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 use super::*;
 use crate::domain::payment::PaymentStatus;
 use crate::domain::qr::Customer;
 use crate::domain::qr::{QrOrder, QrStatus};
+use crate::providers::scripted::{Heard, Reply, Server, client};
 use crate::providers::{Created, KnownQr, Payments, QrClosing, QrEnquiry, QrOfPayment, QrSearch};
 
 const QR_CODE: &str = include_str!("../../../tests/golden/razorpay/qr_code.json");
@@ -22,63 +21,20 @@ const ERROR: &str = include_str!("../../../tests/golden/razorpay/error.json");
 const QR: &str = "qr_Pz3dM6vX0tJ4Fb";
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the server does with a request.
-enum Reply {
-    Answer(u16, String),
-    /// Hangs up without a word.
-    Nothing,
-    Silence,
+/// The adapter at a scripted server.
+trait Razorpay {
+    fn provider(&self) -> Provider;
+    fn qr(&self) -> QrCodes;
+    fn closing(&self) -> Arc<dyn QrClosing>;
+    fn enquiry(&self) -> Arc<dyn QrEnquiry>;
+    fn search(&self) -> Arc<dyn QrSearch>;
+    fn of_payment(&self) -> Arc<dyn QrOfPayment>;
+    fn payments(&self) -> Arc<dyn Payments>;
 }
 
-/// A request as it was heard: `POST /v1/x?y`, its head, its body.
-#[derive(Clone, Debug)]
-struct Heard {
-    line: String,
-    head: String,
-    body: String,
-}
-
-struct Server {
-    address: SocketAddr,
-    heard: Arc<Mutex<Vec<Heard>>>,
-}
-
-impl Server {
-    /// A server that replies with `replies` in turn, one connection each.
-    async fn start(replies: Vec<Reply>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has free ports");
-        let address = listener.local_addr().expect("it is bound");
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let all_heard = heard.clone();
-        tokio::spawn(async move {
-            let mut replies = VecDeque::from(replies);
-            let mut silent = Vec::new();
-            while let Some(reply) = replies.pop_front() {
-                let (mut stream, _) = listener.accept().await.expect("somebody calls");
-                let request = read_request(&mut stream).await;
-                all_heard.lock().expect("no test panics with it").push(request);
-                match reply {
-                    Reply::Answer(status, body) => {
-                        let length = body.len();
-                        let answer = format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
-                        stream.write_all(answer.as_bytes()).await.expect("the client listens");
-                    }
-                    Reply::Nothing => (),
-                    Reply::Silence => silent.push(stream),
-                }
-            }
-            // Whoever calls once more than was foreseen waits, and his test fails.
-            std::future::pending::<()>().await;
-        });
-        Self { address, heard }
-    }
-
-    async fn answering(status: u16, body: impl ToString) -> Self {
-        Self::start(vec![Reply::Answer(status, body.to_string())]).await
-    }
-
+impl Razorpay for Server {
     fn provider(&self) -> Provider {
-        provider_at(&format!("http://{}", self.address))
+        provider_at(&self.url())
     }
 
     fn qr(&self) -> QrCodes {
@@ -104,32 +60,6 @@ impl Server {
     fn payments(&self) -> Arc<dyn Payments> {
         self.provider().payments.expect("Razorpay has payments")
     }
-
-    fn lines(&self) -> Vec<String> {
-        self.heard().into_iter().map(|heard| heard.line).collect()
-    }
-
-    fn heard(&self) -> Vec<Heard> {
-        self.heard.lock().expect("no test panics with it").clone()
-    }
-}
-
-async fn read_request(stream: &mut TcpStream) -> Heard {
-    let mut read = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        let text = String::from_utf8_lossy(&read).into_owned();
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let header = |line: &str| line.to_ascii_lowercase().strip_prefix("content-length: ").and_then(|length| length.parse().ok());
-            if body.len() >= head.lines().find_map(header).unwrap_or(0_usize) {
-                let line = head.lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1").to_owned();
-                return Heard { line, head: head.to_owned(), body: body.to_owned() };
-            }
-        }
-        let length = stream.read(&mut buffer).await.expect("the client writes");
-        assert!(length > 0, "the client hung up in the middle of a request");
-        read.extend_from_slice(&buffer[..length]);
-    }
 }
 
 fn settings(base_url: &str) -> RazorpaySettings {
@@ -148,10 +78,7 @@ fn settings(base_url: &str) -> RazorpaySettings {
 }
 
 fn provider_at(base_url: &str) -> Provider {
-    // Another test may have installed it already: then it is there, which is all we want.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let http = HttpClient::for_loopback().expect("a client without roots needs nothing from the machine");
-    provider("shop".parse().expect("a plain name"), settings(base_url), http)
+    provider("shop".parse().expect("a plain name"), settings(base_url), client())
 }
 
 fn order() -> QrOrder {
