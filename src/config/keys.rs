@@ -245,7 +245,7 @@ mod tests {
         suggests("accounts.shop.razorpay.key_secert", "did you mean `key_secret`?");
         suggests("accounts.shop.razopray", "did you mean `razorpay`?");
         suggests("accounts.shop.oqpay.callback_network", "did you mean `callback_networks`?");
-        suggests("accounts.shop.eko.secret_key", "did you mean `accounts.NAME.enkash.secret_key`?");
+        suggests("accounts.shop.eko.authorization", "did you mean `accounts.NAME.enkash.authorization`?");
         suggests("grpc.heartbeat_min_ms", "did you mean `events.heartbeat_min_ms`?");
         suggests("accounts.shop.key_id", "did you mean `accounts.NAME.razorpay.key_id`?");
         suggests("drain.verbosity", "what is known there is `delay_ms`, `limit_ms`");

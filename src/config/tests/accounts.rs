@@ -121,13 +121,10 @@ fn what_is_needed_is_named_where_it_is_missing() {
         ("eko", "initiator_id"),
         ("eko", "user_code"),
     ] {
-        let mut section = "";
-        let kept = |line: &&str| {
-            section = if line.starts_with('[') { line } else { section };
-            !(section == format!("[accounts.at-{provider}.{provider}]") && line.starts_with(&format!("{key} = ")))
-        };
-        let text: Vec<&str> = OTHER_SHOPS.lines().filter(kept).collect();
-        clash(&text.join("\n"), &format!("`accounts.at-{provider}.{provider}.{key}` is needed and missing"));
+        let (before, after) = OTHER_SHOPS.split_once(&format!("[accounts.at-{provider}.{provider}]")).unwrap();
+        let line = after.lines().find(|line| line.starts_with(&format!("{key} = "))).unwrap();
+        let text = format!("{before}[accounts.at-{provider}.{provider}]{}", after.replacen(line, "", 1));
+        clash(&text, &format!("`accounts.at-{provider}.{provider}.{key}` is needed and missing"));
     }
 }
 
