@@ -209,6 +209,13 @@ impl Api {
         Request { operation, method, url, body: None }
     }
 
+    /// A request at a path of the configuration, which may have a query.
+    fn request_at(&self, operation: &'static str, method: Method, path: &str) -> Request {
+        let url = self.base.as_ref().and_then(|base| format!("{}{path}", base.as_str().trim_end_matches('/')).parse().ok());
+        let url = url.ok_or_else(|| Cause("the configured base_url and path are no URL together".to_owned()));
+        Request { operation, method, url, body: None }
+    }
+
     /// Sends a request that changes something, once; what its answer carries, if that is a success.
     async fn act(&self, request: Request, sending: Sending, timeout: Duration) -> Result<Box<RawValue>, CallError> {
         let Wrapped { status, envelope } = self.send(&request, timeout).await?;

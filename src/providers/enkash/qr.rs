@@ -159,9 +159,7 @@ impl EnkashQrCodes {
     }
 
     async fn find_order(&self, path: &str, our_ref: &str) -> Result<Option<Created>, AskError> {
-        let path = path.replace(MERCHANT_ORDER_ID, our_ref);
-        let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-        let request = self.api.request("FindOrder", Method::GET, &segments, &[]);
+        let request = self.api.request_at("FindOrder", Method::GET, &path.replace(MERCHANT_ORDER_ID, our_ref));
         // A failure in the documented form: it is not there. Should it be there all the same, nobody could pay it.
         let Some(payload) = self.api.ask(request).await? else { return Ok(None) };
         let found = ReadOrder::read(payload.get().as_bytes())?;
