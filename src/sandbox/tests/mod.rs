@@ -1,5 +1,6 @@
 //! The sandbox from outside: over HTTP, as a client of the provider meets it.
 
+mod enkash;
 mod faults;
 mod providers;
 mod time;
