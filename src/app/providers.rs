@@ -90,7 +90,7 @@ fn of_oqpay(settings: &OqpayConfig) -> oqpay::OqpaySettings {
         bearer_token: settings.bearer_token.as_ref().map(|token| token.first().clone()),
         callbacks_prove: settings
             .callbacks_prove
-            .then(|| Arc::new(move |address| networks.iter().any(|network| network.contains(address))) as oqpay::AllowedAddress),
+            .then(|| Arc::new(move |address| networks.iter().any(|network| network.contains(address))) as oqpay::CallbacksProve),
         timeout: settings.timeout(),
         deadline_floor: settings.deadline_floor(),
     }

@@ -45,7 +45,7 @@ use clock::Clock;
 pub use control::{ControlError, Outcome, PayOptions};
 use desk::AnyDesk;
 pub use eko::{EkoSwitches, QrFailure};
-pub use enkash::EnkashSwitches;
+pub use enkash::{EnkashSwitches, RepeatedOrder};
 pub use faults::{Fault, FaultKind, WebhookFault, WebhookFaultKind};
 pub use merchant::{EkoMerchant, EnkashMerchant, Merchant, OqpayMerchant, RazorpayMerchant, SandboxAccount};
 pub use oqpay::OqpaySwitches;

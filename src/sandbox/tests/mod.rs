@@ -1,6 +1,7 @@
 //! The sandbox from outside: over HTTP, as a client of the provider meets it.
 
 mod eko;
+mod enkash;
 mod faults;
 mod providers;
 mod time;
