@@ -17,9 +17,16 @@ use crate::domain::payment::PaymentSnapshot;
 use crate::domain::qr::{QrOrder, QrSnapshot, Usage};
 
 pub mod http;
+mod indian_mobile;
 mod indian_time;
+#[cfg(test)]
+mod mutation;
+pub mod oqpay;
 pub mod razorpay;
+mod reading;
 mod rupees;
+#[cfg(test)]
+mod scripted_server;
 pub mod signature;
 pub mod token;
 mod told;
