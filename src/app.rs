@@ -19,8 +19,8 @@ use tonic::transport::Server;
 use tracing::{error, info, warn};
 
 use crate::clock::{Clock, Randomness, SystemClock};
-use crate::config::{AccountConfig, Config, ProviderConfig};
-use crate::domain::account::AccountName;
+use crate::config::{AccountConfig, Config, ProviderConfig, SANDBOX_ACCOUNTS};
+use crate::domain::account::{AccountName, ProviderId};
 use crate::engine::{Engine, Parts, Settings, schedule::Patience};
 use crate::events::Feed;
 use crate::grpc::{self, ApiSettings, Deadlines, FrameworkErrors, Heartbeats};
@@ -92,6 +92,8 @@ pub enum StartError {
     Log(#[from] crate::store::StoreError),
     #[error("the sandbox can't start: {0}")]
     Sandbox(#[from] crate::sandbox::StartError),
+    #[error("account `{account}` can't be served: the adapter of {provider} isn't there yet; take the account out")]
+    NoAdapter { account: AccountName, provider: ProviderId },
     #[error("calls to providers can't be made: {0}")]
     Client(#[from] crate::providers::http::NoClient),
     #[error("reflection can't be offered: {0}")]
@@ -234,11 +236,17 @@ fn address(listener: &TcpListener, what: &'static str, wanted: SocketAddr) -> Re
 }
 
 fn providers(config: &Config) -> Result<Vec<Provider>, StartError> {
-    config.accounts.iter().map(|(name, account)| provider(name, account)).collect()
+    // Of the sandbox's accounts those are left out whose adapters aren't there yet.
+    let is_offered = |name: &AccountName, account: &AccountConfig| {
+        matches!(account.provider, ProviderConfig::Razorpay(_)) || config.sandbox.is_none() || !SANDBOX_ACCOUNTS.contains(&name.as_str())
+    };
+    config.accounts.iter().filter(|(name, account)| is_offered(name, account)).map(|(name, account)| provider(name, account)).collect()
 }
 
 fn provider(name: &AccountName, account: &AccountConfig) -> Result<Provider, StartError> {
-    let ProviderConfig::Razorpay(settings) = &account.provider;
+    let ProviderConfig::Razorpay(settings) = &account.provider else {
+        return Err(StartError::NoAdapter { account: name.clone(), provider: account.provider.id() });
+    };
     // A loopback client needs no certificate authorities, which a bare machine may not have.
     let is_loopback = settings.base_url.starts_with("http://");
     let client = if is_loopback { HttpClient::for_loopback()? } else { HttpClient::new()? };
@@ -287,7 +295,7 @@ fn api_settings(config: &Config) -> ApiSettings {
         .sandbox
         .iter()
         .flat_map(|_| config.accounts.keys())
-        .filter(|name| name.as_str() == crate::config::SANDBOX_ACCOUNT)
+        .filter(|name| SANDBOX_ACCOUNTS.contains(&name.as_str()))
         .cloned()
         .collect();
     ApiSettings {

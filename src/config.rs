@@ -10,24 +10,24 @@ mod load;
 mod problem;
 mod redis;
 mod reference;
+mod sandbox;
 mod secrets;
 mod settings;
 mod takes;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
-use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::account::AccountName;
 
-pub use account::{AccountConfig, ProviderConfig, RazorpayConfig, SANDBOX_ACCOUNT};
+pub use account::{AccountConfig, Authorization, EkoConfig, EnkashConfig, OqpayConfig, ProviderConfig, RazorpayConfig};
 pub use cidr::{Cidr, NotACidr};
 pub use load::Loaded;
 pub use problem::{ConfigError, Origin, Problem};
 pub use redis::{RedisConfig, RetentionAtRest};
 pub use reference::{default_toml, reference_table};
+pub use sandbox::{EKO_SANDBOX, ENKASH_SANDBOX, OQPAY_SANDBOX, RAZORPAY_SANDBOX, SANDBOX_ACCOUNT, SANDBOX_ACCOUNTS, SandboxSecrets};
 pub use secrets::{REDACTED, Secrets};
 pub use settings::{
     AdminConfig, Backend, DrainConfig, EmbeddedConfig, EventsConfig, GrpcConfig, IdempotencyConfig, LogConfig, LogFormat, ReconcilerConfig,
@@ -52,46 +52,7 @@ pub struct Config {
     pub sandbox: Option<SandboxSettings>,
 }
 
-/// The secrets that the service and its own sandbox share, made anew at each start.
-#[derive(Debug, Clone)]
-pub struct SandboxSecrets {
-    pub key: SecretString,
-    pub webhook: SecretString,
-    /// A part of a URL: letters and digits.
-    pub webhook_url: SecretString,
-}
-
-/// With this prefix Razorpay marks keys that move no money.
-const SANDBOX_KEY_ID: &str = "rzp_test_sandbox";
-
 impl Config {
-    /// What runs where nobody configured anything.
-    pub fn trial(secrets: SandboxSecrets) -> Self {
-        Self { sandbox: Some(SandboxSettings::default()), ..Self::default() }.with_sandbox_account(secrets)
-    }
-
-    /// Adds the account behind which the sandbox stands, if there is to be one. Its `base_url` is the address of the
-    /// settings until `sandbox_is_at` says which port was free.
-    pub fn with_sandbox_account(mut self, secrets: SandboxSecrets) -> Self {
-        let SandboxSecrets { key, webhook, webhook_url } = secrets;
-        if let Some(SandboxSettings { listen, .. }) = self.sandbox {
-            let razorpay = RazorpayConfig::new(SANDBOX_KEY_ID, Secrets::one(key), Secrets::one(webhook));
-            let provider = ProviderConfig::Razorpay(razorpay);
-            let account = AccountConfig { webhook_url_secrets: Secrets::one(webhook_url), provider };
-            self.accounts.insert(SANDBOX_ACCOUNT.parse().expect("it is a small letter, then small letters and dashes"), account);
-            self.sandbox_is_at(listen);
-        }
-        self
-    }
-
-    /// Points the sandbox's account at the address that the sandbox really has.
-    pub fn sandbox_is_at(&mut self, address: SocketAddr) {
-        if let Some(AccountConfig { provider, .. }) = self.accounts.get_mut(SANDBOX_ACCOUNT) {
-            let ProviderConfig::Razorpay(razorpay) = provider;
-            razorpay.base_url = format!("http://{address}");
-        }
-    }
-
     /// The listeners that other machines can reach though they are meant to be inside, each as `key = address`. The one for
     /// webhooks is meant to be public.
     pub fn exposure(&self) -> Vec<String> {

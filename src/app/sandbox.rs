@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{StartError, listen};
 use crate::clock::Randomness;
 use crate::config::{Config, ProviderConfig, SANDBOX_ACCOUNT, SandboxSecrets};
-use crate::sandbox::{self, Sandbox, SandboxAccount, SandboxConfig};
+use crate::sandbox::{self, Merchant, RazorpayMerchant, Sandbox, SandboxAccount, SandboxConfig};
 
 /// The merchant id of the trial account at the simulated provider.
 const MERCHANT: &str = "acc_SandboxTrial01";
@@ -25,23 +25,19 @@ pub(super) async fn start_where_wanted(
 ) -> Result<(Config, Option<Sandbox>), StartError> {
     let Some(settings) = config.sandbox.clone() else { return Ok((config, None)) };
     let secret = || SecretString::from(URL_SAFE_NO_PAD.encode([randomness.bits().to_be_bytes(), randomness.bits().to_be_bytes()].concat()));
-    let secrets = SandboxSecrets { key: secret(), webhook: secret(), webhook_url: secret() };
-    let webhook_url = format!("http://{webhooks}/webhooks/{SANDBOX_ACCOUNT}/{}", secrets.webhook_url.expose_secret());
-    let (key_secret, webhook_secret) = (secrets.key.clone(), secrets.webhook.clone());
-    let mut config = config.with_sandbox_account(secrets);
+    let secrets = SandboxSecrets::made(secret);
+    let [url_secret, ..] = &secrets.webhook_urls;
+    let webhook_url = format!("http://{webhooks}/webhooks/{SANDBOX_ACCOUNT}/{}", url_secret.expose_secret());
+    let (key_secret, webhook_secret) = (secrets.razorpay_key.clone(), secrets.razorpay_webhook.clone());
+    let mut config = config.with_sandbox_accounts(secrets);
     let key_id = match config.accounts.get(SANDBOX_ACCOUNT).map(|account| &account.provider) {
         Some(ProviderConfig::Razorpay(razorpay)) => razorpay.key_id.clone(),
-        None => return Ok((config, None)),
+        _ => return Ok((config, None)),
     };
     let listener = listen("sandbox.listen", settings.listen).await?;
-    let account = SandboxAccount {
-        name: SANDBOX_ACCOUNT.to_owned(),
-        key_id,
-        key_secret,
-        account_id: MERCHANT.to_owned(),
-        webhook_secret,
-        webhook_url: Some(webhook_url),
-    };
+    let merchant = RazorpayMerchant { key_id, key_secret, account_id: MERCHANT.to_owned(), webhook_secret };
+    let account =
+        SandboxAccount { name: SANDBOX_ACCOUNT.to_owned(), webhook_url: Some(webhook_url), merchant: Merchant::Razorpay(merchant) };
     let seed = u64::try_from(randomness.bits() >> 64).unwrap_or(1);
     let simulated = SandboxConfig {
         accounts: vec![account],

@@ -60,9 +60,8 @@ pub fn load(file: Option<&std::path::Path>) -> Result<Loaded, Failure> {
 async fn check(CheckArgs { config: file, insecure }: CheckArgs, console: &Console) -> Result<(), Failure> {
     let loaded = load(file.as_deref())?;
     // They are made anew at each start and shown nowhere; here only that they are there counts.
-    let made = || SecretString::from("made at the start");
-    let secrets = SandboxSecrets { key: made(), webhook: made(), webhook_url: made() };
-    let config = loaded.config.clone().with_sandbox_account(secrets);
+    let secrets = SandboxSecrets::made(|| SecretString::from("made at the start"));
+    let config = loaded.config.clone().with_sandbox_accounts(secrets);
     let mut table = Table::new(&["KEY", "VALUE", "FROM"]);
     for (key, value) in config.describe() {
         let origin = loaded.origin(&key);

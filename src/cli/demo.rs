@@ -2,6 +2,7 @@
 //! checked; what is not as expected ends it.
 
 mod check;
+mod others;
 mod place;
 mod watch;
 
@@ -34,9 +35,9 @@ use watch::Watch;
 
 /// A guided tour: a payment from QR code to money received, in a few seconds
 ///
-/// Starts the service with a simulated provider in this process, on loopback, with its store in a temporary folder, and talks to
-/// it over gRPC as any client would. Makes a QR code, repeats the request, pays as a payer's app would, and loses and resumes
-/// the stream of events. No money moves, nothing is left behind. Exit code 0: everything was as it must be.
+/// Starts the service with its simulated providers in this process, on loopback, with its store in a temporary folder, and talks
+/// to it over gRPC as any client would. Makes a QR code, repeats the request, pays as a payer's app would, loses and resumes the
+/// stream of events, and makes and pays a code at each of the other providers. No money moves, nothing is left behind. Exit code 0: everything was as it must be.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
     /// Show the service's logs too, on standard error
@@ -59,13 +60,13 @@ pub async fn run(DemoArgs { logs }: DemoArgs, console: &Console) -> Result<(), F
     let place = Place::new()?;
 
     console.print(&format!("{}\n", console.paint(Tone::Strong, "upistream: a payment from QR code to money received")))?;
-    step(console, 1, "Start the service, and a simulated provider beside it")?;
+    step(console, 1, "Start the service, and the simulated providers beside it")?;
     let options = Options { drain: false, ..Options::default() };
     let started = console.during("starting", app::start(place.config(), options)).await;
     let running = started.map_err(|error| not_started(&error))?;
     let simulated = running.sandbox.clone().ok_or_else(|| unexpected("a sandbox in the service", "none"))?;
     say(console, &format!("service    gRPC on {}, webhooks on {}, store in {}", running.grpc, running.webhooks, place.shown()))?;
-    say(console, &format!("provider   a simulated Razorpay on {}; no money moves", simulated.address()))?;
+    say(console, &format!("providers  simulated Razorpay, EnKash, OQPay and Eko on {}; no money moves", simulated.address()))?;
 
     let address = format!("http://{}", running.grpc);
     let toured = tokio::select! {
@@ -138,7 +139,10 @@ async fn tour(console: &Console, address: String, simulated: &Sandbox) -> Result
     expect("the second payment among them", succeeded, "it is not")?;
     say(console, "resumed: exactly the missed events came, in order, none twice; the revisions of each resource have no gap")?;
 
-    let all: Vec<pb::Event> = before.events.into_iter().chain(resumed).collect();
+    step(console, 7, "The same API at every other provider, as far as each can do it")?;
+    let others = others::tour(&client, console, simulated).await?;
+
+    let all: Vec<pb::Event> = before.events.into_iter().chain(resumed).chain(others).collect();
     summary(console, &all)
 }
 

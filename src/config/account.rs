@@ -1,15 +1,24 @@
-//! Accounts: one merchant account at one provider, with its secrets and limits.
+//! Accounts: one merchant account at one provider, with its secrets and limits. What an account needs differs from provider
+//! to provider, so each has a file of its own.
+
+mod eko;
+mod enkash;
+mod oqpay;
+mod razorpay;
 
 use std::time::Duration;
 
+use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
-use super::empty_is_none;
 use super::secrets::Secrets;
 use crate::domain::account::ProviderId;
 
-/// The name of the account that the in-process sandbox stands behind.
-pub const SANDBOX_ACCOUNT: &str = "razorpay-sandbox";
+pub use eko::EkoConfig;
+pub(super) use eko::SERVICE_CODES;
+pub use enkash::{Authorization, EnkashConfig};
+pub use oqpay::OqpayConfig;
+pub use razorpay::RazorpayConfig;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "AccountToml", into = "AccountToml")]
@@ -23,29 +32,9 @@ pub struct AccountConfig {
 #[derive(Debug, Clone, PartialEq)]
 pub enum ProviderConfig {
     Razorpay(RazorpayConfig),
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RazorpayConfig {
-    #[serde(default = "base_url_default")]
-    pub base_url: String,
-    pub key_id: String,
-    pub key_secret: Secrets,
-    pub webhook_secrets: Secrets,
-    /// `acc_…`; when set, a webhook of another account is refused.
-    #[serde(default, with = "empty_is_none")]
-    pub account_id: Option<String>,
-    #[serde(default = "given::<TIMEOUT_MS>")]
-    pub timeout_ms: u64,
-    #[serde(default = "given::<DEADLINE_FLOOR_MS>")]
-    pub deadline_floor_ms: u64,
-    #[serde(default = "given::<CLOSE_BY_MIN_S>")]
-    pub close_by_min_s: u64,
-    #[serde(default = "given::<CLOSE_BY_MAX_S>")]
-    pub close_by_max_s: u64,
-    #[serde(default = "notes_value_max_default")]
-    pub notes_value_max: usize,
+    Enkash(EnkashConfig),
+    Oqpay(OqpayConfig),
+    Eko(EkoConfig),
 }
 
 /// How an account is written: its provider is the one sub-section it has.
@@ -53,71 +42,96 @@ pub struct RazorpayConfig {
 #[serde(deny_unknown_fields)]
 struct AccountToml {
     webhook_url_secrets: Secrets,
+    #[serde(skip_serializing_if = "Option::is_none")]
     razorpay: Option<RazorpayConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enkash: Option<EnkashConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oqpay: Option<OqpayConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eko: Option<EkoConfig>,
 }
 
 /// The sub-sections of an account that name a provider.
-pub(super) const PROVIDERS: &[&str] = &["razorpay"];
+pub(super) const PROVIDERS: &[&str] = &["razorpay", "enkash", "oqpay", "eko"];
 
+/// How long a call may take, where nothing else is said.
 const TIMEOUT_MS: u64 = 10_000;
+/// The least time that a mutation must have left, where nothing else is said.
 const DEADLINE_FLOOR_MS: u64 = 1_000;
-/// Razorpay publishes two sets of limits for a QR's expiry. What lies between 15 minutes and 2 hours keeps both.
-const CLOSE_BY_MIN_S: u64 = 15 * 60;
-const CLOSE_BY_MAX_S: u64 = 2 * 60 * 60;
-const NOTES_VALUE_MAX: usize = 256;
-
-fn base_url_default() -> String {
-    "https://api.razorpay.com".to_owned()
-}
-
-fn notes_value_max_default() -> usize {
-    NOTES_VALUE_MAX
-}
 
 /// serde takes a default as a function only.
 fn given<const N: u64>() -> u64 {
     N
 }
 
+/// What makes an account one merchant account and not another.
+pub(super) struct Merchant<'a> {
+    pub base_url: &'a str,
+    /// What the provider knows the merchant by. May be a secret: to be compared, never to be shown.
+    pub known_by: Vec<&'a str>,
+}
+
 impl ProviderConfig {
     pub fn id(&self) -> ProviderId {
         match self {
             Self::Razorpay(_) => ProviderId::Razorpay,
-        }
-    }
-}
-
-impl RazorpayConfig {
-    /// With everything that has a default at its default.
-    pub fn new(key_id: impl Into<String>, key_secret: Secrets, webhook_secrets: Secrets) -> Self {
-        Self {
-            base_url: base_url_default(),
-            key_id: key_id.into(),
-            key_secret,
-            webhook_secrets,
-            account_id: None,
-            timeout_ms: TIMEOUT_MS,
-            deadline_floor_ms: DEADLINE_FLOOR_MS,
-            close_by_min_s: CLOSE_BY_MIN_S,
-            close_by_max_s: CLOSE_BY_MAX_S,
-            notes_value_max: NOTES_VALUE_MAX,
+            Self::Enkash(_) => ProviderId::Enkash,
+            Self::Oqpay(_) => ProviderId::Oqpay,
+            Self::Eko(_) => ProviderId::Eko,
         }
     }
 
+    pub fn base_url(&self) -> &str {
+        match self {
+            Self::Razorpay(razorpay) => &razorpay.base_url,
+            Self::Enkash(enkash) => &enkash.base_url,
+            Self::Oqpay(oqpay) => &oqpay.base_url,
+            Self::Eko(eko) => &eko.base_url,
+        }
+    }
+
+    /// Points the account at another address of its provider's API.
+    pub fn set_base_url(&mut self, base_url: String) {
+        match self {
+            Self::Razorpay(razorpay) => razorpay.base_url = base_url,
+            Self::Enkash(enkash) => enkash.base_url = base_url,
+            Self::Oqpay(oqpay) => oqpay.base_url = base_url,
+            Self::Eko(eko) => eko.base_url = base_url,
+        }
+    }
+
+    /// How long one call may take.
     pub fn timeout(&self) -> Duration {
-        Duration::from_millis(self.timeout_ms)
+        Duration::from_millis(match self {
+            Self::Razorpay(razorpay) => razorpay.timeout_ms,
+            Self::Enkash(enkash) => enkash.timeout_ms,
+            Self::Oqpay(oqpay) => oqpay.timeout_ms,
+            Self::Eko(eko) => eko.timeout_ms,
+        })
     }
 
+    /// The least time that a mutation must have left.
     pub fn deadline_floor(&self) -> Duration {
-        Duration::from_millis(self.deadline_floor_ms)
+        Duration::from_millis(match self {
+            Self::Razorpay(razorpay) => razorpay.deadline_floor_ms,
+            Self::Enkash(enkash) => enkash.deadline_floor_ms,
+            Self::Oqpay(oqpay) => oqpay.deadline_floor_ms,
+            Self::Eko(eko) => eko.deadline_floor_ms,
+        })
     }
 
-    pub fn close_by_min(&self) -> Duration {
-        Duration::from_secs(self.close_by_min_s)
-    }
-
-    pub fn close_by_max(&self) -> Duration {
-        Duration::from_secs(self.close_by_max_s)
+    /// The merchant accounts that this may be: several where what the provider knows one by is just being changed.
+    pub(super) fn merchants(&self) -> Vec<Merchant<'_>> {
+        let base_url = self.base_url();
+        match self {
+            Self::Razorpay(razorpay) => vec![Merchant { base_url, known_by: vec![&razorpay.key_id] }],
+            Self::Enkash(enkash) => vec![Merchant { base_url, known_by: vec![&enkash.access_key] }],
+            Self::Oqpay(oqpay) => {
+                oqpay.registration_id.iter().map(|id| Merchant { base_url, known_by: vec![id.expose_secret()] }).collect()
+            }
+            Self::Eko(eko) => vec![Merchant { base_url, known_by: vec![&eko.initiator_id, &eko.user_code] }],
+        }
     }
 }
 
@@ -125,20 +139,30 @@ impl TryFrom<AccountToml> for AccountConfig {
     type Error = &'static str;
 
     fn try_from(account: AccountToml) -> Result<Self, Self::Error> {
-        let AccountToml { webhook_url_secrets, razorpay } = account;
-        let provider = match razorpay {
-            Some(razorpay) => ProviderConfig::Razorpay(razorpay),
-            None => return Err("an account has exactly one provider"),
-        };
-        Ok(Self { webhook_url_secrets, provider })
+        let AccountToml { webhook_url_secrets, razorpay, enkash, oqpay, eko } = account;
+        let given = [
+            razorpay.map(ProviderConfig::Razorpay),
+            enkash.map(ProviderConfig::Enkash),
+            oqpay.map(ProviderConfig::Oqpay),
+            eko.map(ProviderConfig::Eko),
+        ];
+        let mut given = given.into_iter().flatten();
+        match (given.next(), given.next()) {
+            (Some(provider), None) => Ok(Self { webhook_url_secrets, provider }),
+            (None, _) | (Some(_), Some(_)) => Err("an account has exactly one provider"),
+        }
     }
 }
 
 impl From<AccountConfig> for AccountToml {
     fn from(account: AccountConfig) -> Self {
         let AccountConfig { webhook_url_secrets, provider } = account;
+        let none = Self { webhook_url_secrets, razorpay: None, enkash: None, oqpay: None, eko: None };
         match provider {
-            ProviderConfig::Razorpay(razorpay) => Self { webhook_url_secrets, razorpay: Some(razorpay) },
+            ProviderConfig::Razorpay(razorpay) => Self { razorpay: Some(razorpay), ..none },
+            ProviderConfig::Enkash(enkash) => Self { enkash: Some(enkash), ..none },
+            ProviderConfig::Oqpay(oqpay) => Self { oqpay: Some(oqpay), ..none },
+            ProviderConfig::Eko(eko) => Self { eko: Some(eko), ..none },
         }
     }
 }

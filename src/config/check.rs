@@ -1,12 +1,12 @@
 //! What must hold between settings, each of which is fine by itself. Judges what was loaded, before the
-//! sandbox's own account is added.
+//! sandbox's own accounts are added.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::account::{AccountConfig, ProviderConfig, RazorpayConfig, SANDBOX_ACCOUNT};
-use super::{Backend, Config};
+use super::account::{AccountConfig, Merchant, OqpayConfig, ProviderConfig, RazorpayConfig};
+use super::{Backend, Config, SANDBOX_ACCOUNTS};
 use crate::domain::account::AccountName;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -77,19 +77,24 @@ pub(super) fn violations(config: &Config) -> Vec<Violation> {
             "lower the one or raise the other",
         );
     }
-    if sandbox.is_some() && accounts.contains_key(SANDBOX_ACCOUNT) {
-        found.add(
-            [&format!("accounts.{SANDBOX_ACCOUNT}"), "sandbox"],
-            format!("`{SANDBOX_ACCOUNT}` is the name of the sandbox's own account"),
-            "rename the account, or take out [sandbox]",
-        );
+    if sandbox.is_some() {
+        for name in SANDBOX_ACCOUNTS.into_iter().filter(|&name| accounts.contains_key(name)) {
+            found.add(
+                [&format!("accounts.{name}"), "sandbox"],
+                format!("`{name}` is the name of an account of the sandbox's own"),
+                "rename the account, or take out [sandbox]",
+            );
+        }
     }
     let mut listeners = vec![("grpc.listen", grpc.listen), ("webhooks.listen", webhooks.listen), ("admin.listen", admin.listen)];
     listeners.extend(sandbox.as_ref().map(|sandbox| ("sandbox.listen", sandbox.listen)));
     found.shared_listeners(&listeners);
     for (name, account) in accounts {
+        found.limits(config, name, &account.provider);
         match &account.provider {
-            ProviderConfig::Razorpay(razorpay) => found.razorpay(config, name, razorpay),
+            ProviderConfig::Razorpay(razorpay) => found.razorpay(name, razorpay),
+            ProviderConfig::Oqpay(oqpay) => found.oqpay(name, oqpay),
+            ProviderConfig::Enkash(_) | ProviderConfig::Eko(_) => (),
         }
     }
     found.accounts_twice(accounts);
@@ -131,38 +136,64 @@ impl Found {
         }
     }
 
-    fn razorpay(&mut self, config: &Config, name: &AccountName, razorpay: &RazorpayConfig) {
-        let key = |key: &str| format!("accounts.{name}.razorpay.{key}");
+    /// What a provider's time limits must be beside the service's own.
+    fn limits(&mut self, config: &Config, name: &AccountName, provider: &ProviderConfig) {
+        let key = |key: &str| format!("accounts.{name}.{}.{key}", provider.id());
         // Else another worker could take a record over while its call is still on its way.
-        self.unless_ordered((&key("timeout_ms"), razorpay.timeout()), ("reconciler.lease_ms", config.reconciler.lease()), Order::Shorter);
-        self.unless_ordered(
-            (&key("close_by_min_s"), razorpay.close_by_min()),
-            (&key("close_by_max_s"), razorpay.close_by_max()),
-            Order::NotLonger,
-        );
+        self.unless_ordered((&key("timeout_ms"), provider.timeout()), ("reconciler.lease_ms", config.reconciler.lease()), Order::Shorter);
         // A request at the floor must have something left when the margin is taken off,
         self.unless_ordered(
             ("grpc.deadline_margin_ms", config.grpc.deadline_margin()),
-            (&key("deadline_floor_ms"), razorpay.deadline_floor()),
+            (&key("deadline_floor_ms"), provider.deadline_floor()),
             Order::Shorter,
         );
         // and one without a deadline of its own must not be refused.
         self.unless_ordered(
-            (&key("deadline_floor_ms"), razorpay.deadline_floor()),
+            (&key("deadline_floor_ms"), provider.deadline_floor()),
             ("grpc.deadline_default_ms", config.grpc.deadline_default()),
             Order::Shorter,
         );
     }
 
+    fn razorpay(&mut self, name: &AccountName, razorpay: &RazorpayConfig) {
+        let key = |key: &str| format!("accounts.{name}.razorpay.{key}");
+        self.unless_ordered(
+            (&key("close_by_min_s"), razorpay.close_by_min()),
+            (&key("close_by_max_s"), razorpay.close_by_max()),
+            Order::NotLonger,
+        );
+    }
+
+    /// Nothing in OQPay's callbacks proves them: where they are to count, it must be said whom to believe.
+    fn oqpay(&mut self, name: &AccountName, oqpay: &OqpayConfig) {
+        if oqpay.callbacks_prove && oqpay.callback_networks.is_empty() {
+            let [prove, networks] = ["callbacks_prove", "callback_networks"].map(|key| format!("accounts.{name}.oqpay.{key}"));
+            let what = format!("`{prove}` is true, but `{networks}` names no network, so anybody who learns the URL would be believed");
+            self.add([&prove, &networks], what, "name the networks that OQPay calls from, or leave callbacks_prove at false");
+        }
+    }
+
     /// Two names for one merchant account would record each of its payments twice.
     fn accounts_twice(&mut self, accounts: &BTreeMap<AccountName, AccountConfig>) {
-        let mut seen: BTreeMap<(&str, &str), &AccountName> = BTreeMap::new();
+        let mut seen = BTreeMap::new();
         for (name, AccountConfig { provider, .. }) in accounts {
-            let ProviderConfig::Razorpay(razorpay) = provider;
-            if let Some(other) = seen.insert((&razorpay.base_url, &razorpay.key_id), name) {
-                let keys = [name, other].map(|name| format!("accounts.{name}.razorpay.key_id"));
-                let what = format!("accounts `{other}` and `{name}` have the same key id, so they are one account");
-                self.add([&keys[0], &keys[1]], what, "keep one of the two");
+            let id = provider.id();
+            let (keys, same): (&[&str], _) = match provider {
+                ProviderConfig::Razorpay(_) => (&["key_id"], "key id"),
+                ProviderConfig::Enkash(_) => (&["access_key"], "access key"),
+                ProviderConfig::Oqpay(_) => (&["registration_id"], "registration id"),
+                ProviderConfig::Eko(_) => (&["initiator_id", "user_code"], "initiator and user code"),
+            };
+            // One account may have two ids in common with another, and is named once all the same.
+            let others: Vec<Option<&AccountName>> = provider
+                .merchants()
+                .into_iter()
+                .map(|Merchant { base_url, known_by }| seen.insert((id, base_url, known_by), name))
+                .collect();
+            if let Some(other) = others.into_iter().flatten().find(|&other| other != name) {
+                let keys = [name, other].into_iter().flat_map(|name| keys.iter().map(move |key| format!("accounts.{name}.{id}.{key}")));
+                let what = format!("accounts `{other}` and `{name}` have the same {same}, so they are one account");
+                self.0.push(Violation { keys: keys.collect(), what, next: "keep one of the two".to_owned() });
             }
         }
     }

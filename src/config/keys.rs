@@ -4,10 +4,11 @@
 
 use std::collections::BTreeSet;
 
-use super::secrets::SecretRule;
+use super::account::SERVICE_CODES;
+use super::secrets::{Goes, SecretRule};
 use super::takes::{
-    Takes, address, anything, base_url, key_id, key_prefix, log_format, log_level, loopback_address, path, public_url, razorpay_account_id,
-    retention_at_rest,
+    Takes, address, anything, authorization, base_url, eko_base_url, eko_initiator_id, eko_user_code, header_text, key_id, key_prefix,
+    log_format, log_level, loopback_address, order_lookup_path, path, public_url, razorpay_account_id, retention_at_rest,
 };
 
 /// What environment variables that set something begin with. Kubernetes' own `UPISTREAM_PORT_…` don't.
@@ -37,7 +38,7 @@ pub(super) const KEYS: &[Key] = &[
     number("webhooks.body_bytes_max", 16 * 1024, 1024 * 1024),
     number("webhooks.concurrency_max", 1, 65_536),
     number("webhooks.read_timeout_ms", 100, 60_000),
-    key("webhooks.trusted_proxies", Takes::Networks),
+    key("webhooks.trusted_proxies", Takes::Networks { everything: "would believe anybody's forwarded headers" }),
     number("webhooks.quarantine_max", 1, 1_000_000),
     text("admin.listen", address),
     number("store.partitions", 1, 256),
@@ -46,7 +47,7 @@ pub(super) const KEYS: &[Key] = &[
     needed("store.redis.retention_at_rest", Takes::Text(retention_at_rest)),
     key("store.redis.cluster", Takes::Flag),
     text("store.redis.username", anything),
-    key("store.redis.password", secret(1, false)),
+    key("store.redis.password", secret(1, Goes::Anywhere)),
     text("store.redis.ca_file", anything),
     text("store.redis.prefix", key_prefix),
     number("store.redis.timeout_ms", 50, 60_000),
@@ -54,7 +55,7 @@ pub(super) const KEYS: &[Key] = &[
     key("store.redis.allow_data_loss", Takes::Flag),
     number("store.redis.wait_replicas", 0, 16),
     number("store.redis.wait_timeout_ms", 10, 60_000),
-    key("store.redis.token_key", secret(43, false)),
+    key("store.redis.token_key", secret(43, Goes::Anywhere)),
     number("idempotency.retention_h", 24, 24 * 366),
     number("events.retention_h", 1, 24 * 366),
     number("events.ring_frames", 64, 1024 * 1024),
@@ -76,17 +77,42 @@ pub(super) const KEYS: &[Key] = &[
     text("log.format", log_format),
     text("sandbox.listen", loopback_address),
     text("sandbox.state_file", anything),
-    needed("accounts.*.webhook_url_secrets", secret(16, true)),
+    needed("accounts.*.webhook_url_secrets", secret(16, Goes::IntoAUrl)),
     text("accounts.*.razorpay.base_url", base_url),
     needed("accounts.*.razorpay.key_id", Takes::Text(key_id)),
-    needed("accounts.*.razorpay.key_secret", secret(1, false)),
-    needed("accounts.*.razorpay.webhook_secrets", secret(16, false)),
+    needed("accounts.*.razorpay.key_secret", secret(1, Goes::Anywhere)),
+    needed("accounts.*.razorpay.webhook_secrets", secret(16, Goes::Anywhere)),
     text("accounts.*.razorpay.account_id", razorpay_account_id),
     number("accounts.*.razorpay.timeout_ms", 100, MS_MAX),
     number("accounts.*.razorpay.deadline_floor_ms", 100, 60_000),
     number("accounts.*.razorpay.close_by_min_s", 2 * 60, 45 * DAY_S),
     number("accounts.*.razorpay.close_by_max_s", 2 * 60, 45 * DAY_S),
     number("accounts.*.razorpay.notes_value_max", 64, 256),
+    text("accounts.*.enkash.base_url", base_url),
+    needed("accounts.*.enkash.access_key", Takes::Text(header_text)),
+    needed("accounts.*.enkash.secret_key", secret(1, Goes::Anywhere)),
+    key("accounts.*.enkash.api_key", secret(1, Goes::IntoAHeader)),
+    text("accounts.*.enkash.authorization", authorization),
+    text("accounts.*.enkash.order_lookup_path", order_lookup_path),
+    key("accounts.*.enkash.allow_unobservable_qr", Takes::Flag),
+    number("accounts.*.enkash.timeout_ms", 100, MS_MAX),
+    number("accounts.*.enkash.deadline_floor_ms", 100, 60_000),
+    text("accounts.*.oqpay.base_url", base_url),
+    needed("accounts.*.oqpay.registration_id", secret(1, Goes::Anywhere)),
+    key("accounts.*.oqpay.bearer_token", secret(1, Goes::IntoAHeader)),
+    key("accounts.*.oqpay.callbacks_prove", Takes::Flag),
+    key("accounts.*.oqpay.callback_networks", Takes::Networks { everything: "would believe anybody's callbacks" }),
+    number("accounts.*.oqpay.timeout_ms", 100, MS_MAX),
+    number("accounts.*.oqpay.deadline_floor_ms", 100, 60_000),
+    text("accounts.*.eko.base_url", eko_base_url),
+    needed("accounts.*.eko.developer_key", Takes::Text(header_text)),
+    needed("accounts.*.eko.access_key", secret(1, Goes::Anywhere)),
+    needed("accounts.*.eko.initiator_id", Takes::Text(eko_initiator_id)),
+    needed("accounts.*.eko.user_code", Takes::Text(eko_user_code)),
+    key("accounts.*.eko.service_code", Takes::OneOf(SERVICE_CODES)),
+    key("accounts.*.eko.activate_service", Takes::Flag),
+    number("accounts.*.eko.timeout_ms", 100, MS_MAX),
+    number("accounts.*.eko.deadline_floor_ms", 100, 60_000),
 ];
 
 /// What a dotted path, taken apart, is.
@@ -196,8 +222,8 @@ const fn text(path: &'static str, judge: fn(&str) -> Result<(), String>) -> Key 
     key(path, Takes::Text(judge))
 }
 
-const fn secret(chars_min: usize, in_url: bool) -> Takes {
-    Takes::Secrets(SecretRule { chars_min, in_url })
+const fn secret(chars_min: usize, goes: Goes) -> Takes {
+    Takes::Secrets(SecretRule { chars_min, goes })
 }
 
 #[cfg(test)]
@@ -218,6 +244,8 @@ mod tests {
         suggests("reconciler.lease", "did you mean `lease_ms`?");
         suggests("accounts.shop.razorpay.key_secert", "did you mean `key_secret`?");
         suggests("accounts.shop.razopray", "did you mean `razorpay`?");
+        suggests("accounts.shop.oqpay.callback_network", "did you mean `callback_networks`?");
+        suggests("accounts.shop.eko.authorization", "did you mean `accounts.NAME.enkash.authorization`?");
         suggests("grpc.heartbeat_min_ms", "did you mean `events.heartbeat_min_ms`?");
         suggests("accounts.shop.key_id", "did you mean `accounts.NAME.razorpay.key_id`?");
         suggests("drain.verbosity", "what is known there is `delay_ms`, `limit_ms`");
@@ -238,6 +266,8 @@ mod tests {
         means("STORE__REDIS__URLS", Some("store.redis.urls"));
         means("ACCOUNTS__SHOP_ONE__RAZORPAY__KEY_ID", Some("accounts.shop-one.razorpay.key_id"));
         means("ACCOUNTS__shop-one__RAZORPAY__KEY_ID", Some("accounts.shop-one.razorpay.key_id"));
+        means("ACCOUNTS__SHOP_ONE__OQPAY__CALLBACK_NETWORKS", Some("accounts.shop-one.oqpay.callback_networks"));
+        means("ACCOUNTS__EKO__ENKASH__ACCESS_KEY", Some("accounts.eko.enkash.access_key"));
         means("ACCOUNTS__RAZORPAY__RAZORPAY__KEY_ID", Some("accounts.razorpay.razorpay.key_id"));
         means("ACCOUNTS__TWO__DASHES__RAZORPAY__KEY_ID", Some("accounts.two--dashes.razorpay.key_id"));
         // Not an account named `shop--razorpay`.

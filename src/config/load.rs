@@ -31,7 +31,7 @@ impl Loaded {
 
 impl Config {
     /// Reads the file, if there is one, puts the environment over it, and judges the whole. Without a file and without an
-    /// account in the environment it is the trial set-up, whose account `with_sandbox_account` adds.
+    /// account in the environment it is the trial set-up, whose accounts `with_sandbox_accounts` adds.
     pub fn load(path: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> Result<Loaded, ConfigError> {
         let environment = environment.collect();
         let mut given = Given::default();
@@ -316,8 +316,8 @@ fn read_variable(key: &Key, text: &str) -> Result<toml::Value, (String, String)>
     let (as_toml, next) = match &key.takes {
         Takes::Text(_) => (false, ""),
         Takes::Secrets(_) => (text.starts_with(['[', '{']), "a secret that begins with `[` or `{` is written [\"…\"]"),
-        Takes::Number { .. } => (true, "give a whole number"),
-        Takes::Networks => (true, "give a list such as [\"10.0.0.0/8\"]"),
+        Takes::Number { .. } | Takes::OneOf(_) => (true, "give a whole number"),
+        Takes::Networks { .. } => (true, "give a list such as [\"10.0.0.0/8\"]"),
         Takes::RedisUrls => (true, "give a list such as [\"redis://127.0.0.1:6379\"]"),
         Takes::Flag => (true, "give true or false"),
     };
@@ -361,7 +361,9 @@ fn shown(value: &toml::Value) -> String {
 fn describes(takes: &Takes) -> &'static str {
     match takes {
         Takes::Secrets(_) => "a secret is \"text\", { file = \"path\" } or { env = \"NAME\" }",
-        Takes::Number { .. } | Takes::Text(_) | Takes::Networks | Takes::RedisUrls | Takes::Flag => "`upistream config default` shows how",
+        Takes::Number { .. } | Takes::OneOf(_) | Takes::Text(_) | Takes::Networks { .. } | Takes::RedisUrls | Takes::Flag => {
+            "`upistream config default` shows how"
+        }
     }
 }
 

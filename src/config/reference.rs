@@ -1,12 +1,9 @@
 //! The commented reference, `config.default.toml`, and what is made of it: defaults in messages and the
 //! README's table. A comment right above a setting is its meaning; `#key = value` without a space is a
-//! setting that is off.
+//! setting that is off; one without a comment was explained further up and only completes its section.
 
 use super::keys::{self, KEYS, Key};
 use super::takes::Takes;
-
-/// The account that stands for any in the reference.
-const SAMPLE: &str = "accounts.shop.";
 
 /// The commented reference: what holds where nothing else is said.
 pub fn default_toml() -> &'static str {
@@ -55,13 +52,23 @@ fn rows() -> Vec<Row> {
         let line = line.strip_prefix('#').unwrap_or(line);
         if let Some(name) = line.strip_prefix('[') {
             section = name.trim_end_matches(']').to_owned();
-        } else if let Some((key, value)) = line.split_once(" = ") {
-            let key = format!("{section}.{key}").replace(SAMPLE, "accounts.NAME.");
+        } else if let Some((key, value)) = line.split_once(" = ")
+            && !meaning.is_empty()
+        {
+            let key = any_account(&format!("{section}.{key}"));
             rows.push(Row { key, value: value.to_owned(), meaning: meaning.join(" ") });
         }
         meaning.clear();
     }
     rows
+}
+
+/// The accounts of the reference stand for any.
+fn any_account(key: &str) -> String {
+    match key.split('.').collect::<Vec<_>>().as_slice() {
+        ["accounts", _, rest @ ..] => format!("accounts.NAME.{}", rest.join(".")),
+        _ => key.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -70,7 +77,10 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::{Backend, Config, ProviderConfig, RazorpayConfig, RedisConfig, SandboxSettings};
+    use crate::config::account::PROVIDERS;
+    use crate::config::{
+        Backend, Config, EkoConfig, EnkashConfig, OqpayConfig, ProviderConfig, RazorpayConfig, RedisConfig, SandboxSettings,
+    };
 
     /// The reference with everything that is off switched on, and the store that goes out for it.
     fn all_on() -> String {
@@ -112,18 +122,38 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("upistream.toml");
         std::fs::write(&path, all_on()).unwrap();
-        let names = ["SHOP_KEY_SECRET", "SHOP_WEBHOOK_SECRET", "SHOP_URL_SECRET", "REDIS_PASSWORD", "UPISTREAM_TOKEN_KEY"];
-        let environment = names.map(|name| (name.to_owned(), format!("{name}-0123456789-0123456789-0123456789-0123456789")));
-        let config = Config::load(Some(Path::new(&path)), environment.into_iter()).unwrap().config;
+        let named = default_toml().split("{ env = \"").skip(1).map(|rest| rest.split('"').next().unwrap_or_default().to_owned());
+        let environment = named.map(|name| (name.clone(), format!("{name}-0123456789-0123456789-0123456789-0123456789")));
+        let config = Config::load(Some(Path::new(&path)), environment).unwrap().config;
 
         assert_eq!(config.sandbox, Some(SandboxSettings::default()));
         let Backend::Redis(redis) = &config.store.backend else { panic!("redis is switched on") };
         let RedisConfig { urls, retention_at_rest, password, token_key, .. } = *redis.clone();
         assert!(password.is_some() && token_key.is_some());
         assert_eq!(**redis, RedisConfig { password, token_key, ..RedisConfig::new(urls, retention_at_rest) });
-        let ProviderConfig::Razorpay(shop) = &config.accounts["shop"].provider;
-        let RazorpayConfig { key_id, key_secret, webhook_secrets, .. } = shop.clone();
-        assert_eq!(*shop, RazorpayConfig::new(key_id, key_secret, webhook_secrets));
+        assert_eq!(config.accounts.len(), PROVIDERS.len());
+        for account in config.accounts.into_values() {
+            match account.provider {
+                ProviderConfig::Razorpay(shop) => {
+                    let RazorpayConfig { key_id, key_secret, webhook_secrets, .. } = shop.clone();
+                    assert_eq!(shop, RazorpayConfig::new(key_id, key_secret, webhook_secrets));
+                }
+                ProviderConfig::Enkash(shop) => {
+                    let EnkashConfig { access_key, secret_key, api_key, .. } = shop.clone();
+                    assert!(api_key.is_some());
+                    assert_eq!(shop, EnkashConfig { api_key, ..EnkashConfig::new(access_key, secret_key) });
+                }
+                ProviderConfig::Oqpay(shop) => {
+                    let OqpayConfig { registration_id, bearer_token, .. } = shop.clone();
+                    assert!(bearer_token.is_some());
+                    assert_eq!(shop, OqpayConfig { bearer_token, ..OqpayConfig::new(registration_id) });
+                }
+                ProviderConfig::Eko(shop) => {
+                    let EkoConfig { developer_key, access_key, initiator_id, user_code, .. } = shop.clone();
+                    assert_eq!(shop, EkoConfig::new(developer_key, access_key, initiator_id, user_code));
+                }
+            }
+        }
     }
 
     #[test]
@@ -134,5 +164,7 @@ mod tests {
         assert!(table.contains("| `accounts.NAME.razorpay.key_id` | needed | "), "{table}");
         assert_eq!(default_of("accounts.*.razorpay.timeout_ms").as_deref(), Some("10000"));
         assert_eq!(default_of("accounts.*.razorpay.key_id"), None);
+        assert_eq!(default_of("accounts.*.eko.service_code").as_deref(), Some("59"));
+        assert!(table.contains("| `accounts.NAME.enkash.api_key` | none | "), "{table}");
     }
 }

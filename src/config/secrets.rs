@@ -81,8 +81,17 @@ impl<'de> Deserialize<'de> for Secrets {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SecretRule {
     pub chars_min: usize,
-    /// Whether it is a part of a URL, and so may hold nothing that needs escaping there.
-    pub in_url: bool,
+    pub goes: Goes,
+}
+
+/// Where a secret goes as it is, and so what it may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Goes {
+    Anywhere,
+    /// Nothing that needs escaping there.
+    IntoAUrl,
+    /// Visible ASCII alone.
+    IntoAHeader,
 }
 
 /// Reads `"text"`, `{ file = "…" }`, `{ env = "…" }` or a list of these. On failure: what is wrong and
@@ -177,8 +186,11 @@ fn judge(secret: &str, rule: SecretRule) -> Result<(), String> {
         return Err("has a control character in it".to_owned());
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '~');
-    if rule.in_url && !secret.chars().all(plain) {
+    if rule.goes == Goes::IntoAUrl && !secret.chars().all(plain) {
         return Err("has a character that a URL can't hold as it is (use letters, digits, `-`, `_`, `.`, `~`)".to_owned());
+    }
+    if rule.goes == Goes::IntoAHeader && !secret.chars().all(|c| c.is_ascii_graphic()) {
+        return Err("has a character that an HTTP header can't hold (use visible ASCII characters)".to_owned());
     }
     if secret.chars().count() < rule.chars_min {
         return Err(format!("is shorter than {} characters", rule.chars_min));
@@ -190,7 +202,7 @@ fn judge(secret: &str, rule: SecretRule) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    const ANY: SecretRule = SecretRule { chars_min: 1, in_url: false };
+    const ANY: SecretRule = SecretRule { chars_min: 1, goes: Goes::Anywhere };
 
     fn resolved(toml: &str, rule: SecretRule) -> Result<Vec<String>, Vec<(String, String)>> {
         let environment = [("SHOP_KEY", "from-env"), ("EMPTY", "")];
@@ -250,10 +262,15 @@ mod tests {
         refused("\"hun\\u0007ter2\"", ANY, "holds a secret that has a control character in it");
         refused("'<redacted>'", ANY, "holds a secret that is the word <redacted>, as `config check` prints it");
         refused("['hunter2', 'hunter2']", ANY, "names the same secret twice");
-        refused("'hunter2'", SecretRule { chars_min: 8, in_url: false }, "holds a secret that is shorter than 8 characters");
-        let url = SecretRule { chars_min: 1, in_url: true };
+        refused("'hunter2'", SecretRule { chars_min: 8, goes: Goes::Anywhere }, "holds a secret that is shorter than 8 characters");
+        let url = SecretRule { chars_min: 1, goes: Goes::IntoAUrl };
         assert!(resolved("'hunter/2'", url).unwrap_err()[0].0.contains("a URL can't hold"));
         assert_eq!(resolved("'Hunter-2_.~'", url).unwrap(), ["Hunter-2_.~"]);
+        let header = SecretRule { chars_min: 1, goes: Goes::IntoAHeader };
+        for text in ["'hunter 2'", "'hünter2'"] {
+            assert!(resolved(text, header).unwrap_err()[0].0.contains("an HTTP header can't hold"), "{text}");
+        }
+        assert_eq!(resolved("'hunter/2='", header).unwrap(), ["hunter/2="]);
     }
 
     #[test]

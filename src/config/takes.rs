@@ -15,9 +15,14 @@ pub(super) enum Takes {
         min: u64,
         max: u64,
     },
+    /// A number that is one of these.
+    OneOf(&'static [u64]),
     /// Says what the text must be when it isn't.
     Text(fn(&str) -> Result<(), String>),
-    Networks,
+    Networks {
+        /// What a network of all addresses would do, so that it is refused.
+        everything: &'static str,
+    },
     /// Where redis servers are.
     RedisUrls,
     /// True or false.
@@ -31,10 +36,12 @@ impl Takes {
         match (self, value) {
             (Self::Number { min, max }, toml::Value::Integer(n)) if u64::try_from(*n).is_ok_and(|n| (*min..=*max).contains(&n)) => Ok(()),
             (Self::Number { min, max }, _) => Err(format!("a whole number from {min} to {max}")),
+            (Self::OneOf(known), toml::Value::Integer(n)) if u64::try_from(*n).is_ok_and(|n| known.contains(&n)) => Ok(()),
+            (Self::OneOf(known), _) => Err(known.iter().map(u64::to_string).collect::<Vec<_>>().join(" or ")),
             (Self::Text(judge), toml::Value::String(text)) => judge(text),
             (Self::Text(_), _) => Err("a text in quotes".to_owned()),
-            (Self::Networks, toml::Value::Array(networks)) => judge_networks(networks),
-            (Self::Networks, _) => Err("a list of networks, such as [\"10.0.0.0/8\"]".to_owned()),
+            (Self::Networks { everything }, toml::Value::Array(networks)) => judge_networks(networks, everything),
+            (Self::Networks { .. }, _) => Err("a list of networks, such as [\"10.0.0.0/8\"]".to_owned()),
             (Self::RedisUrls, toml::Value::Array(urls)) => judge_redis_urls(urls),
             (Self::RedisUrls, _) => Err("a list of addresses, such as [\"redis://127.0.0.1:6379\"]".to_owned()),
             (Self::Flag, toml::Value::Boolean(_)) => Ok(()),
@@ -67,8 +74,23 @@ pub(super) fn public_url(text: &str) -> Result<(), String> {
     )
 }
 
+/// A path would most often be the API's version, which the calls bring along. On loopback it is the sandbox's way of telling
+/// its providers apart.
 pub(super) fn base_url(text: &str) -> Result<(), String> {
-    must(is_https(text, false), "an https:// URL of a host alone, such as https://api.razorpay.com (http:// on loopback only)")
+    let may_have_path = text.starts_with("http://");
+    must(
+        is_https(text, may_have_path),
+        "an https:// URL of a host alone, such as https://api.razorpay.com (http:// on loopback only, where it may have a path)",
+    )
+}
+
+/// Eko's environments differ in a path that belongs to the address; the generation of the API comes after it, with the calls.
+pub(super) fn eko_base_url(text: &str) -> Result<(), String> {
+    let has_generation = ["/v1", "/v2", "/v3"].iter().any(|generation| text.ends_with(generation));
+    must(
+        is_https(text, true) && !has_generation,
+        "an https:// URL without the /v3 that follows it, such as https://api.eko.in/ekoicici (http:// on loopback only)",
+    )
 }
 
 /// Credentials in a URL would end up in logs; plain http is for loopback, where nobody listens in.
@@ -119,6 +141,32 @@ pub(super) fn razorpay_account_id(text: &str) -> Result<(), String> {
     must(text.is_empty() || plain, "empty or an account id, such as acc_…")
 }
 
+pub(super) fn header_text(text: &str) -> Result<(), String> {
+    must(!text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic()), "a key of visible ASCII characters, since it is sent as a header")
+}
+
+pub(super) fn authorization(text: &str) -> Result<(), String> {
+    must(matches!(text, "bearer" | "bare"), "\"bearer\" or \"bare\"")
+}
+
+/// Our reference takes the place of the braces: what is not to be there was most likely mistyped, and every look-up would fail.
+pub(super) fn order_lookup_path(text: &str) -> Result<(), String> {
+    let fits = text.split_once("{merchantOrderId}").is_some_and(|(before, after)| {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-_.~?=&%".contains(&b);
+        before.starts_with('/') && before.bytes().chain(after.bytes()).all(plain)
+    });
+    must(text.is_empty() || fits, "empty or a path with {merchantOrderId} in it once, such as /api/v0/…/{merchantOrderId}")
+}
+
+pub(super) fn eko_initiator_id(text: &str) -> Result<(), String> {
+    must(text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit()), "a mobile number of ten digits, such as 9876543210")
+}
+
+/// It stands in paths and queries.
+pub(super) fn eko_user_code(text: &str) -> Result<(), String> {
+    must(!text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric()), "a user code of letters and digits, such as 20810200")
+}
+
 pub(super) fn retention_at_rest(text: &str) -> Result<(), String> {
     RetentionAtRest::try_from(text.to_owned()).map(|_| ())
 }
@@ -145,13 +193,13 @@ fn judge_redis_urls(urls: &[toml::Value]) -> Result<(), String> {
     must(!urls.is_empty() && urls.iter().all(fits), be)
 }
 
-fn judge_networks(networks: &[toml::Value]) -> Result<(), String> {
+fn judge_networks(networks: &[toml::Value], everything: &str) -> Result<(), String> {
     let mut seen = BTreeSet::new();
     for network in networks {
         let text = network.as_str().ok_or("a list of networks, such as [\"10.0.0.0/8\"]")?;
         let network: Cidr = text.parse().map_err(|error| format!("a list of networks, and `{text}` is none: {error}"))?;
         if network.is_everything() {
-            return Err(format!("a list of your own proxies' networks: `{text}` would believe anybody's forwarded headers"));
+            return Err(format!("a list of networks, and `{text}` is all addresses: it {everything}"));
         }
         if !seen.insert(network) {
             return Err(format!("a list that names each network once, and `{text}` is there twice"));
@@ -186,7 +234,7 @@ mod tests {
             judged(path, &format!("\"{min}\""), false);
             judged(path, &format!("{min}.0"), false);
         }
-        assert_eq!(numbers, 36);
+        assert_eq!(numbers, 42);
     }
 
     #[test]
@@ -236,6 +284,8 @@ mod tests {
         judged("accounts.*.razorpay.account_id", "'acc_Pz4'", true);
         judged("accounts.*.razorpay.account_id", "'acc_'", false);
         judged("accounts.*.razorpay.account_id", "'Pz4'", false);
+        judged("accounts.*.razorpay.base_url", "'http://127.0.0.1:9/razorpay'", true);
+        judged("accounts.*.razorpay.base_url", "'http://127.0.0.1:9/razorpay/'", false);
         judged("log.level", "'info,upistream=debug'", true);
         judged("log.level", "'off'", true);
         judged("log.level", "'loud'", false);
@@ -250,5 +300,71 @@ mod tests {
         judged("webhooks.trusted_proxies", "['10.0.0.0/8', '10.0.0.0/8']", false);
         judged("webhooks.trusted_proxies", "'10.0.0.0/8'", false);
         judged("webhooks.trusted_proxies", "[8]", false);
+    }
+    #[test]
+    fn settings_of_enkash_are_judged() {
+        judged("accounts.*.enkash.base_url", "'https://olympus-pg-uat.enkash.in'", true);
+        judged("accounts.*.enkash.base_url", "'https://olympus-pg.enkash.in/api/v0'", false);
+        judged("accounts.*.enkash.base_url", "'http://olympus-pg.enkash.in'", false);
+        judged("accounts.*.enkash.access_key", "'EK-1:2=='", true);
+        for text in ["''", "'EK 1'", "'EK-ü'", "7"] {
+            judged("accounts.*.enkash.access_key", text, false);
+        }
+        judged("accounts.*.enkash.authorization", "'bearer'", true);
+        judged("accounts.*.enkash.authorization", "'bare'", true);
+        judged("accounts.*.enkash.authorization", "'Bearer'", false);
+        judged("accounts.*.enkash.authorization", "''", false);
+        judged("accounts.*.enkash.order_lookup_path", "''", true);
+        judged("accounts.*.enkash.order_lookup_path", "'/api/v0/orders/merchant/{merchantOrderId}'", true);
+        judged("accounts.*.enkash.order_lookup_path", "'/api/v0/orders?merchantOrderId={merchantOrderId}&limit=1'", true);
+        for path in ["/api/v0/orders/{orderId}", "/api/v0/orders", "orders/{merchantOrderId}", "/{merchantOrderId}/{merchantOrderId}"] {
+            judged("accounts.*.enkash.order_lookup_path", &format!("'{path}'"), false);
+        }
+        judged("accounts.*.enkash.order_lookup_path", "'https://elsewhere.example/{merchantOrderId}'", false);
+        judged("accounts.*.enkash.order_lookup_path", "'/orders/{merchantOrderId} '", false);
+        judged("accounts.*.enkash.order_lookup_path", "'/orders/{merchantOrderId}#top'", false);
+        judged("accounts.*.enkash.allow_unobservable_qr", "true", true);
+        judged("accounts.*.enkash.allow_unobservable_qr", "'yes'", false);
+    }
+
+    #[test]
+    fn settings_of_oqpay_are_judged() {
+        judged("accounts.*.oqpay.base_url", "'https://payin.oqpay.in'", true);
+        judged("accounts.*.oqpay.base_url", "'https://payin.oqpay.in/api/V5'", false);
+        judged("accounts.*.oqpay.callbacks_prove", "false", true);
+        judged("accounts.*.oqpay.callbacks_prove", "1", false);
+        judged("accounts.*.oqpay.callback_networks", "['203.0.113.7', '2001:db8::/32']", true);
+        judged("accounts.*.oqpay.callback_networks", "[]", true);
+        for networks in ["['0.0.0.0/0']", "['::/0']", "['203.0.113.7/24']", "['payin.oqpay.in']", "'203.0.113.7'", "[7]"] {
+            judged("accounts.*.oqpay.callback_networks", networks, false);
+        }
+    }
+
+    #[test]
+    fn settings_of_eko_are_judged() {
+        judged("accounts.*.eko.base_url", "'https://api.eko.in:25002/ekoicici'", true);
+        judged("accounts.*.eko.base_url", "'http://127.0.0.1:9/eko'", true);
+        for url in
+            ["https://api.eko.in/ekoicici/v3", "https://api.eko.in/ekoicici/", "http://api.eko.in/ekoicici", "https://a:b@api.eko.in", ""]
+        {
+            judged("accounts.*.eko.base_url", &format!("'{url}'"), false);
+        }
+        judged("accounts.*.eko.developer_key", "'becbbce45f79'", true);
+        judged("accounts.*.eko.developer_key", "'becb bce4'", false);
+        judged("accounts.*.eko.developer_key", "''", false);
+        judged("accounts.*.eko.initiator_id", "'9962981729'", true);
+        for id in ["'+919962981729'", "'996298172'", "'996298172x'", "''", "9962981729"] {
+            judged("accounts.*.eko.initiator_id", id, false);
+        }
+        judged("accounts.*.eko.user_code", "'20810200'", true);
+        judged("accounts.*.eko.user_code", "'2081/0200'", false);
+        judged("accounts.*.eko.user_code", "''", false);
+        judged("accounts.*.eko.service_code", "59", true);
+        judged("accounts.*.eko.service_code", "85", true);
+        for code in ["60", "-59", "'59'", "59.0"] {
+            judged("accounts.*.eko.service_code", code, false);
+        }
+        judged("accounts.*.eko.activate_service", "true", true);
+        judged("accounts.*.eko.activate_service", "0", false);
     }
 }

@@ -3,9 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::*;
+
+mod accounts;
+
+use accounts::{EKO, ENKASH, OQPAY, OTHER_SHOPS};
 
 /// An account with everything that it needs.
 const SHOP: &str = r#"
@@ -45,12 +49,11 @@ fn problems(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
 }
 
 fn trial_secrets() -> SandboxSecrets {
-    let [key, webhook, webhook_url] = ["hunter2-a", "hunter2-b", "hunter2-c"].map(SecretString::from);
-    SandboxSecrets { key, webhook, webhook_url }
+    SandboxSecrets::made(|| SecretString::from("hunter2"))
 }
 
 fn shop(config: &Config) -> &RazorpayConfig {
-    let ProviderConfig::Razorpay(razorpay) = &config.accounts["shop-one"].provider;
+    let ProviderConfig::Razorpay(razorpay) = &config.accounts["shop-one"].provider else { panic!("it is at Razorpay") };
     razorpay
 }
 
@@ -59,14 +62,9 @@ fn without_a_file_it_is_the_trial_set_up() {
     let loaded = Config::load(None, owned(&[("PATH", "/bin"), ("UPISTREAM_PORT_8080_TCP", "tcp://10.0.0.1:8080")])).unwrap();
     assert_eq!(loaded.config, Config { sandbox: Some(SandboxSettings::default()), ..Config::default() });
 
-    let mut config = loaded.config.with_sandbox_account(trial_secrets());
+    let config = loaded.config.with_sandbox_accounts(trial_secrets());
     assert_eq!(config, Config::trial(trial_secrets()));
-    assert_eq!(config.accounts.keys().map(AccountName::as_str).collect::<Vec<_>>(), [SANDBOX_ACCOUNT]);
     assert!(config.exposure().is_empty());
-
-    config.sandbox_is_at("127.0.0.1:4242".parse().unwrap());
-    let ProviderConfig::Razorpay(sandbox) = &config.accounts[SANDBOX_ACCOUNT].provider;
-    assert_eq!(sandbox.base_url, "http://127.0.0.1:4242");
 }
 
 #[test]
@@ -277,7 +275,8 @@ fn an_account_is_whole_or_refused() {
     assert_eq!(
         only("[accounts.shop]"),
         [
-            "upistream.toml:1: account `shop` needs exactly one provider; give it one of [accounts.shop.razorpay].",
+            "upistream.toml:1: account `shop` needs exactly one provider; give it one of [accounts.shop.razorpay], \
+             [accounts.shop.enkash], [accounts.shop.oqpay], [accounts.shop.eko].",
             "upistream.toml:1: `accounts.shop.webhook_url_secrets` is needed and missing; set it; a secret is \"text\", { file = \
          \"path\" } or { env = \"NAME\" }.",
         ]
@@ -294,7 +293,9 @@ fn an_account_is_whole_or_refused() {
     );
     assert_eq!(only("accounts = 3"), ["upistream.toml:1: `accounts` is a section, not a setting; write it as [accounts]."]);
     assert_eq!(only("[acounts.shop]"), ["upistream.toml:1: there is no setting `acounts`; did you mean `accounts`?"]);
-    assert_eq!(only(&format!("{}[sandbox]", SHOP.replace("shop-one", "razorpay-sandbox"))).len(), 1);
+    for name in SANDBOX_ACCOUNTS {
+        assert_eq!(only(&format!("{}[sandbox]", SHOP.replace("shop-one", name))).len(), 1);
+    }
 }
 
 #[test]
@@ -320,7 +321,7 @@ fn a_file_that_cannot_be_read_is_named() {
 #[test]
 fn no_secret_is_ever_shown() {
     let Loaded { config, .. } = load(SHOP, &[]).unwrap();
-    let config = Config { sandbox: Some(SandboxSettings::default()), ..config }.with_sandbox_account(trial_secrets());
+    let config = Config { sandbox: Some(SandboxSettings::default()), ..config }.with_sandbox_accounts(trial_secrets());
     let shown = [
         format!("{config:?}"),
         format!("{config:#?}"),
@@ -385,8 +386,8 @@ fn what_is_described_names_every_setting() {
     let redis = format!("[store.redis]\nurls = ['redis://a']\nretention_at_rest = '400d'\npassword = 'hunter2'\ntoken_key = '{key}'");
     let described: BTreeSet<String> = ["", redis.as_str()]
         .iter()
-        .flat_map(|backend| load(&format!("{SHOP}[sandbox]\n{backend}"), &[]).unwrap().config.describe())
-        .map(|(key, _)| key.replace("shop-one", "NAME"))
+        .flat_map(|backend| load(&format!("{SHOP}{OTHER_SHOPS}[sandbox]\n{backend}"), &[]).unwrap().config.describe())
+        .map(|(key, _)| ["shop-one", ENKASH, OQPAY, EKO].iter().fold(key, |key, &name| key.replace(&format!("s.{name}."), "s.NAME.")))
         .collect();
     let known: BTreeSet<String> = keys::KEYS.iter().map(|key| keys::named(key.path)).collect();
     assert_eq!(described, known);
@@ -410,6 +411,9 @@ fn serde_refuses_unknown_keys_by_itself() {
         "[sandbox]\ncolour = 1",
         "[accounts.shop]\ncolour = 1",
         "[accounts.shop.razorpay]\ncolour = 1",
+        "[accounts.shop.enkash]\ncolour = 1",
+        "[accounts.shop.oqpay]\ncolour = 1",
+        "[accounts.shop.eko]\ncolour = 1",
     ] {
         let error = toml::from_str::<Config>(text).unwrap_err();
         assert!(error.message().starts_with("unknown field `colour`"), "{text}: {error}");

@@ -16,6 +16,7 @@ use crate::domain::money::Money;
 use crate::domain::payment::PaymentSnapshot;
 use crate::domain::qr::{QrOrder, QrSnapshot, Usage};
 
+pub mod enkash;
 pub mod http;
 mod indian_mobile;
 mod indian_time;
@@ -26,7 +27,7 @@ pub mod razorpay;
 mod reading;
 mod rupees;
 #[cfg(test)]
-mod scripted_server;
+mod scripted;
 pub mod signature;
 pub mod token;
 mod told;
@@ -295,4 +296,10 @@ pub struct Provider {
     pub qr: Option<QrCodes>,
     pub payments: Option<Arc<dyn Payments>>,
     pub webhooks: Webhooks,
+}
+
+/// How many mutated documents each parser of a provider's is shown.
+#[cfg(test)]
+fn fuzz_cases() -> u32 {
+    std::env::var("UPISTREAM_FUZZ_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(20_000)
 }

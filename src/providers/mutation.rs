@@ -3,14 +3,6 @@
 use proptest::prelude::*;
 use serde_json::Value;
 
-/// How many cases each target is tried with, unless the environment says otherwise.
-const CASES: u32 = 20_000;
-
-/// The number of cases for each target.
-pub fn cases() -> u32 {
-    std::env::var("UPISTREAM_FUZZ_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(CASES)
-}
-
 /// Anything that JSON can say, and what providers say.
 pub fn json_value() -> impl Strategy<Value = Value> {
     let words = ["SUCCESS", "PENDING", "true", "INR", "0", "5", "168", "upi://pay?pa=ab@cd", "2026-03-02T08:01:33Z", "2024-07-04 11:10:37"];

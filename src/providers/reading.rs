@@ -42,6 +42,25 @@ pub fn word<'de, D: Deserializer<'de>>(json: D) -> Result<Option<String>, D::Err
     })
 }
 
+/// A whole number, also as its digits; `None` for everything else.
+pub fn whole<'de, D: Deserializer<'de>>(json: D) -> Result<Option<i64>, D::Error> {
+    Ok(match Value::deserialize(json)? {
+        Value::Number(number) => number.as_i64(),
+        Value::String(digits) => digits.trim().parse().ok(),
+        _ => None,
+    })
+}
+
+/// Yes or no, also as a word; `None` for everything else.
+pub fn flag<'de, D: Deserializer<'de>>(json: D) -> Result<Option<bool>, D::Error> {
+    Ok(match Value::deserialize(json)? {
+        Value::Bool(flag) => Some(flag),
+        Value::String(word) if word.eq_ignore_ascii_case("true") => Some(true),
+        Value::String(word) if word.eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
+    })
+}
+
 /// An entity's id: what goes into paths and references is a plain word.
 pub fn id(what: &str, id: Option<String>) -> Result<String, Unreadable> {
     let plain = |id: &String| id.len() <= ID_CHARS_MAX && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');

@@ -4,6 +4,9 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use jiff::tz::{TimeZone, offset};
+use jiff::{SignedDuration, Timestamp, Zoned};
+
 pub const SECOND_MS: i64 = 1_000;
 pub const MINUTE_MS: i64 = 60 * SECOND_MS;
 pub const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -23,8 +26,7 @@ impl Clock {
 
     /// Milliseconds since 1970.
     pub fn now_ms(&self) -> i64 {
-        let system = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(system.as_millis()).unwrap_or(OFFSET_MAX_MS).saturating_add(self.offset_ms())
+        system_ms().saturating_add(self.offset_ms())
     }
 
     pub fn offset_ms(&self) -> i64 {
@@ -37,4 +39,16 @@ impl Clock {
         // The closure always answers `Some`, so this can't fail.
         let _ = self.offset_ms.fetch_update(Ordering::SeqCst, Ordering::SeqCst, forward);
     }
+}
+
+/// Milliseconds since 1970 by the clock that callers have, whatever the sandbox's says.
+pub fn system_ms() -> i64 {
+    let system = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(system.as_millis()).unwrap_or(OFFSET_MAX_MS)
+}
+
+/// What clocks on Indian walls show.
+pub fn in_ist(at_ms: i64) -> Zoned {
+    let ist = TimeZone::fixed(offset(5).saturating_add(SignedDuration::from_mins(30)));
+    Timestamp::from_millisecond(at_ms).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(ist)
 }

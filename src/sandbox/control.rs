@@ -6,15 +6,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::desk::{AnyDesk, Provider};
 use super::faults::{Fault, WebhookFault};
-use super::razorpay::desk::Desk;
-use super::razorpay::life::{Bill, declined};
-use super::razorpay::payment::{self, PaymentForm, Status};
-use super::razorpay::qr::QrForm;
-use super::razorpay::{Outcome, link};
+use super::razorpay;
 use super::state::SeenRequest;
 use super::webhooks::Delivery;
-use super::{Sandbox, Switches};
+use super::{Sandbox, Simulated, Switches};
 
 const VPA_DEFAULT: &str = "asha.rao@examplebank";
 const AMOUNT_MAX: i64 = 1_000_000_000_000;
@@ -29,6 +26,17 @@ pub struct PayOptions {
     pub outcome: Outcome,
     /// Pays another amount than a fixed one, which real apps don't let a payer do.
     pub any_amount: bool,
+}
+
+/// How a payment is to turn out, for whoever plays the payer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    #[default]
+    Captured,
+    Authorized,
+    Failed,
+    Pending,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,92 +59,57 @@ pub enum ControlError {
     TooManyFaults(&'static str),
     #[error("`{0}` is no http URL")]
     BadUrl(String),
+    #[error("an amount here is more than {0} paise")]
+    TooLittle(i64),
+    #[error("an amount here is whole rupees")]
+    NotWholeRupees,
+    #[error("{} has no such thing", .0.name())]
+    NotOffered(Simulated),
+}
+
+impl PayOptions {
+    /// The payer's address.
+    pub(super) fn vpa(&self) -> &str {
+        self.vpa.as_deref().unwrap_or(VPA_DEFAULT)
+    }
 }
 
 impl Sandbox {
     /// A payer scans a code: its id or the text inside it. Answers the payment's id.
     pub async fn pay_qr(&self, account: &str, code: &str, pay: PayOptions) -> Result<String, ControlError> {
-        self.at_desk(account, |desk| {
-            let scanned = link::read(code);
-            let id = scanned.as_ref().map_or(code, |(id, _)| id.as_str()).to_owned();
-            desk.expire_qr(&id, true);
-            let qr = desk.books.qrs.get(&id).ok_or_else(|| ControlError::NotFound(id.clone()))?;
-            if qr.is_closed() && desk.switches.closed_code_cannot_be_paid {
-                return Err(ControlError::WrongState { id, state: "closed".to_owned() });
-            }
-            let asked = scanned.and_then(|(_, amount)| amount).or(qr.payment_amount);
-            let amount = amount_of(&id, &pay, asked, qr.payment_amount)?;
-            let vpa = pay.vpa.unwrap_or_else(|| VPA_DEFAULT.to_owned());
-            check_room(desk)?;
-            Ok(desk.pay(Bill { amount, vpa, qr_id: Some(id), order_id: None }, pay.outcome))
-        })
+        self.at_desk(account, |desk| desk.pay_qr(code, &pay))
     }
 
-    /// A payer pays an order, as a checkout would. Answers the payment's id.
+    /// A payer pays an order at Razorpay, as a checkout would. Answers the payment's id.
     pub async fn pay_order(&self, account: &str, id: &str, pay: PayOptions) -> Result<String, ControlError> {
-        self.at_desk(account, |desk| {
-            let order = desk.books.orders.get(id).ok_or_else(|| ControlError::NotFound(id.to_owned()))?;
-            if order.is_paid() {
-                return Err(ControlError::WrongState { id: id.to_owned(), state: "paid".to_owned() });
-            }
-            let due = order.amount - order.paid;
-            let amount = amount_of(id, &pay, Some(due), Some(due).filter(|_| !order.partial))?;
-            let outcome = match (pay.outcome, order.auto_capture.unwrap_or(desk.switches.auto_capture)) {
-                (Outcome::Captured, false) => Outcome::Authorized,
-                (outcome, _) => outcome,
-            };
-            let vpa = pay.vpa.unwrap_or_else(|| VPA_DEFAULT.to_owned());
-            check_room(desk)?;
-            Ok(desk.pay(Bill { amount, vpa, qr_id: None, order_id: Some(id.to_owned()) }, outcome))
-        })
+        self.at_razorpay(account, |desk| desk.pay_order(id, &pay))
     }
 
-    /// The bank says yes after all: a `created` or `failed` payment becomes `authorized`, and
-    /// `captured` where the account captures by itself.
+    /// The bank says yes after all, to a payment that waits for it or, where the provider knows such a thing, that
+    /// failed.
     pub async fn authorize_late(&self, account: &str, id: &str) -> Result<(), ControlError> {
-        self.at_desk(account, |desk| {
-            let payment = desk.books.payments.get(id).ok_or_else(|| ControlError::NotFound(id.to_owned()))?;
-            if !desk.may_authorize_late(payment) {
-                return Err(wrong_state(id, payment.status));
-            }
-            let order = payment.order_id.as_ref().and_then(|order| desk.books.orders.get(order));
-            let captures = order.and_then(|order| order.auto_capture).unwrap_or(desk.switches.auto_capture);
-            let mut news = Vec::new();
-            desk.authorize(id, &mut news);
-            if captures {
-                desk.capture(id, &mut news);
-            }
-            desk.tell(news);
-            Ok(())
-        })
+        self.at_desk(account, |desk| desk.authorize_late(id))
     }
 
-    /// The merchant captures in the provider's dashboard.
+    /// The merchant captures in Razorpay's dashboard.
     pub async fn capture(&self, account: &str, id: &str) -> Result<(), ControlError> {
-        self.at_desk(account, |desk| {
-            let payment = desk.books.payments.get(id).ok_or_else(|| ControlError::NotFound(id.to_owned()))?;
-            if payment.status != Status::Authorized {
-                return Err(wrong_state(id, payment.status));
-            }
-            let mut news = Vec::new();
-            desk.capture(id, &mut news);
-            desk.tell(news);
-            Ok(())
-        })
+        self.at_razorpay(account, |desk| desk.capture_by_hand(id))
     }
 
     /// The bank says no to a payment that waits for it.
     pub async fn fail_payment(&self, account: &str, id: &str) -> Result<(), ControlError> {
-        self.at_desk(account, |desk| {
-            let payment = desk.books.payments.get(id).ok_or_else(|| ControlError::NotFound(id.to_owned()))?;
-            if payment.status != Status::Created {
-                return Err(wrong_state(id, payment.status));
-            }
-            let mut news = Vec::new();
-            desk.fail(id, declined(), &mut news);
-            desk.tell(news);
-            Ok(())
-        })
+        self.at_desk(account, |desk| desk.fail_payment(id))
+    }
+
+    /// Money that had arrived is taken back.
+    pub async fn reverse_payment(&self, account: &str, id: &str) -> Result<(), ControlError> {
+        self.at_desk(account, |desk| desk.reverse_payment(id))
+    }
+
+    /// Somebody who knows the code's ids sends a callback of his own: as if `amount`, or what the code asks for, had
+    /// been paid. It goes out once, with a signature that doesn't fit where there are signatures; nothing was paid.
+    pub async fn send_forged(&self, account: &str, code: &str, amount: Option<i64>) -> Result<(), ControlError> {
+        self.at_desk(account, |desk| desk.send_forged(code, amount))
     }
 
     pub fn set_webhook_url(&self, account: &str, url: &str) -> Result<(), ControlError> {
@@ -207,28 +180,37 @@ impl Sandbox {
 
     /// The account's codes as the provider prints them, newest first.
     pub fn qr_codes(&self, account: &str) -> Result<Vec<Value>, ControlError> {
-        self.look_at_desk(account, |desk| desk.books.qrs.newest_first().map(|qr| to_value(desk.view_qr(qr, QrForm::Answer))).collect())
+        self.look_at_desk(account, |desk| desk.print_qrs())
     }
 
     /// The account's payments as the provider prints them, newest first.
     pub fn payments(&self, account: &str) -> Result<Vec<Value>, ControlError> {
-        self.look_at_desk(account, |desk| {
-            let payments = desk.books.payments.newest_first();
-            payments.map(|payment| to_value(payment::view(payment, PaymentForm::Answer))).collect()
+        self.look_at_desk(account, |desk| desk.print_payments())
+    }
+
+    fn at_desk<R>(&self, account: &str, act: impl FnOnce(&mut dyn Provider) -> Result<R, ControlError>) -> Result<R, ControlError> {
+        let inner = &self.inner;
+        let account = inner.account(account).ok_or_else(|| ControlError::UnknownAccount(account.to_owned()))?;
+        inner.change(|state, now_ms| act(inner.desk(state, account, now_ms).provider()))
+    }
+
+    fn at_razorpay<R>(
+        &self,
+        account: &str,
+        act: impl FnOnce(&mut razorpay::desk::Desk<'_>) -> Result<R, ControlError>,
+    ) -> Result<R, ControlError> {
+        let inner = &self.inner;
+        let account = inner.account(account).ok_or_else(|| ControlError::UnknownAccount(account.to_owned()))?;
+        inner.change(|state, now_ms| match inner.desk(state, account, now_ms) {
+            AnyDesk::Razorpay(mut desk) => act(&mut desk),
+            AnyDesk::Enkash(_) | AnyDesk::Oqpay(_) | AnyDesk::Eko(_) => Err(ControlError::NotOffered(account.merchant.provider())),
         })
     }
 
-    fn at_desk<R>(&self, account: &str, act: impl FnOnce(&mut Desk<'_>) -> Result<R, ControlError>) -> Result<R, ControlError> {
+    fn look_at_desk<R>(&self, account: &str, look: impl FnOnce(&dyn Provider) -> R) -> Result<R, ControlError> {
         let inner = &self.inner;
         let account = inner.account(account).ok_or_else(|| ControlError::UnknownAccount(account.to_owned()))?;
-        let spread_ms = inner.config.event_spread_ms;
-        inner.change(|state, now_ms| act(&mut state.desk(account, now_ms, spread_ms, &inner.base_url)))
-    }
-
-    fn look_at_desk<R>(&self, account: &str, look: impl FnOnce(&Desk<'_>) -> R) -> Result<R, ControlError> {
-        let inner = &self.inner;
-        let account = inner.account(account).ok_or_else(|| ControlError::UnknownAccount(account.to_owned()))?;
-        Ok(inner.read(|state, now_ms| look(&state.desk(account, now_ms, 0, &inner.base_url))))
+        Ok(inner.read(|state, now_ms| look(inner.desk(state, account, now_ms).provider())))
     }
 
     fn check_account(&self, name: &str) -> Result<(), ControlError> {
@@ -238,7 +220,7 @@ impl Sandbox {
 }
 
 /// What is paid: `asked` unless the payer says otherwise, and `fixed` where nothing else is taken.
-fn amount_of(id: &str, pay: &PayOptions, asked: Option<i64>, fixed: Option<i64>) -> Result<i64, ControlError> {
+pub(super) fn amount_of(id: &str, pay: &PayOptions, asked: Option<i64>, fixed: Option<i64>) -> Result<i64, ControlError> {
     let amount = pay.amount.or(asked).ok_or_else(|| ControlError::AmountNeeded(id.to_owned()))?;
     if !(1..=AMOUNT_MAX).contains(&amount) {
         return Err(ControlError::BadAmount);
@@ -247,16 +229,4 @@ fn amount_of(id: &str, pay: &PayOptions, asked: Option<i64>, fixed: Option<i64>)
         Some(expected) if amount != expected && !pay.any_amount => Err(ControlError::WrongAmount { id: id.to_owned(), expected }),
         _ => Ok(amount),
     }
-}
-
-fn check_room(desk: &Desk<'_>) -> Result<(), ControlError> {
-    if desk.books.payments.is_full() { Err(ControlError::Full) } else { Ok(()) }
-}
-
-fn wrong_state(id: &str, status: Status) -> ControlError {
-    ControlError::WrongState { id: id.to_owned(), state: format!("{status:?}").to_lowercase() }
-}
-
-fn to_value(view: impl Serialize) -> Value {
-    serde_json::to_value(view).expect("our own views have string keys and no failing parts")
 }

@@ -3,11 +3,13 @@
 //!
 //! | method and path (below `/control`) | body | answer |
 //! |---|---|---|
-//! | `POST /razorpay/{account}/pay` | `{"qr": id or text, "amount"?, "vpa"?, "outcome"?, "any_amount"?}` or `{"order": id, …}` | `{"payment_id"}` |
-//! | `POST /razorpay/{account}/authorize_late` | `{"payment_id"}` | `{}` |
+//! | `POST /{provider}/{account}/pay` | `{"qr": id or text, "amount"?, "vpa"?, "outcome"?, "any_amount"?}`, amounts in paise; at Razorpay also `{"order": id, …}` | `{"payment_id"}` |
+//! | `POST /{provider}/{account}/authorize_late` | `{"payment_id"}` | `{}` |
+//! | `POST /{provider}/{account}/fail` | `{"payment_id"}` | `{}` |
+//! | `POST /{provider}/{account}/reverse` | `{"payment_id"}` | `{}` |
+//! | `POST /{provider}/{account}/forge` | `{"qr": id or text, "amount"?}` | `{}`: a callback tells of a payment that never was |
 //! | `POST /razorpay/{account}/capture` | `{"payment_id"}` | `{}` |
-//! | `POST /razorpay/{account}/fail` | `{"payment_id"}` | `{}` |
-//! | `GET /razorpay/{account}/qr_codes`, `…/payments` | | `{"items": […]}`, newest first |
+//! | `GET /{provider}/{account}/qr_codes`, `…/payments` | | `{"items": […]}`, newest first |
 //! | `POST /faults` | `{"account"?, "operation"?, "kind", "times"?}` | `{}` |
 //! | `POST /webhook_faults` | `{"account"?, "event"?, "kind", "times"?}` | `{}` |
 //! | `DELETE /faults` | | `{}`: both kinds are forgotten |
@@ -18,7 +20,7 @@
 //! | `GET`, `POST /switches` | all that differ from the default | the switches |
 //! | `GET /seen`, `/deliveries` | | `{"items": […]}`, oldest first |
 //!
-//! A `kind` without settings is a string (`"answer_lost"`), one with settings an object
+//! `{provider}` is `razorpay`, `enkash`, `oqpay` or `eko`; what a provider has no such thing of is refused. A `kind` without settings is a string (`"answer_lost"`), one with settings an object
 //! (`{"delay": {"ms": 50}}`). Errors are `{"error": text}` with 400, 404 or 409.
 
 use std::sync::Arc;
@@ -31,9 +33,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::razorpay::{Outcome, link};
+use super::razorpay::link;
 use super::server::json as respond;
-use super::{ControlError, Inner, PayOptions, Sandbox};
+use super::{ControlError, Inner, Outcome, PayOptions, Sandbox, Simulated};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -52,6 +54,13 @@ struct Pay {
 #[serde(deny_unknown_fields)]
 struct PaymentId {
     payment_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Forgery {
+    qr: String,
+    amount: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -101,7 +110,13 @@ pub async fn answer(inner: &Arc<Inner>, parts: &Parts, path: &str, body: &[u8]) 
             let status = match &error {
                 ControlError::UnknownAccount(_) | ControlError::NotFound(_) => 404,
                 ControlError::WrongState { .. } | ControlError::Full | ControlError::TooManyFaults(_) => 409,
-                ControlError::AmountNeeded(_) | ControlError::WrongAmount { .. } | ControlError::BadAmount | ControlError::BadUrl(_) => 400,
+                ControlError::AmountNeeded(_)
+                | ControlError::WrongAmount { .. }
+                | ControlError::BadAmount
+                | ControlError::TooLittle(_)
+                | ControlError::NotWholeRupees
+                | ControlError::NotOffered(_)
+                | ControlError::BadUrl(_) => 400,
             };
             (status, json!({ "error": error.to_string() }))
         }
@@ -112,21 +127,6 @@ pub async fn answer(inner: &Arc<Inner>, parts: &Parts, path: &str, body: &[u8]) 
 async fn act(sandbox: &Sandbox, method: &str, path: &[&str], body: &[u8]) -> Result<Value, Refusal> {
     let done = Ok(json!({}));
     match (method, path) {
-        ("POST", ["razorpay", account, "pay"]) => pay(sandbox, account, read(body)?).await,
-        ("POST", ["razorpay", account, "authorize_late"]) => {
-            sandbox.authorize_late(account, &read::<PaymentId>(body)?.payment_id).await?;
-            done
-        }
-        ("POST", ["razorpay", account, "capture"]) => {
-            sandbox.capture(account, &read::<PaymentId>(body)?.payment_id).await?;
-            done
-        }
-        ("POST", ["razorpay", account, "fail"]) => {
-            sandbox.fail_payment(account, &read::<PaymentId>(body)?.payment_id).await?;
-            done
-        }
-        ("GET", ["razorpay", account, "qr_codes"]) => Ok(items(sandbox.qr_codes(account)?)),
-        ("GET", ["razorpay", account, "payments"]) => Ok(items(sandbox.payments(account)?)),
         ("POST", ["faults"]) => {
             sandbox.fault(read(body)?)?;
             done
@@ -164,8 +164,35 @@ async fn act(sandbox: &Sandbox, method: &str, path: &[&str], body: &[u8]) -> Res
         ("GET", ["switches"]) => Ok(json!(sandbox.current_switches())),
         ("GET", ["seen"]) => Ok(items(sandbox.seen())),
         ("GET", ["deliveries"]) => Ok(items(sandbox.deliveries())),
+        (method, [provider, account, what]) => {
+            let provider = Simulated::of_name(provider).ok_or(Refusal::NoSuchPath)?;
+            let known = sandbox.inner.account(account).is_some_and(|account| account.merchant.provider() == provider);
+            if !known {
+                return Err(ControlError::UnknownAccount((*account).to_owned()).into());
+            }
+            act_at(sandbox, method, account, what, body).await
+        }
         _ => Err(Refusal::NoSuchPath),
     }
+}
+
+/// What is done at one account.
+async fn act_at(sandbox: &Sandbox, method: &str, account: &str, what: &str, body: &[u8]) -> Result<Value, Refusal> {
+    match (method, what) {
+        ("POST", "pay") => return pay(sandbox, account, read(body)?).await,
+        ("POST", "authorize_late") => sandbox.authorize_late(account, &read::<PaymentId>(body)?.payment_id).await?,
+        ("POST", "capture") => sandbox.capture(account, &read::<PaymentId>(body)?.payment_id).await?,
+        ("POST", "fail") => sandbox.fail_payment(account, &read::<PaymentId>(body)?.payment_id).await?,
+        ("POST", "reverse") => sandbox.reverse_payment(account, &read::<PaymentId>(body)?.payment_id).await?,
+        ("POST", "forge") => {
+            let Forgery { qr, amount } = read(body)?;
+            sandbox.send_forged(account, &qr, amount).await?;
+        }
+        ("GET", "qr_codes") => return Ok(items(sandbox.qr_codes(account)?)),
+        ("GET", "payments") => return Ok(items(sandbox.payments(account)?)),
+        _ => return Err(Refusal::NoSuchPath),
+    }
+    Ok(json!({}))
 }
 
 async fn pay(sandbox: &Sandbox, account: &str, pay: Pay) -> Result<Value, Refusal> {

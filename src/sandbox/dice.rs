@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::clock::in_ist;
+
 const ALPHANUMERIC: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
 /// How many RRNs fit under one date: eight free digits.
@@ -45,8 +47,7 @@ impl Dice {
     /// repeat within a day, because 61,803,399 has no factor in common with 10^8.
     pub fn rrn(&mut self, now_ms: i64) -> String {
         self.rrns = (self.rrns + 61_803_399) % RRNS_A_DAY;
-        let ist = jiff::tz::TimeZone::fixed(jiff::tz::offset(5).saturating_add(jiff::SignedDuration::from_mins(30)));
-        let day = jiff::Timestamp::from_millisecond(now_ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_zoned(ist).date();
+        let day = in_ist(now_ms).date();
         format!("{}{:03}{:08}", day.year() % 10, day.day_of_year(), self.rrns)
     }
 }

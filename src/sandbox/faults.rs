@@ -70,7 +70,7 @@ pub enum WebhookFaultKind {
     Delay { ms: u64 },
     /// The events of one happening are sent last first, one after the other. Counts happenings.
     Reverse,
-    /// In its place goes a forgery: once, with a signature that doesn't fit.
+    /// In its place goes a forgery: once, and with a signature that doesn't fit where the provider signs.
     Forge,
     /// It is kept until `release_webhooks`.
     Hold,

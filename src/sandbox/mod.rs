@@ -2,21 +2,29 @@
 //! can be told to fail, and have a clock that tests set. In the same binary as the service and
 //! without any knowledge of it: nothing here uses another module of the crate.
 //!
-//! One listener on loopback serves the provider (`/razorpay/v1/…`, and `/v1/…` for clients that
-//! take a bare address) and the control interface (`/control/…`, see `control_http.rs` for the table).
+//! One listener on loopback serves the providers (`/razorpay/v1/…`, and `/v1/…` for clients that take a bare address;
+//! `/enkash/…`, `/oqpay/…`, `/eko/…`) and the control interface (`/control/…`, see `control_http.rs` for the table).
 
+mod agenda;
 mod clock;
 mod control;
 mod control_http;
 mod delivery;
+mod desk;
 mod dice;
+mod eko;
+mod enkash;
 mod faults;
 mod line;
+mod merchant;
+mod oqpay;
 mod razorpay;
 mod server;
 mod shelf;
+mod simulated;
 mod state;
 mod switches;
+mod upi;
 mod webhooks;
 
 #[cfg(test)]
@@ -28,33 +36,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use std::{fmt, io};
 
-use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use clock::Clock;
-pub use control::{ControlError, PayOptions};
+pub use control::{ControlError, Outcome, PayOptions};
+use desk::AnyDesk;
+pub use eko::{EkoSwitches, QrFailure};
+pub use enkash::EnkashSwitches;
 pub use faults::{Fault, FaultKind, WebhookFault, WebhookFaultKind};
-pub use razorpay::Outcome;
+pub use merchant::{EkoMerchant, EnkashMerchant, Merchant, OqpayMerchant, RazorpayMerchant, SandboxAccount};
+pub use oqpay::OqpaySwitches;
+pub use simulated::Simulated;
 use state::State;
 pub use state::{Answered, SeenRequest};
 pub use switches::{Switches, Throttle};
 pub use webhooks::{Delivery, DeliveryStatus};
-
-/// One merchant account at the simulated Razorpay.
-#[derive(Clone, Debug)]
-pub struct SandboxAccount {
-    pub name: String,
-    pub key_id: String,
-    pub key_secret: SecretString,
-    /// `acc_…`, as webhooks name it.
-    pub account_id: String,
-    pub webhook_secret: SecretString,
-    /// Where webhooks go. None sends none, until `set_webhook_url`.
-    pub webhook_url: Option<String>,
-}
 
 #[derive(Clone, Debug)]
 pub struct SandboxConfig {
@@ -62,7 +61,7 @@ pub struct SandboxConfig {
     /// The same seed gives the same identifiers, so a service that keeps its records over restarts
     /// of the sandbox needs another seed each time, or a `state_file`.
     pub seed: u64,
-    /// Per mille of the real retry schedule: 1000 is the real one, 1 a thousand times faster.
+    /// Per mille of the providers' retry schedules: 1000 is the real one, 1 a thousand times faster.
     pub webhook_time_scale: u64,
     /// The events of one happening are shuffled within this.
     pub event_spread_ms: u64,
@@ -147,7 +146,7 @@ pub async fn start(listener: TcpListener, config: SandboxConfig) -> Result<Sandb
 pub async fn run(address: SocketAddr, config: SandboxConfig, until: impl Future<Output = ()>) -> Result<(), StartError> {
     let listener = TcpListener::bind(address).await.map_err(StartError::Listener)?;
     let sandbox = start(listener, config).await?;
-    tracing::info!(url = sandbox.razorpay_url(), "the sandbox serves Razorpay at {}", sandbox.razorpay_url());
+    tracing::info!("the sandbox serves its providers at `{address}`");
     until.await;
     sandbox.stop().await;
     Ok(())
@@ -160,7 +159,12 @@ impl Sandbox {
 
     /// The base that `/v1/…` is appended to.
     pub fn razorpay_url(&self) -> String {
-        format!("{}/razorpay", self.inner.base_url)
+        self.url_of(Simulated::Razorpay)
+    }
+
+    /// The base that an adapter appends its own paths to.
+    pub fn url_of(&self, provider: Simulated) -> String {
+        format!("{}/{}", self.inner.base_url, provider.name())
     }
 
     pub fn control_url(&self) -> String {
@@ -200,7 +204,7 @@ impl Inner {
         let now_ms = self.clock.now_ms();
         let mut moved = changes;
         for account in &self.config.accounts {
-            moved |= state.desk(account, now_ms, self.config.event_spread_ms, &self.base_url).keep_appointments();
+            moved |= self.desk(state, account, now_ms).provider().keep_appointments();
         }
         let result = act(state, now_ms);
         state.offset_ms = self.clock.offset_ms();
@@ -210,6 +214,10 @@ impl Inner {
             tracing::error!("the sandbox can't write its state to `{}`: {error}", file.display());
         }
         result
+    }
+
+    fn desk<'a>(&'a self, state: &'a mut State, account: &'a SandboxAccount, now_ms: i64) -> AnyDesk<'a> {
+        state.desk(account, now_ms, self.config.event_spread_ms, &self.base_url)
     }
 
     fn account(&self, name: &str) -> Option<&SandboxAccount> {

@@ -4,21 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, Query, Request, State as Handle};
+use axum::extract::{ConnectInfo, Request, State as Handle};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use http::request::Parts;
 use http::{StatusCode, header};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
 use super::faults::FaultKind;
 use super::line::{LineListener, Peer};
-use super::razorpay::error::{ApiError, NO_SUCH_URL};
-use super::razorpay::{Call, Operation, act, authenticate};
+use super::simulated::{Asked, Reply, Simulated};
 use super::state::{Answered, SeenRequest, State};
 use super::switches::Throttle;
 use super::{Inner, control_http};
+
+/// What a path that belongs to no provider is answered.
+const NO_SUCH_URL: &str = "The requested URL was not found on the server.";
 
 /// The largest body that is read.
 const BODY_MAX_BYTES: usize = 1024 * 1024;
@@ -53,41 +53,47 @@ async fn door(Handle(inner): Handle<Arc<Inner>>, ConnectInfo(peer): ConnectInfo<
     if let Some(picture) = path.strip_prefix("/i/") {
         return control_http::picture(&inner, picture);
     }
-    match path.strip_prefix("/razorpay").unwrap_or(&path).strip_prefix("/v1") {
-        Some(path) => provider(inner, peer, parts, path, body).await,
+    match Simulated::of_path(&path) {
+        Some((simulated, path)) => {
+            let path = path.to_owned();
+            let asked = Asked { method: parts.method, uri: parts.uri, path, headers: parts.headers, body };
+            provider(inner, peer, simulated, asked).await
+        }
         None => json(404, NO_SUCH_URL.into()),
     }
 }
 
-/// One request to the simulated provider, read and ready to be acted on.
+/// One request to a simulated provider, ready to be acted on.
 struct Errand {
-    account: Result<String, ApiError>,
-    operation: Option<Operation>,
-    parts: Parts,
-    body: Bytes,
+    provider: Simulated,
+    /// Whose it is, or what a stranger is answered.
+    account: Result<String, Reply>,
+    /// The name that faults know it by.
+    operation: &'static str,
+    asked: Asked,
 }
 
-async fn provider(inner: Arc<Inner>, peer: Peer, parts: Parts, path: &str, body: Bytes) -> Response {
-    let operation = Operation::of(&parts.method, path);
-    let (errand, fault, refused) = inner.read(|state, _| {
-        let account = authenticate(&parts.headers, &inner.config.accounts, &state.switches);
+async fn provider(inner: Arc<Inner>, peer: Peer, provider: Simulated, asked: Asked) -> Response {
+    let (errand, fault, refused) = inner.read(|state, now_ms| {
+        let account = provider.authenticate(&asked, &inner.config.accounts, state, now_ms);
         let account = account.map(|account| account.name.clone());
-        let errand = Errand { account, operation, parts, body };
-        let fault = state.faults.take(errand.account.as_deref().ok(), errand.name());
-        let gateway = state.switches.gateway_error_status;
+        let operation = provider.operation(&asked.method, &asked.path).unwrap_or("unknown");
+        let errand = Errand { provider, account, operation, asked };
+        let fault = state.faults.take(errand.account.as_deref().ok(), operation);
+        let invent = |status, retry_after| Some(provider.invent(status, retry_after, &state.switches));
         let refused = match (&fault, state.switches.throttle) {
-            (Some(FaultKind::StatusBefore { status }), _) => Some(ApiError::of_status(*status, gateway)),
-            (Some(FaultKind::TooManyRequests { retry_after }), _) => Some(ApiError::throttled(*retry_after)),
-            (_, Throttle::WithRetryAfter) => Some(ApiError::throttled(Some(2))),
-            (_, Throttle::WithoutRetryAfter) => Some(ApiError::throttled(None)),
+            (Some(FaultKind::StatusBefore { status }), _) => invent(*status, None),
+            (Some(FaultKind::TooManyRequests { retry_after }), _) => invent(429, *retry_after),
+            (_, Throttle::WithRetryAfter) => invent(429, Some(2)),
+            (_, Throttle::WithoutRetryAfter) => invent(429, None),
             (_, Throttle::Off) => None,
         };
         (errand, fault, refused)
     });
     // What the errand came to, unless the fault comes first.
     let act = |errand: &Errand| match refused {
-        Some(error) => error_response(error),
-        None => errand.run(&inner),
+        Some(reply) => respond(reply),
+        None => respond(errand.run(&inner)),
     };
     match fault {
         Some(FaultKind::RequestLost) => {
@@ -116,16 +122,15 @@ async fn provider(inner: Arc<Inner>, peer: Peer, parts: Parts, path: &str, body:
             let acted = inner.tasks.spawn(async move {
                 wait(&late, later).await;
                 if late.stop.is_cancelled() {
-                    return error_response(ApiError::trouble());
+                    return respond(errand.invent(&late, 500));
                 }
-                errand.logged(&late, errand.run(&late))
+                errand.logged(&late, respond(errand.run(&late)))
             });
             acted.await.unwrap_or_else(|_| cut(&peer))
         }
         Some(FaultKind::StatusAfter { status }) => {
             act(&errand);
-            let gateway = inner.read(|state, _| state.switches.gateway_error_status);
-            errand.logged(&inner, error_response(ApiError::of_status(status, gateway)))
+            errand.logged(&inner, respond(errand.invent(&inner, status)))
         }
         Some(FaultKind::Garbage) => {
             act(&errand);
@@ -136,27 +141,20 @@ async fn provider(inner: Arc<Inner>, peer: Peer, parts: Parts, path: &str, body:
 }
 
 impl Errand {
-    fn name(&self) -> &'static str {
-        self.operation.as_ref().map_or("unknown", Operation::name)
+    fn run(&self, inner: &Inner) -> Reply {
+        let account = match &self.account {
+            Ok(account) => account,
+            Err(reply) => return reply.clone(),
+        };
+        let Some(account) = inner.account(account) else {
+            return self.invent(inner, 500);
+        };
+        let work = |state: &mut State, now_ms| inner.desk(state, account, now_ms).provider().answer(&self.asked);
+        if self.provider.only_reads(&self.asked.method) { inner.read(work) } else { inner.change(work) }
     }
 
-    fn run(&self, inner: &Inner) -> Response {
-        match self.act(inner) {
-            Ok(body) => json(200, body),
-            Err(error) => error_response(error),
-        }
-    }
-
-    fn act(&self, inner: &Inner) -> Result<String, ApiError> {
-        let account = self.account.as_ref().map_err(Clone::clone)?;
-        let account = inner.account(account).ok_or_else(ApiError::trouble)?;
-        let unknown = || inner.read(|state, _| ApiError::no_such_url(if state.switches.unknown_url_404 { 404 } else { 400 }));
-        let operation = self.operation.as_ref().ok_or_else(unknown)?;
-        let query = Query::try_from_uri(&self.parts.uri).map_err(|_| ApiError::invalid("The query is not valid."))?.0;
-        let call = Call::parse(&self.parts.headers, query, &self.body)?;
-        let spread_ms = inner.config.event_spread_ms;
-        let work = |state: &mut State, now_ms| act(operation, &mut state.desk(account, now_ms, spread_ms, &inner.base_url), &call);
-        if self.parts.method == http::Method::GET { inner.read(work) } else { inner.change(work) }
+    fn invent(&self, inner: &Inner, status: u16) -> Reply {
+        inner.read(|state, _| self.provider.invent(status, None, &state.switches))
     }
 
     fn logged(&self, inner: &Inner, response: Response) -> Response {
@@ -165,18 +163,24 @@ impl Errand {
     }
 
     fn log(&self, inner: &Inner, answered: Answered) {
-        let body = match self.body.len() {
+        let Asked { method, uri, body, .. } = &self.asked;
+        let mut body = match body.len() {
             0 => Value::Null,
-            1..=LOGGED_BODY_MAX_BYTES => serde_json::from_slice(&self.body).unwrap_or_else(|_| "not JSON".into()),
+            1..=LOGGED_BODY_MAX_BYTES => serde_json::from_slice(body).unwrap_or_else(|_| "not JSON".into()),
             length => format!("{length} bytes").into(),
         };
-        let path = self.parts.uri.path_and_query().map_or_else(String::new, ToString::to_string);
+        for field in self.provider.secret_fields() {
+            if let Some(secret) = body.get_mut(field) {
+                *secret = "left out".into();
+            }
+        }
+        let path = uri.path_and_query().map_or_else(String::new, ToString::to_string);
         inner.read(|state, at| {
             state.see(SeenRequest {
                 at,
                 account: self.account.as_ref().ok().cloned(),
-                operation: self.name().to_owned(),
-                method: self.parts.method.to_string(),
+                operation: self.operation.to_owned(),
+                method: method.to_string(),
                 path,
                 body,
                 answered,
@@ -190,9 +194,9 @@ pub fn json(status: u16, body: String) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-fn error_response(error: ApiError) -> Response {
-    let mut response = json(error.status, error.body());
-    if let Some(seconds) = error.retry_after {
+fn respond(reply: Reply) -> Response {
+    let mut response = json(reply.status, reply.body);
+    if let Some(seconds) = reply.retry_after {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     response

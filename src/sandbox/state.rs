@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::SandboxConfig;
+use super::desk::{AnyDesk, Callbacks, Desk, Surroundings};
 use super::dice::Dice;
 use super::faults::Faults;
-use super::razorpay::desk::{Books, Desk};
 use super::switches::Switches;
 use super::webhooks::Queue;
-use super::{SandboxAccount, StartError};
+use super::{Merchant, SandboxAccount, StartError, eko, enkash, oqpay, razorpay};
 
 const FORMAT: u32 = 1;
 /// Requests that are remembered.
@@ -30,7 +30,10 @@ pub struct State {
     pub list_lag_ms: i64,
     pub queue: Queue,
     pub webhook_urls: BTreeMap<String, String>,
-    pub razorpay: BTreeMap<String, Books>,
+    pub razorpay: BTreeMap<String, razorpay::desk::Books>,
+    pub enkash: BTreeMap<String, enkash::Books>,
+    pub oqpay: BTreeMap<String, oqpay::Books>,
+    pub eko: BTreeMap<String, eko::Books>,
     #[serde(skip)]
     pub faults: Faults,
     #[serde(skip)]
@@ -72,6 +75,9 @@ impl Default for State {
             queue: Queue::default(),
             webhook_urls: BTreeMap::new(),
             razorpay: BTreeMap::new(),
+            enkash: BTreeMap::new(),
+            oqpay: BTreeMap::new(),
+            eko: BTreeMap::new(),
             faults: Faults::default(),
             seen: VecDeque::new(),
         }
@@ -107,27 +113,43 @@ impl State {
         self.seen.push_back(request);
     }
 
-    pub fn desk<'a>(&'a mut self, account: &'a SandboxAccount, now_ms: i64, spread_ms: u64, base_url: &'a str) -> Desk<'a> {
-        let has_webhook = self.webhook_urls.contains_key(&account.name);
-        Desk {
-            account,
-            books: self.razorpay.entry(account.name.clone()).or_default(),
+    /// The desk of one account, at its provider.
+    pub fn desk<'a>(&'a mut self, account: &'a SandboxAccount, now_ms: i64, spread_ms: u64, base_url: &'a str) -> AnyDesk<'a> {
+        let name = &account.name;
+        let secret = match &account.merchant {
+            Merchant::Razorpay(merchant) => Some(&merchant.webhook_secret),
+            Merchant::Enkash(_) | Merchant::Oqpay(_) | Merchant::Eko(_) => None,
+        };
+        let has_url = self.webhook_urls.contains_key(name);
+        let surroundings = Surroundings {
+            account: name,
             dice: &mut self.dice,
             queue: &mut self.queue,
             switches: &self.switches,
             now_ms,
             list_lag_ms: self.list_lag_ms,
-            spread_ms,
             base_url,
-            has_webhook,
+            callbacks: Callbacks { provider: account.merchant.provider(), secret, spread_ms, has_url },
+        };
+        match &account.merchant {
+            Merchant::Razorpay(merchant) => AnyDesk::Razorpay(Desk::new(merchant, books(&mut self.razorpay, name), surroundings)),
+            Merchant::Enkash(merchant) => AnyDesk::Enkash(Desk::new(merchant, books(&mut self.enkash, name), surroundings)),
+            Merchant::Oqpay(merchant) => AnyDesk::Oqpay(Desk::new(merchant, books(&mut self.oqpay, name), surroundings)),
+            Merchant::Eko(merchant) => AnyDesk::Eko(Desk::new(merchant, books(&mut self.eko, name), surroundings)),
         }
     }
 
-    /// When something happens by itself next.
+    /// When something happens by itself next. At OQPay nothing does.
     pub fn next_due_ms(&self) -> Option<i64> {
-        let agendas = self.razorpay.values().filter_map(|books| books.agenda.first());
-        agendas.map(|appointment| appointment.at_ms).chain(self.queue.next_due_ms()).min()
+        let razorpay = self.razorpay.values().filter_map(razorpay::desk::Books::next_due_ms);
+        let enkash = self.enkash.values().filter_map(enkash::Books::next_due_ms);
+        let eko = self.eko.values().filter_map(eko::Books::next_due_ms);
+        razorpay.chain(enkash).chain(eko).chain(self.queue.next_due_ms()).min()
     }
+}
+
+fn books<'a, B: Default>(of_all: &'a mut BTreeMap<String, B>, account: &str) -> &'a mut B {
+    of_all.entry(account.to_owned()).or_default()
 }
 
 fn read(file: &Path) -> Result<Option<State>, StartError> {

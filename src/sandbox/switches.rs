@@ -3,6 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::eko::EkoSwitches;
+use super::enkash::EnkashSwitches;
+use super::oqpay::OqpaySwitches;
+
+/// Those of Razorpay and of all providers, and apart those of each other one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Switches {
@@ -38,7 +43,7 @@ pub struct Switches {
     pub gateway_error_status: u16,
     /// S29: a `count` above the maximum is lowered to it instead of refused.
     pub clamp_count: bool,
-    /// S30: whether every call is throttled.
+    /// S30: whether every call is throttled, at all providers.
     pub throttle: Throttle,
     /// Whether the account may use QR codes; off, their URLs don't exist.
     pub qr_codes: bool,
@@ -46,6 +51,9 @@ pub struct Switches {
     pub image_content: bool,
     /// Whether an authorised payment captures itself.
     pub auto_capture: bool,
+    pub enkash: EnkashSwitches,
+    pub oqpay: OqpaySwitches,
+    pub eko: EkoSwitches,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +90,9 @@ impl Default for Switches {
             qr_codes: true,
             image_content: true,
             auto_capture: true,
+            enkash: EnkashSwitches::default(),
+            oqpay: OqpaySwitches::default(),
+            eko: EkoSwitches::default(),
         }
     }
 }

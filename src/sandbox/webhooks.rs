@@ -1,4 +1,4 @@
-//! Events on their way out: signed once when they happen, then sent until somebody answers 2xx or
+//! Callbacks on their way out: signed once when their event happens, then sent until somebody takes them or
 //! the schedule is through. Every redelivery has the same bytes, event id and signature. This file
 //! is the queue alone; `delivery.rs` does the sending.
 
@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
+use super::Simulated;
 use super::clock::DAY_MS;
 use super::dice::Dice;
 use super::faults::{WebhookFaultKind, WebhookFaults};
@@ -20,18 +21,24 @@ const DELIVERIES_MAX: usize = 5_000;
 /// Sends at the same time, so that a slow receiver doesn't collect sockets without end.
 const IN_FLIGHT_MAX: usize = 64;
 
-/// Milliseconds from the first delivery to each redelivery, as measured: the gaps double, without jitter.
-const RETRIES_MS: [i64; 15] = [
-    230, 6_100, 19_000, 40_000, 82_000, 165_000, 326_000, 650_000, 1_293_000, 2_577_000, 5_140_000, 10_267_000, 20_508_000, 40_989_000,
-    81_953_000,
-];
-/// The only events whose first retry comes at once, and that only after a 5xx or a broken connection.
-const RETRIED_AT_ONCE: [&str; 3] = ["payment.authorized", "payment.captured", "order.paid"];
+/// What the providers that say nothing of retries are given: a few within an hour.
+pub const A_FEW_RETRIES_MS: [u64; 5] = [10_000, 60_000, 300_000, 900_000, 3_600_000];
+
+/// When a provider sends again what was not taken.
+pub struct Schedule<'a> {
+    /// Milliseconds from the first delivery to each redelivery.
+    pub retries_ms: &'a [u64],
+    /// Which of them is the first for an event, after what came of its first delivery.
+    pub first: fn(event: &str, status: DeliveryStatus) -> usize,
+}
 
 /// Something that happened, ready to be told.
 pub struct News {
     pub event: &'static str,
     pub body: String,
+    pub content_type: &'static str,
+    /// Where the provider was told to send this; none is the account's URL.
+    pub url: Option<String>,
 }
 
 /// One attempt to deliver one event.
@@ -46,13 +53,19 @@ pub struct Delivery {
     /// Milliseconds since 1970 on the sandbox's clock.
     pub at: i64,
     pub body: String,
+    /// Empty where nothing is signed.
     pub signature: String,
+    /// It tells of something that never happened, or pretends to come from somebody else.
+    #[serde(default)]
+    pub forged: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryStatus {
     Answered(u16),
+    /// Answered with a status of success, but not with the words that this provider waits for.
+    NotAccepted(u16),
     TimedOut,
     Unreachable,
     /// Never sent: a fault, no URL, or too many waiting.
@@ -69,15 +82,24 @@ impl DeliveryStatus {
 #[derive(Clone)]
 pub struct Sending {
     pub ticket: u64,
+    pub provider: Simulated,
     pub account: String,
+    pub url: Option<String>,
     pub event_id: String,
+    pub content_type: String,
     pub body: String,
     pub signature: String,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
 struct Pending {
+    #[serde(default)]
+    provider: Simulated,
     account: String,
+    #[serde(default)]
+    url: Option<String>,
+    #[serde(default = "json")]
+    content_type: String,
     event: String,
     event_id: String,
     body: String,
@@ -97,8 +119,10 @@ struct Pending {
 
 /// How the events of one happening leave.
 pub struct Manner<'a> {
+    pub provider: Simulated,
     pub account: &'a str,
-    pub secret: &'a SecretString,
+    /// None, or an empty one, signs nothing.
+    pub secret: Option<&'a SecretString>,
     pub now_ms: i64,
     pub spread_ms: u64,
     pub strict_order: bool,
@@ -124,29 +148,23 @@ impl Queue {
             news.reverse();
         }
         let mut previous = None;
-        for News { event, body } in news {
+        for news in news {
             let spread_ms = if reversed || manner.strict_order { 0 } else { dice.below(manner.spread_ms + 1) };
             let after = match manner.strict_order {
                 true => self.last_unsent(manner.account),
                 false => previous.filter(|_| reversed),
             };
-            let pending = Pending {
-                account: manner.account.to_owned(),
-                event: event.to_owned(),
-                event_id: dice.letters(14),
-                signature: sign(manner.secret.expose_secret(), body.as_bytes()),
-                body,
-                created_ms: manner.now_ms,
-                first_ms: None,
-                attempts: 0,
-                retry: 0,
-                due_ms: manner.now_ms.saturating_add(i64::try_from(spread_ms).unwrap_or(DAY_MS)),
-                held: false,
-                forged: false,
-                after,
-            };
+            let mut pending = Pending { after, ..pending(news, manner, dice) };
+            pending.due_ms = pending.due_ms.saturating_add(i64::try_from(spread_ms).unwrap_or(DAY_MS));
             previous = self.admit(pending);
         }
+    }
+
+    /// Takes what never happened: it goes out at once, whatever faults wait.
+    pub fn push_forged(&mut self, news: News, manner: &Manner<'_>, dice: &mut Dice) {
+        let mut pending = pending(news, manner, dice);
+        pending.forge();
+        self.insert(pending);
     }
 
     fn admit(&mut self, mut pending: Pending) -> Option<u64> {
@@ -161,10 +179,7 @@ impl Queue {
             Some(WebhookFaultKind::Delay { ms }) => {
                 pending.due_ms = pending.due_ms.saturating_add(i64::try_from(ms).unwrap_or(DAY_MS));
             }
-            Some(WebhookFaultKind::Forge) => {
-                pending.forged = true;
-                pending.signature = sign("not the webhook's secret", pending.body.as_bytes());
-            }
+            Some(WebhookFaultKind::Forge) => pending.forge(),
             Some(WebhookFaultKind::Hold) => pending.held = true,
             Some(WebhookFaultKind::Reverse) | None => (),
         }
@@ -204,7 +219,10 @@ impl Queue {
             .take(room)
             .map(|(ticket, pending)| Sending {
                 ticket: *ticket,
+                provider: pending.provider,
                 account: pending.account.clone(),
+                url: pending.url.clone(),
+                content_type: pending.content_type.clone(),
                 event_id: pending.event_id.clone(),
                 body: pending.body.clone(),
                 signature: pending.signature.clone(),
@@ -222,8 +240,8 @@ impl Queue {
         self.waiting().map(|(_, pending)| pending.due_ms).min()
     }
 
-    /// How one attempt went. `scale` is per mille of the real schedule.
-    pub fn attempted(&mut self, ticket: u64, status: DeliveryStatus, now_ms: i64, scale: u64) {
+    /// How one attempt went. `scale` is per mille of the schedule.
+    pub fn attempted(&mut self, ticket: u64, status: DeliveryStatus, now_ms: i64, schedule: &Schedule<'_>, scale: u64) {
         self.in_flight.remove(&ticket);
         let Some(mut pending) = self.pending.remove(&ticket) else {
             return;
@@ -233,16 +251,15 @@ impl Queue {
         if status.is_success() || status == DeliveryStatus::Dropped || pending.forged {
             return;
         }
-        let broken = matches!(status, DeliveryStatus::Unreachable | DeliveryStatus::Answered(500..=599));
-        if pending.attempts == 1 && !(broken && RETRIED_AT_ONCE.contains(&pending.event.as_str())) {
-            pending.retry = 1;
+        if pending.attempts == 1 {
+            pending.retry = (schedule.first)(&pending.event, status);
         }
-        let Some(gap_ms) = RETRIES_MS.get(pending.retry) else {
+        let Some(gap_ms) = schedule.retries_ms.get(pending.retry) else {
             return;
         };
-        let scale = i64::try_from(scale).unwrap_or(1_000);
+        let gap_ms = i64::try_from(gap_ms.saturating_mul(scale) / 1_000).unwrap_or(i64::MAX);
         let first_ms = *pending.first_ms.get_or_insert(now_ms);
-        pending.due_ms = first_ms.saturating_add(gap_ms.saturating_mul(scale) / 1_000);
+        pending.due_ms = first_ms.saturating_add(gap_ms);
         pending.retry += 1;
         if pending.due_ms.saturating_sub(pending.created_ms) <= DAY_MS {
             self.pending.insert(ticket, pending);
@@ -273,8 +290,46 @@ impl Queue {
             at,
             body: pending.body.clone(),
             signature: pending.signature.clone(),
+            forged: pending.forged,
         });
     }
+}
+
+impl Pending {
+    /// From here on somebody else sends it, who doesn't know the secret.
+    fn forge(&mut self) {
+        self.forged = true;
+        if !self.signature.is_empty() {
+            self.signature = sign("not the webhook's secret", self.body.as_bytes());
+        }
+    }
+}
+
+fn pending(news: News, manner: &Manner<'_>, dice: &mut Dice) -> Pending {
+    let News { event, body, content_type, url } = news;
+    let secret = manner.secret.map(ExposeSecret::expose_secret).filter(|secret| !secret.is_empty());
+    Pending {
+        provider: manner.provider,
+        account: manner.account.to_owned(),
+        url,
+        content_type: content_type.to_owned(),
+        event: event.to_owned(),
+        event_id: dice.letters(14),
+        signature: secret.map_or_else(String::new, |secret| sign(secret, body.as_bytes())),
+        body,
+        created_ms: manner.now_ms,
+        first_ms: None,
+        attempts: 0,
+        retry: 0,
+        due_ms: manner.now_ms,
+        held: false,
+        forged: false,
+        after: None,
+    }
+}
+
+fn json() -> String {
+    "application/json".to_owned()
 }
 
 /// Lower-case hex HMAC-SHA256 of the exact bytes.
@@ -287,19 +342,22 @@ pub fn sign(secret: &str, body: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sandbox::razorpay;
 
     /// Seconds after the first delivery of each redelivery of an event that is never taken.
     fn redeliveries(event: &'static str, answer: DeliveryStatus) -> Vec<i64> {
         let secret = "secret".into();
-        let manner = Manner { account: "shop", secret: &secret, now_ms: 0, spread_ms: 0, strict_order: false };
+        let provider = Simulated::Razorpay;
+        let manner = Manner { provider, account: "shop", secret: Some(&secret), now_ms: 0, spread_ms: 0, strict_order: false };
         let mut queue = Queue::default();
-        queue.push(vec![News { event, body: "{}".to_owned() }], &manner, &mut Dice::new(1));
+        let news = News { event, body: "{}".to_owned(), content_type: "application/json", url: None };
+        queue.push(vec![news], &manner, &mut Dice::new(1));
         let mut seconds = Vec::new();
         while let Some(due_ms) = queue.next_due_ms() {
             seconds.push(due_ms / 1_000);
             let sendings = queue.take_due(due_ms);
             assert_eq!(sendings.len(), 1);
-            queue.attempted(sendings[0].ticket, answer, due_ms, 1_000);
+            queue.attempted(sendings[0].ticket, answer, due_ms, &razorpay::schedule(), 1_000);
         }
         seconds.remove(0);
         seconds

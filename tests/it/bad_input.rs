@@ -229,6 +229,10 @@ fn amount(request: &mut pb::CreateQrRequest) -> &mut pb::Money {
     request.amount.as_mut().expect("the good request has one")
 }
 
+fn customer(request: &mut pb::CreateQrRequest) -> &mut pb::QrCustomer {
+    request.customer.get_or_insert_default()
+}
+
 fn filter_of_subscribe(request: &mut pb::SubscribeRequest) -> &mut pb::EventFilter {
     request.filter.get_or_insert_default()
 }
@@ -292,6 +296,23 @@ async fn check_qr_service(app: &App, checked: &mut Checked) -> usize {
             |r| r.notes = pair(text(257), "x"),
             |r| r.notes = pair("x", text(257));
         "notes" Alone: |r| r.notes = pairs(15), |r| r.notes = pair("x", "\u{1f600}");
+        "customer.provider_ref" Field:
+            |r| customer(r).provider_ref = text(65),
+            |r| customer(r).provider_ref = "cust/1".to_owned(),
+            |r| customer(r).provider_ref = "cust 1".to_owned();
+        "customer.name" Field:
+            |r| customer(r).name = text(101),
+            |r| customer(r).name = "12".to_owned(),
+            |r| customer(r).name = "Asha\nRao".to_owned();
+        "customer.phone" Field:
+            |r| customer(r).phone = "9".repeat(33),
+            |r| customer(r).phone = "asha".to_owned(),
+            |r| customer(r).phone = "९८७६५".to_owned();
+        "customer.email" Field:
+            |r| customer(r).email = "asha".to_owned(),
+            |r| customer(r).email = "@example.com".to_owned(),
+            |r| customer(r).email = format!("a@{}", text(253));
+        "customer" Free: |r| r.customer = Some(pb::QrCustomer::default());
     };
     let cases = together(&[
         key_cases!(pb::CreateQrRequest),
@@ -329,6 +350,9 @@ async fn check_qr_service(app: &App, checked: &mut Checked) -> usize {
     let cases = together(&[id_cases!(pb::GetQrImageRequest, Kind::Payment), own]);
     checked.request("GetQrImageRequest", good, async |r| app.qrs().get_qr_image(r).await, &cases).await;
 
+    let customers: &[Case<pb::ListQrsRequest>] = cases! {
+        "customer_ref" Field: |r| r.customer_ref = text(65), |r| r.customer_ref = "cust/1".to_owned();
+    };
     let cases = together(&[
         list_cases!(pb::ListQrsRequest),
         enum_cases!(pb::ListQrsRequest, "states", states),
@@ -336,6 +360,7 @@ async fn check_qr_service(app: &App, checked: &mut Checked) -> usize {
         time_cases!(pb::ListQrsRequest, "create_time_to", create_time_to),
         text_cases!(pb::ListQrsRequest, "reference", reference, 64),
         label_cases!(pb::ListQrsRequest, "labels", labels),
+        customers,
     ]);
     let good = pb::ListQrsRequest { account: ACCOUNT.to_owned(), ..Default::default() };
     checked.request("ListQrsRequest", good, async |r| app.qrs().list_qrs(r).await, &cases).await;

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::domain::personal::{Email, PersonName, Phone};
 use crate::domain::qr::{Customer, QrOrder, QrSnapshot};
-use crate::providers::mutation::{cases, json_value, mutated};
-use crate::providers::scripted_server::{Heard, Reply, Server, client, closed_port, named};
-use crate::providers::{CallError, Created, QrCreation, Sending};
+use crate::providers::mutation::{json_value, mutated};
+use crate::providers::scripted::{Heard, Reply, Server, client, closed_port, named};
+use crate::providers::{CallError, Created, QrCreation, Sending, fuzz_cases};
 
 const REQUEST: &str = include_str!("../../../tests/golden/oqpay/create_qr.request.json");
 const ANSWER: &str = include_str!("../../../tests/golden/oqpay/create_qr.answer.json");
@@ -36,7 +36,7 @@ fn creation(settings: OqpaySettings) -> Arc<dyn QrCreation> {
 }
 
 async fn created(server: &Server, sending: Sending, timeout: Duration) -> Result<Created, CallError> {
-    creation(settings(&server.base_url)).create(&order(), "ref1", sending, timeout).await
+    creation(settings(&server.url())).create(&order(), "ref1", sending, timeout).await
 }
 
 fn order() -> QrOrder {
@@ -94,13 +94,13 @@ async fn a_code_is_asked_for_once_and_as_documented() {
 #[tokio::test]
 async fn nothing_is_sent_that_was_not_given() {
     let server = Server::answering(200, ANSWER).await;
-    let with_token = OqpaySettings { bearer_token: Some("t0ken".into()), ..settings(&server.base_url) };
+    let with_token = OqpaySettings { bearer_token: Some("t0ken".into()), ..settings(&server.url()) };
     let without_customer = QrOrder { customer: None, ..order() };
     let outcome = creation(with_token).create(&without_customer, "ref1", Sending::First, TIMEOUT).await;
     assert_eq!(named(&outcome), "ok");
     let heard = server.the_only_request();
     assert_eq!(heard.json(), json!({"amount": 500, "registrationID": "OQP-XXX"}));
-    assert_eq!(heard.header("authorization"), Some("bearer t0ken"));
+    assert_eq!(heard.header("authorization"), Some("Bearer t0ken"));
 }
 
 #[tokio::test]
@@ -147,7 +147,7 @@ async fn what_can_not_be_sent_is_not_delivered() {
         assert_eq!(named(&outcome), "not_delivered", "{base_url}");
     }
     let server = Server::start(Vec::new()).await;
-    let here = || settings(&server.base_url);
+    let here = || settings(&server.url());
     let odd_token = OqpaySettings { bearer_token: Some("a\nb".into()), ..here() };
     for settings in [OqpaySettings { registration_ids: Vec::new(), ..here() }, odd_token] {
         assert_eq!(named(&creation(settings).create(&order(), "ref1", Sending::First, TIMEOUT).await), "not_delivered");
@@ -160,7 +160,7 @@ async fn what_can_not_be_sent_is_not_delivered() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(cases()))]
+    #![proptest_config(ProptestConfig::with_cases(fuzz_cases()))]
 
     #[test]
     fn whatever_is_changed_in_an_answer_no_other_code_is_taken(place in any::<prop::sample::Index>(), value in json_value()) {

@@ -152,6 +152,14 @@ struct Range {
     pages_max: usize,
 }
 
+/// How a walk through a list ended.
+enum Walked<T> {
+    Found(T),
+    ToTheEnd,
+    /// The list is longer than what is read of it.
+    CutOff,
+}
+
 impl Api {
     /// Sends a request that changes something, once; its answer, if that is a success.
     async fn act<T: Serialize>(
@@ -193,7 +201,7 @@ impl Api {
         Err(classify::classify_question(answer.status, wire::failure(&answer.body).as_ref()))
     }
 
-    /// Hands the items of a list to `visit`, page by page, until it breaks off or the list ends. `None`: it saw all of them.
+    /// Hands the items of a list to `visit`, page by page, until it breaks off, the list ends, or the pages are over.
     ///
     /// The list is newest first, so that what comes while we read moves items to later pages: some are seen twice, none is
     /// missed.
@@ -203,7 +211,7 @@ impl Api {
         path: &[&str],
         range: Range,
         mut visit: impl FnMut(&RawValue) -> Result<ControlFlow<T>, AskError> + Send,
-    ) -> Result<Option<T>, AskError> {
+    ) -> Result<Walked<T>, AskError> {
         let Range { from, to, pages_max } = range;
         let seconds = |time: Timestamp| time.as_second().clamp(SECONDS_MIN, SECONDS_MAX).to_string();
         for page in 0..pages_max {
@@ -216,14 +224,14 @@ impl Api {
             }
             for item in &page.items {
                 if let ControlFlow::Break(found) = visit(item)? {
-                    return Ok(Some(found));
+                    return Ok(Walked::Found(found));
                 }
             }
             if page.items.len() < PAGE {
-                return Ok(None);
+                return Ok(Walked::ToTheEnd);
             }
         }
-        Err(AskError::Unanswered(Cause(format!("the list is longer than the {} items that are read of it", pages_max * PAGE))))
+        Ok(Walked::CutOff)
     }
 
     fn url(&self, path: &[&str], query: &[(&str, String)]) -> Result<Url, NoAnswer> {

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
+use serde_json::value::RawValue;
 
 use super::payment;
 use super::wire::{self, Unreadable};
-use super::{Api, Range, id, is_a, time, unreadable};
+use super::{Api, PAGE, Range, Walked, id, is_a, time, unreadable};
 use crate::domain::account::Operation;
 use crate::domain::money::Money;
 use crate::domain::qr::{CloseReason, QrCode, QrOrder, QrSnapshot, QrStatus, Usage};
@@ -33,8 +34,9 @@ const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(10);
 const ON_ITS_WAY_MAX: SignedDuration = SignedDuration::from_hours(1);
 /// 5,000 codes: eight a second for ten minutes.
 const LOOK_UP_PAGES_MAX: usize = 50;
-/// 10,000 payments of one code since the last look.
+/// 10,000 payments of one code in one slice of time, and 200,000 in all since the last look.
 const PAYMENT_PAGES_MAX: usize = 100;
+const SLICES_MAX: usize = 20;
 
 /// QR codes of one account.
 pub struct RazorpayQrCodes {
@@ -98,24 +100,70 @@ impl QrEnquiry for RazorpayQrCodes {
     async fn payments(&self, code: &KnownQr, since: Timestamp) -> Result<Listed, AskError> {
         let path = ["v1", "payments", "qr_codes", code.provider_ref.as_str(), "payments"];
         let from = since.saturating_sub(CLOCK_SKEW).unwrap_or(Timestamp::MIN);
-        let range = Range { from, to: None, pages_max: PAYMENT_PAGES_MAX };
         // An item that moved to a later page while we read is seen twice; the later picture holds.
-        let (mut payments, mut unreadable) = (BTreeMap::new(), Vec::new());
-        let all = self.api.search("ListQrPayments", &path, range, |item| {
-            match wire::read("payment", item.get().as_bytes()).and_then(payment::to_snapshot) {
-                Ok(payment) => drop(payments.insert(payment.provider_ref.clone(), payment)),
-                Err(cause) => unreadable.push(Cause(cause.0)),
+        let (mut payments, mut unreadable) = (BTreeMap::new(), BTreeMap::new());
+        let mut to = None;
+        for _ in 0..SLICES_MAX {
+            let mut oldest: Option<Timestamp> = None;
+            let range = Range { from, to, pages_max: PAYMENT_PAGES_MAX };
+            let walked = self.api.search("ListQrPayments", &path, range, |item| {
+                match wire::read("payment", item.get().as_bytes()).and_then(payment::to_snapshot) {
+                    Ok(payment) => {
+                        oldest = Some(oldest.map_or(payment.pay_time, |oldest| oldest.min(payment.pay_time)));
+                        payments.insert(payment.provider_ref.clone(), payment);
+                    }
+                    Err(cause) => drop(unreadable.insert(item.get().to_owned(), Cause(cause.0))),
+                }
+                Ok(ControlFlow::<()>::Continue(()))
+            });
+            match (walked.await?, oldest) {
+                // A busy code has more than is read at once: the rest is older than what was seen.
+                (Walked::CutOff, Some(oldest)) if to != Some(oldest) => to = Some(oldest),
+                (Walked::CutOff, _) => break,
+                (Walked::ToTheEnd | Walked::Found(()), _) => {
+                    let (readable, unreadable) = (payments.into_values().collect(), unreadable.into_values().collect());
+                    return Ok(Listed { readable, unreadable, is_fresh: false });
+                }
             }
-            Ok(ControlFlow::<()>::Continue(()))
-        });
-        all.await?;
-        Ok(Listed { readable: payments.into_values().collect(), unreadable, is_fresh: false })
+        }
+        Err(longer_than(SLICES_MAX * PAYMENT_PAGES_MAX))
     }
+}
+
+impl RazorpayQrCodes {
+    /// The code of a customer that carries `our_ref`. How that list is paged is not documented: what its first page lacks is
+    /// searched for among all codes.
+    async fn of_customer(&self, customer: &str, our_ref: &str) -> Result<Option<QrSnapshot>, AskError> {
+        let query = [("customer_id", customer.to_owned())];
+        let answer = self.api.ask("ListQrsOfCustomer", &["v1", "payments", "qr_codes"], &query).await?;
+        let page: wire::Page = wire::read("list", &answer.body)?;
+        for item in &page.items {
+            if is_ours(item, our_ref)? {
+                return Ok(Some(to_snapshot(wire::read("QR code", item.get().as_bytes())?)?));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn is_ours(item: &RawValue, our_ref: &str) -> Result<bool, Unreadable> {
+    let wire::Noted { notes } = wire::read("QR code's notes", item.get().as_bytes())?;
+    Ok(notes.get(REFERENCE_NOTE).is_some_and(|named| named == our_ref))
+}
+
+fn longer_than(pages: usize) -> AskError {
+    AskError::Unanswered(Cause(format!("the list is longer than the {} items that are read of it", pages * PAGE)))
 }
 
 #[async_trait]
 impl QrSearch for RazorpayQrCodes {
-    async fn look_up(&self, _order: &QrOrder, our_ref: &str, asked: Timestamp) -> Result<Option<Created>, AskError> {
+    async fn look_up(&self, order: &QrOrder, our_ref: &str, asked: Timestamp) -> Result<Option<Created>, AskError> {
+        // A customer has few codes; the account may have thousands.
+        if let Some(customer) = order.customer.as_ref().and_then(|customer| customer.provider_ref.as_ref())
+            && let Some(found) = self.of_customer(customer, our_ref).await?
+        {
+            return Ok(Some(Created::Ready(Box::new(found))));
+        }
         // Near the intent first: there it nearly always is, and a busy account has many codes in the hour that follows.
         let near = asked.saturating_add(CLOCK_SKEW).unwrap_or(Timestamp::MAX);
         let earliest = asked.saturating_sub(CLOCK_SKEW).unwrap_or(Timestamp::MIN);
@@ -123,14 +171,15 @@ impl QrSearch for RazorpayQrCodes {
         for (from, to) in [(earliest, near), (near, latest)] {
             let range = Range { from, to: Some(to), pages_max: LOOK_UP_PAGES_MAX };
             let found = self.api.search("LookUpQr", &["v1", "payments", "qr_codes"], range, |item| {
-                let wire::Noted { notes } = wire::read("QR code's notes", item.get().as_bytes())?;
-                if notes.get(REFERENCE_NOTE).is_none_or(|named| named != our_ref) {
+                if !is_ours(item, our_ref)? {
                     return Ok(ControlFlow::Continue(()));
                 }
                 Ok(ControlFlow::Break(to_snapshot(wire::read("QR code", item.get().as_bytes())?)?))
             });
-            if let Some(found) = found.await? {
-                return Ok(Some(Created::Ready(Box::new(found))));
+            match found.await? {
+                Walked::Found(found) => return Ok(Some(Created::Ready(Box::new(found)))),
+                Walked::ToTheEnd => {}
+                Walked::CutOff => return Err(longer_than(LOOK_UP_PAGES_MAX)),
             }
         }
         Ok(None)
@@ -212,9 +261,10 @@ impl Violations {
 }
 
 fn to_request<'a>(order: &'a QrOrder, our_ref: &'a str) -> wire::CreateQr<'a> {
-    let QrOrder { usage, amount, name, description, expire_time, notes, customer: _ } = order;
+    let QrOrder { usage, amount, name, description, expire_time, notes, customer } = order;
     let mut notes: BTreeMap<_, _> = notes.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     notes.insert(REFERENCE_NOTE, our_ref);
+    let customer_id = customer.as_ref().and_then(|customer| customer.provider_ref.as_deref());
     let (usage, close_by) = match usage {
         Usage::SingleUse => ("single_use", expire_time.map(Timestamp::as_second)),
         Usage::MultipleUse => ("multiple_use", None),
@@ -226,6 +276,7 @@ fn to_request<'a>(order: &'a QrOrder, our_ref: &'a str) -> wire::CreateQr<'a> {
         description,
         fixed_amount: amount.is_some(),
         payment_amount: amount.map(Money::paise),
+        customer_id,
         close_by,
         notes,
     }

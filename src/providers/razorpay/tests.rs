@@ -1,19 +1,19 @@
 //! The adapter against a server that says what it is told to and remembers what it heard.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 use super::*;
 use crate::domain::payment::PaymentStatus;
+use crate::domain::qr::Customer;
 use crate::domain::qr::{QrOrder, QrStatus};
-use crate::providers::{Created, KnownQr, Payments};
+use crate::providers::scripted::{Heard, Reply, Server, client};
+use crate::providers::{Created, KnownQr, Payments, QrClosing, QrEnquiry, QrOfPayment, QrSearch};
 
 const QR_CODE: &str = include_str!("../../../tests/golden/razorpay/qr_code.json");
 const PAYMENT: &str = include_str!("../../../tests/golden/razorpay/payment.json");
@@ -21,97 +21,44 @@ const ERROR: &str = include_str!("../../../tests/golden/razorpay/error.json");
 const QR: &str = "qr_Pz3dM6vX0tJ4Fb";
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the server does with a request.
-enum Reply {
-    Answer(u16, String),
-    /// Hangs up without a word.
-    Nothing,
-    Silence,
+/// The adapter at a scripted server.
+trait Razorpay {
+    fn provider(&self) -> Provider;
+    fn qr(&self) -> QrCodes;
+    fn closing(&self) -> Arc<dyn QrClosing>;
+    fn enquiry(&self) -> Arc<dyn QrEnquiry>;
+    fn search(&self) -> Arc<dyn QrSearch>;
+    fn of_payment(&self) -> Arc<dyn QrOfPayment>;
+    fn payments(&self) -> Arc<dyn Payments>;
 }
 
-/// A request as it was heard: `POST /v1/x?y`, its head, its body.
-#[derive(Clone, Debug)]
-struct Heard {
-    line: String,
-    head: String,
-    body: String,
-}
-
-struct Server {
-    address: SocketAddr,
-    heard: Arc<Mutex<Vec<Heard>>>,
-}
-
-impl Server {
-    /// A server that replies with `replies` in turn, one connection each.
-    async fn start(replies: Vec<Reply>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has free ports");
-        let address = listener.local_addr().expect("it is bound");
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let all_heard = heard.clone();
-        tokio::spawn(async move {
-            let mut replies = VecDeque::from(replies);
-            let mut silent = Vec::new();
-            while let Some(reply) = replies.pop_front() {
-                let (mut stream, _) = listener.accept().await.expect("somebody calls");
-                let request = read_request(&mut stream).await;
-                all_heard.lock().expect("no test panics with it").push(request);
-                match reply {
-                    Reply::Answer(status, body) => {
-                        let length = body.len();
-                        let answer = format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
-                        stream.write_all(answer.as_bytes()).await.expect("the client listens");
-                    }
-                    Reply::Nothing => (),
-                    Reply::Silence => silent.push(stream),
-                }
-            }
-            // Whoever calls once more than was foreseen waits, and his test fails.
-            std::future::pending::<()>().await;
-        });
-        Self { address, heard }
-    }
-
-    async fn answering(status: u16, body: impl ToString) -> Self {
-        Self::start(vec![Reply::Answer(status, body.to_string())]).await
-    }
-
+impl Razorpay for Server {
     fn provider(&self) -> Provider {
-        provider_at(&format!("http://{}", self.address))
+        provider_at(&self.url())
     }
 
     fn qr(&self) -> QrCodes {
         self.provider().qr.expect("Razorpay has QR codes")
     }
 
+    fn closing(&self) -> Arc<dyn QrClosing> {
+        self.qr().closing.expect("Razorpay closes codes")
+    }
+
+    fn enquiry(&self) -> Arc<dyn QrEnquiry> {
+        self.qr().enquiry.expect("Razorpay can be asked about codes")
+    }
+
+    fn search(&self) -> Arc<dyn QrSearch> {
+        self.qr().search.expect("Razorpay can be searched")
+    }
+
+    fn of_payment(&self) -> Arc<dyn QrOfPayment> {
+        self.qr().of_payment.expect("Razorpay says which code a payment came through")
+    }
+
     fn payments(&self) -> Arc<dyn Payments> {
         self.provider().payments.expect("Razorpay has payments")
-    }
-
-    fn lines(&self) -> Vec<String> {
-        self.heard().into_iter().map(|heard| heard.line).collect()
-    }
-
-    fn heard(&self) -> Vec<Heard> {
-        self.heard.lock().expect("no test panics with it").clone()
-    }
-}
-
-async fn read_request(stream: &mut TcpStream) -> Heard {
-    let mut read = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        let text = String::from_utf8_lossy(&read).into_owned();
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let header = |line: &str| line.to_ascii_lowercase().strip_prefix("content-length: ").and_then(|length| length.parse().ok());
-            if body.len() >= head.lines().find_map(header).unwrap_or(0_usize) {
-                let line = head.lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1").to_owned();
-                return Heard { line, head: head.to_owned(), body: body.to_owned() };
-            }
-        }
-        let length = stream.read(&mut buffer).await.expect("the client writes");
-        assert!(length > 0, "the client hung up in the middle of a request");
-        read.extend_from_slice(&buffer[..length]);
     }
 }
 
@@ -131,10 +78,7 @@ fn settings(base_url: &str) -> RazorpaySettings {
 }
 
 fn provider_at(base_url: &str) -> Provider {
-    // Another test may have installed it already: then it is there, which is all we want.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let http = HttpClient::for_loopback().expect("a client without roots needs nothing from the machine");
-    provider("shop".parse().expect("a plain name"), settings(base_url), http)
+    provider("shop".parse().expect("a plain name"), settings(base_url), client())
 }
 
 fn order() -> QrOrder {
@@ -286,7 +230,7 @@ async fn what_can_not_be_sent_is_not_delivered() {
 async fn a_close_is_believed_when_it_shows_the_code_closed() {
     let closed = json!({"status": "closed", "closed_at": 1_767_241_000, "close_reason": "on_demand"});
     let server = Server::answering(200, code(closed)).await;
-    assert_eq!(named(&server.qr().closing.expect("it closes codes").close(&known(QR), TIMEOUT).await), "ok");
+    assert_eq!(named(&server.closing().close(&known(QR), TIMEOUT).await), "ok");
     let [Heard { line, body, .. }] = server.heard().try_into().expect("one request");
     assert_eq!((line.as_str(), body.as_str()), ("POST /v1/payments/qr_codes/qr_Pz3dM6vX0tJ4Fb/close", ""));
 
@@ -298,7 +242,7 @@ async fn a_close_is_believed_when_it_shows_the_code_closed() {
         (400, closed_before, "in_doubt"),
         (400, unknown_id, "refused"),
     ] {
-        let outcome = Server::answering(status, body).await.qr().closing.expect("it closes codes").close(&known(QR), TIMEOUT).await;
+        let outcome = Server::answering(status, body).await.closing().close(&known(QR), TIMEOUT).await;
         assert_eq!(named(&outcome), expected, "{outcome:?}");
     }
 }
@@ -306,22 +250,16 @@ async fn a_close_is_believed_when_it_shows_the_code_closed() {
 #[tokio::test]
 async fn a_fetch_shows_the_code_or_that_there_is_none() {
     let server = Server::answering(200, QR_CODE).await;
-    assert_eq!(server.qr().enquiry.expect("it can be asked").fetch(&known(QR)).await.expect("it is there").provider_ref, QR);
+    assert_eq!(server.enquiry().fetch(&known(QR)).await.expect("it is there").provider_ref, QR);
     assert_eq!(server.lines(), ["GET /v1/payments/qr_codes/qr_Pz3dM6vX0tJ4Fb"]);
 
     let unknown_id = json!({"error": {"code": "BAD_REQUEST_ERROR", "description": "The id provided does not exist."}});
-    assert!(matches!(
-        Server::answering(400, &unknown_id).await.qr().enquiry.expect("it can be asked").fetch(&known(QR)).await,
-        Err(AskError::Absent)
-    ));
+    assert!(matches!(Server::answering(400, &unknown_id).await.enquiry().fetch(&known(QR)).await, Err(AskError::Absent)));
     assert!(matches!(Server::answering(400, &unknown_id).await.payments().fetch("pay_1").await, Err(AskError::Absent)));
     for (status, body) in [(404, String::new()), (500, unknown_id.to_string()), (401, String::new()), (200, PAYMENT.to_owned())] {
-        assert!(
-            is_unanswered(Server::answering(status, &body).await.qr().enquiry.expect("it can be asked").fetch(&known(QR)).await),
-            "{status} {body}"
-        );
+        assert!(is_unanswered(Server::answering(status, &body).await.enquiry().fetch(&known(QR)).await), "{status} {body}");
     }
-    assert!(is_unanswered(Server::answering(200, QR_CODE).await.qr().enquiry.expect("it can be asked").fetch(&known("qr_Another")).await));
+    assert!(is_unanswered(Server::answering(200, QR_CODE).await.enquiry().fetch(&known("qr_Another")).await));
 }
 
 #[tokio::test]
@@ -341,25 +279,18 @@ fn asked() -> Timestamp {
 async fn a_lost_code_is_searched_by_our_reference_near_its_time_first() {
     let ours = code(json!({"notes": {"upistream_ref": "ref1"}}));
     let server = Server::start(vec![full_page(), page(vec![code(json!({"id": "qr_1", "notes": []})), ours.clone()])]).await;
-    let found = server
-        .qr()
-        .search
-        .expect("it can be searched")
-        .look_up(&order(), "ref1", asked())
-        .await
-        .expect("it is answered")
-        .expect("it is found");
+    let found = server.search().look_up(&order(), "ref1", asked()).await.expect("it is answered").expect("it is found");
     let Created::Ready(found) = found else { panic!("{found:?}") };
     assert_eq!(found.provider_ref, QR);
     let first = "GET /v1/payments/qr_codes?from=1767239400&count=100&skip=";
     assert_eq!(server.lines(), [format!("{first}0&to=1767240600"), format!("{first}100&to=1767240600")]);
 
     let server = Server::start(vec![page(Vec::new()), page(vec![ours])]).await;
-    assert!(server.qr().search.expect("it can be searched").look_up(&order(), "ref1", asked()).await.expect("it is answered").is_some());
+    assert!(server.search().look_up(&order(), "ref1", asked()).await.expect("it is answered").is_some());
     assert_eq!(server.lines()[1], "GET /v1/payments/qr_codes?from=1767240600&count=100&skip=0&to=1767243600");
 
     let server = Server::start(vec![page(vec![code(json!({}))]), page(Vec::new())]).await;
-    assert_eq!(server.qr().search.expect("it can be searched").look_up(&order(), "ref1", asked()).await.expect("it is answered"), None);
+    assert_eq!(server.search().look_up(&order(), "ref1", asked()).await.expect("it is answered"), None);
 }
 
 #[tokio::test]
@@ -372,13 +303,11 @@ async fn a_search_that_did_not_see_everything_does_not_say_absent() {
         Reply::Answer(500, String::new()),
     ];
     for reply in unreadable {
-        assert!(is_unanswered(
-            Server::start(vec![reply]).await.qr().search.expect("it can be searched").look_up(&order(), "ref1", asked()).await
-        ));
+        assert!(is_unanswered(Server::start(vec![reply]).await.search().look_up(&order(), "ref1", asked()).await));
     }
 
     let server = Server::start((0..50).map(|_| full_page()).collect()).await;
-    let outcome = server.qr().search.expect("it can be searched").look_up(&order(), "ref1", asked()).await;
+    let outcome = server.search().look_up(&order(), "ref1", asked()).await;
     let Err(AskError::Unanswered(cause)) = outcome else { panic!("{outcome:?}") };
     assert!(cause.0.contains("longer than the 5000 items"), "{cause}");
     assert_eq!(server.lines().len(), 50);
@@ -388,60 +317,67 @@ async fn a_search_that_did_not_see_everything_does_not_say_absent() {
 async fn the_payments_of_a_code_are_read_to_the_end_and_once_each() {
     let many: Vec<_> = (0..PAGE).map(|index| payment(json!({"id": format!("pay_{index}")}))).collect();
     let server = Server::start(vec![page(many), page(vec![payment(json!({"id": "pay_99"})), payment(json!({"id": "pay_100"}))])]).await;
-    let payments = server.qr().enquiry.expect("it can be asked").payments(&known(QR), asked()).await.expect("it is answered");
+    let payments = server.enquiry().payments(&known(QR), asked()).await.expect("it is answered");
     assert_eq!((payments.readable.len(), payments.unreadable.len()), (101, 0));
     // From ten minutes before: the provider's clock may be behind ours.
     assert_eq!(server.lines()[1], format!("GET /v1/payments/qr_codes/{QR}/payments?from=1767239400&count=100&skip=100"));
 
     let server = Server::start(vec![page(vec![payment(json!({})), payment(json!({"status": "new"}))])]).await;
-    let payments = server.qr().enquiry.expect("it can be asked").payments(&known(QR), asked()).await.expect("it is answered");
+    let payments = server.enquiry().payments(&known(QR), asked()).await.expect("it is answered");
     assert_eq!((payments.readable.len(), payments.unreadable.len()), (1, 1), "one that can't be read is not left out, and hides no other");
 
     let server = Server::start(vec![page(Vec::new())]).await;
-    assert!(
-        server
-            .qr()
-            .enquiry
-            .expect("it can be asked")
-            .payments(&known(QR), Timestamp::UNIX_EPOCH)
-            .await
-            .expect("it is answered")
-            .readable
-            .is_empty()
-    );
+    assert!(server.enquiry().payments(&known(QR), Timestamp::UNIX_EPOCH).await.expect("it is answered").readable.is_empty());
     assert!(server.lines()[0].contains("from=946684800&"), "{:?}", server.lines());
+}
+
+#[tokio::test]
+async fn more_payments_than_one_slice_holds_are_read_from_the_oldest_on() {
+    let at = |index: usize, seconds: usize| payment(json!({"id": format!("pay_{index}"), "created_at": 1_767_250_000 - seconds}));
+    let full = |slice: usize, page_number: usize| {
+        page((0..PAGE).map(|index| at(slice * 10_000 + page_number * PAGE + index, slice * 100 + page_number)).collect())
+    };
+    let mut replies: Vec<Reply> = (0..100).map(|page_number| full(0, page_number)).collect();
+    // The oldest second again, and what is older.
+    replies.push(page(vec![at(9_999, 99), at(10_001, 150)]));
+    let server = Server::start(replies).await;
+    let payments = server.enquiry().payments(&known(QR), asked()).await.expect("it is answered");
+    assert_eq!(payments.readable.len(), 10_001);
+    assert_eq!(
+        server.lines().last().expect("it was asked"),
+        &format!("GET /v1/payments/qr_codes/{QR}/payments?from=1767239400&count=100&skip=0&to=1767249901")
+    );
+}
+
+#[tokio::test]
+async fn a_code_is_made_for_a_customer_and_searched_among_his_first() {
+    let mut order = order();
+    order.customer = Some(Customer { provider_ref: Some("cust_Pz2bN7yC5wL8Ga".to_owned()), ..Customer::default() });
+    let server = Server::answering(200, code(json!({"notes": {"upistream_ref": "ref1"}}))).await;
+    assert_eq!(named(&server.qr().creation.create(&order, "ref1", Sending::First, TIMEOUT).await), "ok");
+    let body: Value = serde_json::from_str(&server.heard()[0].body).expect("it is JSON");
+    assert_eq!(body["customer_id"], "cust_Pz2bN7yC5wL8Ga");
+
+    let ours = code(json!({"notes": {"upistream_ref": "ref1"}}));
+    let server = Server::start(vec![page(vec![code(json!({"id": "qr_1", "notes": []})), ours.clone()])]).await;
+    assert!(server.search().look_up(&order, "ref1", asked()).await.expect("it is answered").is_some());
+    assert_eq!(server.lines(), ["GET /v1/payments/qr_codes?customer_id=cust_Pz2bN7yC5wL8Ga"]);
+
+    // What his first page lacks may be on another.
+    let server = Server::start(vec![page(Vec::new()), page(vec![ours])]).await;
+    assert!(server.search().look_up(&order, "ref1", asked()).await.expect("it is answered").is_some());
+    assert_eq!(server.lines().len(), 2);
 }
 
 #[tokio::test]
 async fn a_payment_came_through_one_code_or_none() {
     let server = Server::start(vec![page(vec![code(json!({}))])]).await;
-    assert_eq!(
-        server
-            .qr()
-            .of_payment
-            .expect("it can be asked")
-            .of_payment("pay_1")
-            .await
-            .expect("it is answered")
-            .map(|code| code.provider_ref)
-            .as_deref(),
-        Some(QR)
-    );
+    assert_eq!(server.of_payment().of_payment("pay_1").await.expect("it is answered").map(|code| code.provider_ref).as_deref(), Some(QR));
     assert_eq!(server.lines(), ["GET /v1/payments/qr_codes?payment_id=pay_1"]);
 
-    assert_eq!(
-        Server::start(vec![page(Vec::new())])
-            .await
-            .qr()
-            .of_payment
-            .expect("it can be asked")
-            .of_payment("pay_1")
-            .await
-            .expect("it is answered"),
-        None
-    );
+    assert_eq!(Server::start(vec![page(Vec::new())]).await.of_payment().of_payment("pay_1").await.expect("it is answered"), None);
     let two = page(vec![code(json!({})), code(json!({"id": "qr_2"}))]);
-    assert!(is_unanswered(Server::start(vec![two]).await.qr().of_payment.expect("it can be asked").of_payment("pay_1").await));
+    assert!(is_unanswered(Server::start(vec![two]).await.of_payment().of_payment("pay_1").await));
     let fewer = Reply::Answer(200, json!({"count": 1, "items": []}).to_string());
-    assert!(is_unanswered(Server::start(vec![fewer]).await.qr().of_payment.expect("it can be asked").of_payment("pay_1").await));
+    assert!(is_unanswered(Server::start(vec![fewer]).await.of_payment().of_payment("pay_1").await));
 }

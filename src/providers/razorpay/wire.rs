@@ -26,6 +26,8 @@ pub struct CreateQr<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payment_amount: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub customer_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub close_by: Option<i64>,
     pub notes: BTreeMap<&'a str, &'a str>,
 }

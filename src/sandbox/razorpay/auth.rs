@@ -9,8 +9,8 @@ use secrecy::ExposeSecret;
 use subtle::ConstantTimeEq;
 
 use super::error::ApiError;
-use crate::sandbox::SandboxAccount;
 use crate::sandbox::switches::Switches;
+use crate::sandbox::{Merchant, RazorpayMerchant, SandboxAccount};
 
 pub fn authenticate<'a>(headers: &HeaderMap, accounts: &'a [SandboxAccount], switches: &Switches) -> Result<&'a SandboxAccount, ApiError> {
     let refused = |description| {
@@ -21,12 +21,19 @@ pub fn authenticate<'a>(headers: &HeaderMap, accounts: &'a [SandboxAccount], swi
         }
     };
     let (key_id, key_secret) = credentials(headers).ok_or_else(|| refused("Authentication failed"))?;
-    let account = accounts.iter().find(|account| account.key_id == key_id);
-    let account = account.ok_or_else(|| refused("The api key provided is invalid"))?;
-    let expected = account.key_secret.expose_secret().as_bytes();
+    let found = accounts.iter().find_map(|account| Some((account, merchant(account).filter(|merchant| merchant.key_id == key_id)?)));
+    let (account, merchant) = found.ok_or_else(|| refused("The api key provided is invalid"))?;
+    let expected = merchant.key_secret.expose_secret().as_bytes();
     match bool::from(expected.ct_eq(key_secret.as_bytes())) {
         true => Ok(account),
         false => Err(refused("The api secret provided is invalid")),
+    }
+}
+
+fn merchant(account: &SandboxAccount) -> Option<&RazorpayMerchant> {
+    match &account.merchant {
+        Merchant::Razorpay(merchant) => Some(merchant),
+        Merchant::Enkash(_) | Merchant::Oqpay(_) | Merchant::Eko(_) => None,
     }
 }
 

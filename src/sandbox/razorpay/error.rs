@@ -2,13 +2,15 @@
 
 use serde::Serialize;
 
+use crate::sandbox::simulated::Reply;
+
 pub const NO_SUCH_URL: &str = "The requested URL was not found on the server.";
 pub const TROUBLE: &str = "We are facing some trouble completing your request at the moment. Please try again shortly.";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
-    pub status: u16,
-    pub retry_after: Option<u64>,
+    status: u16,
+    retry_after: Option<u64>,
     code: &'static str,
     description: String,
     /// None prints the old body, without triple and metadata.
@@ -92,7 +94,7 @@ impl ApiError {
         }
     }
 
-    pub fn body(&self) -> String {
+    fn body(&self) -> String {
         #[derive(Serialize)]
         struct Body<'a> {
             error: Inner<'a>,
@@ -123,5 +125,11 @@ impl ApiError {
 
     fn new(status: u16, code: &'static str, description: String, triple: Option<&'static Triple>) -> Self {
         Self { status, retry_after: None, code, description, triple, field: None }
+    }
+}
+
+impl From<ApiError> for Reply {
+    fn from(error: ApiError) -> Self {
+        Self { status: error.status, retry_after: error.retry_after, body: error.body() }
     }
 }

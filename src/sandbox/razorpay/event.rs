@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::desk::Desk;
 use super::order::{self, OrderView};
-use super::payment::{PaymentForm, PaymentView, view};
+use super::payment::{Payment, PaymentForm, PaymentView, view};
 use super::qr::{Qr, QrForm, QrView};
 use super::refund::{self, RefundView};
 use super::to_json;
@@ -81,13 +81,13 @@ fn qr_alone(event: &'static str, desk: &Desk<'_>, qr: &Qr, form: QrForm) -> News
     news(desk, event, &["qr_code"], payload)
 }
 
-pub fn qr_credited(desk: &Desk<'_>, payment_id: &str, qr_id: &str) -> Option<News> {
+pub fn qr_credited(desk: &Desk<'_>, payment: &Payment, qr: &Qr) -> News {
     let payload = Payload {
-        payment: Some(Entity { entity: view(desk.books.payments.get(payment_id)?, PaymentForm::Credited) }),
-        qr_code: Some(Entity { entity: desk.view_qr(desk.books.qrs.get(qr_id)?, QrForm::Event) }),
+        payment: Some(Entity { entity: view(payment, PaymentForm::Credited) }),
+        qr_code: Some(Entity { entity: desk.view_qr(qr, QrForm::Event) }),
         ..Payload::default()
     };
-    Some(news(desk, "qr_code.credited", &["payment", "qr_code"], payload))
+    news(desk, "qr_code.credited", &["payment", "qr_code"], payload)
 }
 
 pub fn refund(event: &'static str, desk: &Desk<'_>, id: &str) -> Option<News> {
@@ -102,7 +102,7 @@ pub fn refund(event: &'static str, desk: &Desk<'_>, id: &str) -> Option<News> {
 }
 
 fn news(desk: &Desk<'_>, event: &'static str, contains: &'static [&'static str], payload: Payload<'_>) -> News {
-    let account_id = &desk.account.account_id;
+    let account_id = &desk.merchant.account_id;
     let envelope = Envelope { entity: "event", account_id, event, contains, payload, created_at: desk.now() };
     let mut body = match event.starts_with("refund.") {
         true => to_json(&alphabetical(&envelope)),
@@ -115,7 +115,7 @@ fn news(desk: &Desk<'_>, event: &'static str, contains: &'static [&'static str],
     if desk.switches.escape_unicode {
         body = escape_unicode(&body);
     }
-    News { event, body }
+    News { event, body, content_type: "application/json", url: None }
 }
 
 /// A value's maps are ordered by key.

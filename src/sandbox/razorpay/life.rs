@@ -3,7 +3,8 @@
 
 use super::desk::{Desk, Due};
 use super::event;
-use super::payment::{Failure, Outcome, Payment, Status};
+use super::payment::{Failure, Payment, Status};
+use crate::sandbox::Outcome;
 use crate::sandbox::clock::{DAY_MS, MINUTE_MS};
 use crate::sandbox::webhooks::News;
 
@@ -43,7 +44,7 @@ impl Desk<'_> {
         id
     }
 
-    fn new_payment(&mut self, bill: Bill) -> Payment {
+    pub fn new_payment(&mut self, bill: Bill) -> Payment {
         let Bill { amount, vpa, qr_id, order_id } = bill;
         let id = self.new_id("pay");
         let qr = qr_id.as_ref().and_then(|qr| self.books.qrs.get(qr));
@@ -125,7 +126,8 @@ impl Desk<'_> {
             return;
         }
         // Told with the code as it was before this payment was counted.
-        news.extend(event::qr_credited(self, id, &qr_id));
+        let credited = self.books.payments.get(id).zip(self.books.qrs.get(&qr_id));
+        news.extend(credited.map(|(payment, qr)| event::qr_credited(self, payment, qr)));
         let Some(qr) = self.books.qrs.get_mut(&qr_id) else {
             return;
         };

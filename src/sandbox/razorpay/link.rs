@@ -1,6 +1,7 @@
 //! The `upi://pay?…` text inside a QR code: written strictly, read leniently.
 
 use super::qr::Qr;
+use crate::sandbox::upi::{paise, percent_encode, rupees, value};
 
 /// The text of a code. Its `tr` is `RZP`, the 14 characters of its id, `qrv2`.
 pub fn write(qr: &Qr, merchant: &str) -> String {
@@ -12,7 +13,7 @@ pub fn write(qr: &Qr, merchant: &str) -> String {
         reference(&qr.id)
     );
     if let Some(amount) = qr.payment_amount {
-        link.push_str(&format!("&am={}.{:02}", amount / 100, amount % 100));
+        link.push_str(&format!("&am={}", rupees(amount)));
     }
     let note: String = qr.description.as_deref().unwrap_or_default().chars().filter(is_note).take(50).collect();
     let note = note.trim();
@@ -26,13 +27,8 @@ pub fn write(qr: &Qr, merchant: &str) -> String {
 
 /// The id of the code that a text belongs to, and the amount that the text asks for in paise.
 pub fn read(text: &str) -> Option<(String, Option<i64>)> {
-    let query = text.strip_prefix("upi://pay?")?;
-    let value = |wanted: &str| {
-        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        pairs.find(|(name, value)| name.eq_ignore_ascii_case(wanted) && !value.is_empty()).map(|(_, value)| value)
-    };
-    let id = value("tr")?.strip_prefix("RZP")?.strip_suffix("qrv2")?;
-    let amount = match value("am") {
+    let id = value(text, "tr")?.strip_prefix("RZP")?.strip_suffix("qrv2")?;
+    let amount = match value(text, "am") {
         Some(rupees) => Some(paise(rupees)?),
         None => None,
     };
@@ -48,43 +44,13 @@ fn vpa(merchant: &str) -> String {
     format!("{}.rzp@examplebank", if local.is_empty() { "merchant".to_owned() } else { local.to_ascii_lowercase() })
 }
 
-/// Rupees as a decimal text; no binary fraction comes near them.
-fn paise(rupees: &str) -> Option<i64> {
-    let (whole, part) = rupees.split_once('.').unwrap_or((rupees, ""));
-    if part.len() > 2 || !(whole.bytes().chain(part.bytes())).all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let part: i64 = format!("{part:0<2}").parse().ok()?;
-    whole.parse::<i64>().ok()?.checked_mul(100)?.checked_add(part)
-}
-
 fn is_note(c: &char) -> bool {
     c.is_ascii_alphanumeric() || *c == ' '
 }
 
-fn percent_encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{paise, read};
-
-    #[test]
-    fn rupees_become_paise_without_fractions() {
-        assert_eq!(paise("450.00"), Some(45_000));
-        assert_eq!(paise("450.5"), Some(45_050));
-        assert_eq!(paise("1"), Some(100));
-        assert_eq!(paise("1.005"), None);
-        assert_eq!(paise("-1"), None);
-    }
+    use super::read;
 
     #[test]
     fn a_text_leads_back_to_its_code() {

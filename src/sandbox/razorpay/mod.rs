@@ -10,26 +10,31 @@
 //! - `image_url` points back at the sandbox, since a made-up address at the real host could be somebody's.
 
 mod auth;
+mod control;
 mod customer;
 pub mod desk;
 pub mod error;
 mod event;
 mod input;
-pub mod life;
+mod life;
 pub mod link;
 mod order;
-pub mod payment;
-pub mod qr;
+mod payment;
+mod qr;
 mod refund;
+mod webhook;
 
-use http::{HeaderMap, Method};
+use http::Method;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 pub use auth::authenticate;
 use desk::Desk;
 use error::ApiError;
-pub use payment::Outcome;
+pub use webhook::{headers as webhook_headers, schedule};
+
+use super::simulated::{Asked, Reply};
+use super::switches::Switches;
 
 /// What is asked for, by the path and method alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,8 +61,8 @@ pub enum Operation {
 
 /// A request whose operation is known and whose caller was authenticated.
 pub struct Call {
-    pub query: Vec<(String, String)>,
-    pub body: Map<String, Value>,
+    query: Vec<(String, String)>,
+    body: Map<String, Value>,
 }
 
 impl Operation {
@@ -117,12 +122,27 @@ impl Operation {
     }
 }
 
-/// Does it, and says what is answered with 200.
-pub fn act(operation: &Operation, desk: &mut Desk<'_>, call: &Call) -> Result<String, ApiError> {
-    if operation.is_of_qr_codes() && !desk.switches.qr_codes {
-        return Err(ApiError::no_such_url(if desk.switches.unknown_url_404 { 404 } else { 400 }));
+/// The name of what a path asks for.
+pub fn operation(method: &Method, path: &str) -> Option<&'static str> {
+    Operation::of(method, path).map(|operation| operation.name())
+}
+
+/// The error that goes with a status which a test asked for.
+pub fn invent(status: u16, retry_after: Option<u64>, switches: &Switches) -> Reply {
+    match status {
+        429 => ApiError::throttled(retry_after).into(),
+        _ => ApiError::of_status(status, switches.gateway_error_status).into(),
     }
-    match operation {
+}
+
+/// Does what is asked for, and says what is answered with 200.
+fn act(desk: &mut Desk<'_>, asked: &Asked) -> Result<String, ApiError> {
+    let operation = Operation::of(&asked.method, &asked.path).filter(|operation| desk.switches.qr_codes || !operation.is_of_qr_codes());
+    let unknown = || ApiError::no_such_url(if desk.switches.unknown_url_404 { 404 } else { 400 });
+    let operation = operation.ok_or_else(unknown)?;
+    let query = asked.query().ok_or_else(|| ApiError::invalid("The query is not valid."))?;
+    let call = &Call::parse(asked, query)?;
+    match &operation {
         Operation::QrCreate => desk.create_qr(call),
         Operation::QrList => desk.list_qrs(call),
         Operation::QrFetch(id) => desk.fetch_qr(id, call),
@@ -146,12 +166,13 @@ pub fn act(operation: &Operation, desk: &mut Desk<'_>, call: &Call) -> Result<St
 
 impl Call {
     /// Reads the body: JSON or nothing, and no emoji, which the real service can't store.
-    pub fn parse(headers: &HeaderMap, mut query: Vec<(String, String)>, body: &[u8]) -> Result<Self, ApiError> {
+    fn parse(asked: &Asked, mut query: Vec<(String, String)>) -> Result<Self, ApiError> {
+        let body = &asked.body;
         // An official client writes `expand[expand]`; any index into the list will do.
         for (name, _) in query.iter_mut().filter(|(name, _)| name.starts_with("expand[")) {
             *name = "expand[]".to_owned();
         }
-        let form = headers.get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let form = asked.header("content-type");
         if form.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded")) && !body.is_empty() {
             return Err(ApiError::invalid("The request body must be JSON."));
         }

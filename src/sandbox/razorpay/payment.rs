@@ -42,17 +42,6 @@ pub enum Status {
     Failed,
 }
 
-/// How a payment is to turn out, for whoever plays the payer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    #[default]
-    Captured,
-    Authorized,
-    Failed,
-    Pending,
-}
-
 /// Why a payment failed, in the words of the error fields.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {

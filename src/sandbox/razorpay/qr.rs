@@ -102,7 +102,7 @@ impl Desk<'_> {
         let digits = |at: i64| {
             if form == QrForm::CreationEvent { at.to_string().into() } else { at.into() }
         };
-        let content = || link::write(qr, &self.account.name);
+        let content = || link::write(qr, self.account);
         QrView {
             id: &qr.id,
             entity: "qr_code",

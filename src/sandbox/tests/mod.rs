@@ -1,6 +1,8 @@
 //! The sandbox from outside: over HTTP, as a client of the provider meets it.
 
+mod eko;
 mod faults;
+mod providers;
 mod time;
 mod webhooks;
 mod wire;
@@ -27,14 +29,32 @@ struct Client {
 fn config() -> SandboxConfig {
     let account = |name: &str, letter: &str| SandboxAccount {
         name: name.to_owned(),
-        key_id: format!("rzp_test_{name}"),
-        key_secret: "secret".into(),
-        account_id: format!("acc_{}", letter.repeat(14)),
-        webhook_secret: SECRET.into(),
         webhook_url: None,
+        merchant: Merchant::Razorpay(RazorpayMerchant {
+            key_id: format!("rzp_test_{name}"),
+            key_secret: "secret".into(),
+            account_id: format!("acc_{}", letter.repeat(14)),
+            webhook_secret: SECRET.into(),
+        }),
     };
-    let accounts = vec![account("shop", "A"), account("other", "B")];
+    let at = |name: &str, merchant| SandboxAccount { name: name.to_owned(), webhook_url: None, merchant };
+    let accounts = vec![
+        account("shop", "A"),
+        account("other", "B"),
+        at("till", Merchant::Enkash(EnkashMerchant { access_key: "EKTEST1".to_owned(), secret_key: "secret".into() })),
+        at("stall", Merchant::Oqpay(OqpayMerchant { registration_id: "OQP-101".into() })),
+        at("counter", Merchant::Eko(eko_merchant())),
+    ];
     SandboxConfig { accounts, webhook_time_scale: 1, event_spread_ms: 5, ..SandboxConfig::default() }
+}
+
+fn eko_merchant() -> EkoMerchant {
+    EkoMerchant {
+        developer_key: "a-developer-key-of-20".to_owned(),
+        access_key: "11111111-2222-4333-8444-555555555555".into(),
+        initiator_id: "9000000001".to_owned(),
+        user_code: "20810200".to_owned(),
+    }
 }
 
 async fn start() -> Client {
@@ -113,9 +133,12 @@ fn description(error: &Value) -> &str {
 /// A webhook endpoint that remembers what it got and answers what it is told.
 #[derive(Clone, Default)]
 struct Receiver {
+    url: String,
     got: Arc<Mutex<Vec<Webhook>>>,
     /// Answered first, one each; after them 200.
     answers: Arc<Mutex<Vec<u16>>>,
+    /// The body of every answer.
+    words: Arc<Mutex<String>>,
     arrived: Arc<Notify>,
 }
 
@@ -124,6 +147,7 @@ struct Webhook {
     body: String,
     signature: String,
     event_id: String,
+    content_type: String,
 }
 
 impl Webhook {
@@ -138,12 +162,16 @@ impl Webhook {
 
 impl Receiver {
     async fn start(client: &Client) -> Self {
-        let receiver = Self::default();
+        Self::start_for(client, "shop").await
+    }
+
+    async fn start_for(client: &Client, account: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let receiver = Self { url, ..Self::default() };
         let app = Router::new().fallback(receive).with_state(receiver.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
-        client.sandbox.set_webhook_url("shop", &url).unwrap();
+        client.sandbox.set_webhook_url(account, &receiver.url).unwrap();
         receiver
     }
 
@@ -175,12 +203,17 @@ impl Receiver {
     }
 }
 
-async fn receive(Handle(receiver): Handle<Receiver>, headers: HeaderMap, body: String) -> StatusCode {
+async fn receive(Handle(receiver): Handle<Receiver>, headers: HeaderMap, body: String) -> (StatusCode, String) {
     let header = |name: &str| headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
-    let webhook = Webhook { body, signature: header("x-razorpay-signature"), event_id: header("x-razorpay-event-id") };
+    let webhook = Webhook {
+        body,
+        signature: header("x-razorpay-signature"),
+        event_id: header("x-razorpay-event-id"),
+        content_type: header("content-type"),
+    };
     let mut answers = receiver.answers.lock().unwrap();
     let status = if answers.is_empty() { 200 } else { answers.remove(0) };
     receiver.got.lock().unwrap().push(webhook);
     receiver.arrived.notify_one();
-    StatusCode::from_u16(status).unwrap()
+    (StatusCode::from_u16(status).unwrap(), receiver.words.lock().unwrap().clone())
 }

@@ -167,7 +167,7 @@ fn settings(config: &mut Config) {
     config.reconciler.lease_ms = LEASE_MS;
     config.grpc.deadline_margin_ms = 20;
     for account in config.accounts.values_mut() {
-        let ProviderConfig::Razorpay(razorpay) = &mut account.provider;
+        let ProviderConfig::Razorpay(razorpay) = &mut account.provider else { panic!("the accounts are at Razorpay") };
         razorpay.timeout_ms = CALL_TIMEOUT_MS;
         razorpay.deadline_floor_ms = 50;
     }

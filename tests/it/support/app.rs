@@ -14,7 +14,7 @@ use upistream::app::{self, Options, Running};
 use upistream::clock::{Clock as _, Randomness, TestClock};
 use upistream::config::{AccountConfig, Backend, Config, EmbeddedConfig, ProviderConfig, RazorpayConfig, Secrets};
 use upistream::grpc::pb;
-use upistream::sandbox::{self, Sandbox, SandboxAccount, SandboxConfig};
+use upistream::sandbox::{self, Merchant, RazorpayMerchant, Sandbox, SandboxAccount, SandboxConfig};
 
 use super::redis;
 
@@ -35,14 +35,13 @@ pub async fn provider() -> Sandbox {
 
 /// A provider that listens here.
 pub async fn provider_on(listener: TcpListener) -> Sandbox {
-    let account = SandboxAccount {
-        name: ACCOUNT.to_owned(),
+    let merchant = RazorpayMerchant {
         key_id: KEY_ID.to_owned(),
         key_secret: SecretString::from(KEY_SECRET),
         account_id: MERCHANT.to_owned(),
         webhook_secret: SecretString::from(WEBHOOK_SECRET),
-        webhook_url: None,
     };
+    let account = SandboxAccount { name: ACCOUNT.to_owned(), webhook_url: None, merchant: Merchant::Razorpay(merchant) };
     let config = SandboxConfig { accounts: vec![account], event_spread_ms: 20, webhook_time_scale: 20, ..SandboxConfig::default() };
     sandbox::start(listener, config).await.expect("the sandbox starts on loopback")
 }
@@ -291,7 +290,7 @@ pub fn within<T>(time: Duration, message: T) -> tonic::Request<T> {
 /// The account's settings.
 pub fn razorpay(config: &mut Config) -> &mut RazorpayConfig {
     let account = config.accounts.get_mut(ACCOUNT).expect("the account is configured");
-    let ProviderConfig::Razorpay(razorpay) = &mut account.provider;
+    let ProviderConfig::Razorpay(razorpay) = &mut account.provider else { panic!("the account is at Razorpay") };
     razorpay
 }
 

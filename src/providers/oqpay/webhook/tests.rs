@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::fact::Evidence;
-use crate::providers::mutation::{cases, json_value, mutated};
+use crate::providers::fuzz_cases;
+use crate::providers::mutation::{json_value, mutated};
 
 const CALLBACK: &str = include_str!("../../../../tests/golden/oqpay/callback.json");
 const LISTED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
@@ -132,7 +133,7 @@ fn what_can_not_be_read_exactly_is_not_understood() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(cases()))]
+    #![proptest_config(ProptestConfig::with_cases(fuzz_cases()))]
 
     #[test]
     fn arbitrary_bytes_are_survived(body in prop::collection::vec(any::<u8>(), 0..256)) {

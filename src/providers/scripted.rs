@@ -1,4 +1,4 @@
-//! For the tests of adapters: a server that says what it is told to and remembers what it heard.
+//! A provider that says what it is told to and remembers what it heard: how adapters are tried.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -8,8 +8,8 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::CallError;
 use super::http::HttpClient;
-use super::{AskError, CallError};
 
 /// What the server does with a request.
 pub enum Reply {
@@ -19,7 +19,7 @@ pub enum Reply {
     Silence,
 }
 
-/// A request as it was heard: `POST /v1/x?y`, its head in lower case, its body.
+/// A request as it was heard: `POST /v1/x?y`, its head, its body.
 #[derive(Clone, Debug)]
 pub struct Heard {
     pub line: String,
@@ -28,14 +28,15 @@ pub struct Heard {
 }
 
 pub struct Server {
-    pub base_url: String,
+    pub address: SocketAddr,
     heard: Arc<Mutex<Vec<Heard>>>,
 }
 
 impl Server {
-    /// A server that replies with `replies` in turn, one connection each. Whoever calls once more waits, and his test fails.
+    /// A server that replies with `replies` in turn, one connection each.
     pub async fn start(replies: Vec<Reply>) -> Self {
-        let (listener, address) = listener().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has free ports");
+        let address = listener.local_addr().expect("it is bound");
         let heard = Arc::new(Mutex::new(Vec::new()));
         let all_heard = heard.clone();
         tokio::spawn(async move {
@@ -55,13 +56,18 @@ impl Server {
                     Reply::Silence => silent.push(stream),
                 }
             }
+            // Whoever calls once more than was foreseen waits, and his test fails.
             std::future::pending::<()>().await;
         });
-        Self { base_url: format!("http://{address}"), heard }
+        Self { address, heard }
     }
 
     pub async fn answering(status: u16, body: impl ToString) -> Self {
         Self::start(vec![Reply::Answer(status, body.to_string())]).await
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     pub fn lines(&self) -> Vec<String> {
@@ -84,23 +90,17 @@ impl Heard {
         serde_json::from_str(&self.body).expect("a body is JSON")
     }
 
-    /// A header's value, in lower case.
+    /// What a header says. `name` is in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+        let says = |line: &&str| line.to_ascii_lowercase().starts_with(&format!("{name}: "));
+        self.head.lines().find(says).map(|line| &line[name.len() + 2..])
     }
 }
 
 /// The address of a port at which nobody listens.
 pub async fn closed_port() -> String {
-    let (_, address) = listener().await;
-    format!("http://{address}")
-}
-
-/// A client for servers on this machine.
-pub fn client() -> HttpClient {
-    // Another test may have installed it already: then it is there, which is all we want.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    HttpClient::for_loopback().expect("a client without roots needs nothing from the machine")
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has free ports");
+    format!("http://{}", listener.local_addr().expect("it is bound"))
 }
 
 /// What a call came to, in one word.
@@ -113,14 +113,11 @@ pub fn named<T>(outcome: &Result<T, CallError>) -> &'static str {
     }
 }
 
-pub fn is_unanswered<T>(outcome: Result<T, AskError>) -> bool {
-    matches!(outcome, Err(AskError::Unanswered(_)))
-}
-
-async fn listener() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has free ports");
-    let address = listener.local_addr().expect("it is bound");
-    (listener, address)
+/// A client for such a provider.
+pub fn client() -> HttpClient {
+    // Another test may have installed it already: then it is there, which is all we want.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    HttpClient::for_loopback().expect("a client without roots needs nothing from the machine")
 }
 
 async fn read_request(stream: &mut TcpStream) -> Heard {
@@ -129,11 +126,10 @@ async fn read_request(stream: &mut TcpStream) -> Heard {
     loop {
         let text = String::from_utf8_lossy(&read).into_owned();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let lower = head.to_ascii_lowercase();
-            let length = |line: &str| line.strip_prefix("content-length: ").and_then(|length| length.parse().ok());
-            if body.len() >= lower.lines().find_map(length).unwrap_or(0_usize) {
+            let header = |line: &str| line.to_ascii_lowercase().strip_prefix("content-length: ").and_then(|length| length.parse().ok());
+            if body.len() >= head.lines().find_map(header).unwrap_or(0_usize) {
                 let line = head.lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1").to_owned();
-                return Heard { line, head: lower, body: body.to_owned() };
+                return Heard { line, head: head.to_owned(), body: body.to_owned() };
             }
         }
         let length = stream.read(&mut buffer).await.expect("the client writes");

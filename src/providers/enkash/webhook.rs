@@ -1,0 +1,103 @@
+//! Payment Notify. How its `checksum` is made is not published [enkash 10], so a callback proves nothing and is only a
+//! reason to ask: of all that it says only ids are read.
+
+use super::{is_plain, wire};
+use crate::providers::reading::read;
+use crate::providers::{Hint, HintCallback, HintingCallbacks, NotUnderstood, told};
+
+/// Callbacks about one account.
+pub struct EnkashWebhooks;
+
+impl HintingCallbacks for EnkashWebhooks {
+    fn hint(&self, body: &[u8]) -> Result<HintCallback, NotUnderstood> {
+        let notify: wire::Notify = read("callback", body)?;
+        let wire::Notify { order_id, unique_transaction_id, transaction_id, order_status, transaction_status } = notify;
+        let plain = |id: Option<String>| id.filter(|id| is_plain(id));
+        let payment_ref = plain(transaction_id);
+        // EnKash's own order id first; whose id `orderId` is here is not known.
+        let mut qr_refs: Vec<String> = [unique_transaction_id, order_id].into_iter().filter_map(plain).collect();
+        qr_refs.dedup();
+        if qr_refs.is_empty() && payment_ref.is_none() {
+            return Err(NotUnderstood("it names neither an order nor a transaction".to_owned()));
+        }
+        let word = |status: Option<String>| status.map_or_else(|| "?".to_owned(), |status| told::token(&status));
+        let event = format!("payment_notify {} {}", word(order_status), word(transaction_status));
+        Ok(HintCallback::Hint(Hint { event, qr_refs, payment_ref, claim: None }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const NOTIFY: &str = include_str!("../../../tests/golden/enkash/payment_notify.json");
+
+    fn hint(changes: Value) -> Result<Hint, NotUnderstood> {
+        let mut document: Value = serde_json::from_str(NOTIFY).expect("the golden document is JSON");
+        for (key, value) in changes.as_object().expect("changes are an object") {
+            document[key] = value.clone();
+        }
+        match EnkashWebhooks.hint(document.to_string().as_bytes())? {
+            HintCallback::Hint(hint) => Ok(hint),
+            HintCallback::Foreign { event } => panic!("{event} is nobody else's"),
+        }
+    }
+
+    #[test]
+    fn of_the_documented_callback_only_its_ids_are_read() {
+        let expected = Hint {
+            event: "payment_notify PAID SUCCESS".to_owned(),
+            qr_refs: vec!["ORD1".to_owned()],
+            payment_ref: Some("EK1".to_owned()),
+            claim: None,
+        };
+        assert_eq!(hint(json!({})).ok(), Some(expected.clone()));
+        let with_our_id = hint(json!({"orderId": "u1abcdef"})).expect("it is understood");
+        assert_eq!(with_our_id.qr_refs, ["ORD1", "u1abcdef"], "whose id it is is not known: both are looked for");
+        for changes in [json!({"amount": "x", "checksum": null}), json!({"txnDate": 5, "cardScheme": null, "news": {}})] {
+            assert_eq!(hint(changes.clone()).ok(), Some(expected.clone()), "{changes}");
+        }
+    }
+
+    #[test]
+    fn without_an_id_there_is_nothing_to_ask() {
+        let nothing = json!({"orderId": null, "uniqueTransactionId": "../x", "transactionId": []});
+        assert!(hint(nothing).is_err());
+        assert!(EnkashWebhooks.hint(b"<html>").is_err());
+        assert!(EnkashWebhooks.hint(b"[]").is_err());
+    }
+
+    fn mutated() -> impl Strategy<Value = String> {
+        (
+            any::<prop::sample::Index>(),
+            any::<prop::sample::Index>(),
+            prop_oneof![
+                Just(Value::Null),
+                Just(json!([])),
+                Just(json!({})),
+                any::<f64>().prop_map(|number| json!(number)),
+                any::<i64>().prop_map(|number| json!(number)),
+                ".{0,20}".prop_map(Value::from)
+            ],
+        )
+            .prop_map(|(field, cut, value)| {
+                let mut document: Value = serde_json::from_str(NOTIFY).expect("the golden document is JSON");
+                let keys: Vec<String> = document.as_object().expect("an object").keys().cloned().collect();
+                document[field.get(&keys)] = value;
+                let text = document.to_string();
+                let end = cut.index(text.len() * 2).min(text.len());
+                text.chars().take(end).collect()
+            })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(crate::providers::fuzz_cases()))]
+        #[test]
+        fn no_callback_makes_it_panic(text in mutated()) {
+            let _ = EnkashWebhooks.hint(text.as_bytes());
+        }
+    }
+}
