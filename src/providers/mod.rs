@@ -20,6 +20,9 @@ pub mod enkash;
 pub mod http;
 mod indian_mobile;
 mod indian_time;
+#[cfg(test)]
+mod mutation;
+pub mod oqpay;
 pub mod razorpay;
 mod reading;
 mod rupees;

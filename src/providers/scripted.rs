@@ -4,9 +4,11 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::CallError;
 use super::http::HttpClient;
 
 /// What the server does with a request.
@@ -74,6 +76,40 @@ impl Server {
 
     pub fn heard(&self) -> Vec<Heard> {
         self.heard.lock().expect("no test panics with it").clone()
+    }
+
+    pub fn the_only_request(&self) -> Heard {
+        let [heard] = self.heard().try_into().expect("one request");
+        heard
+    }
+}
+
+impl Heard {
+    /// The body, which is JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).expect("a body is JSON")
+    }
+
+    /// What a header says. `name` is in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let says = |line: &&str| line.to_ascii_lowercase().starts_with(&format!("{name}: "));
+        self.head.lines().find(says).map(|line| &line[name.len() + 2..])
+    }
+}
+
+/// The address of a port at which nobody listens.
+pub async fn closed_port() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has free ports");
+    format!("http://{}", listener.local_addr().expect("it is bound"))
+}
+
+/// What a call came to, in one word.
+pub fn named<T>(outcome: &Result<T, CallError>) -> &'static str {
+    match outcome {
+        Ok(_) => "ok",
+        Err(CallError::Refused { .. }) => "refused",
+        Err(CallError::NotDelivered(_)) => "not_delivered",
+        Err(CallError::InDoubt(_)) => "in_doubt",
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::encoding::decode;
+use super::encoding::{decode, encode, fault};
 use super::{LINK_BYTES_MAX, LinkKind, PARAMETERS_MAX, is_name};
 use crate::domain::money::{Amount, AmountError};
 use crate::domain::personal::{Vpa, VpaError};
@@ -71,6 +71,19 @@ impl UpiLink {
     /// The text it was read from, byte for byte.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The same link as a valid URI, which every reader takes alike. A text that is one stays as it is, byte for byte;
+    /// otherwise names and values are encoded again, and a signature over the text would not hold any more.
+    pub fn uri(&self) -> String {
+        let text = self.text.trim();
+        let query = text.split_once('?').map_or("", |(_, query)| query);
+        if query.split('&').all(|part| fault(part).is_none() && !part.starts_with("amp;")) {
+            return text.to_owned();
+        }
+        let parameter = |Parameter { name, value }: &Parameter| format!("{}={}", encode(name), encode(value));
+        let query: Vec<String> = self.parameters.iter().map(parameter).collect();
+        format!("upi://{}?{}", self.kind.path(), query.join("&"))
     }
 
     pub fn kind(&self) -> LinkKind {
@@ -301,6 +314,18 @@ mod tests {
     }
 
     #[test]
+    fn a_link_becomes_a_valid_uri_or_stays_one() {
+        let check = |text: &str, expected: &str| {
+            assert_eq!(parse(text).uri(), expected);
+            assert_eq!(parse(expected).uri(), expected);
+        };
+        check("upi://pay?pa=shop@okaxis&pn=DEMO STORES&am=5.00", "upi://pay?pa=shop@okaxis&pn=DEMO%20STORES&am=5.00");
+        check("UPI://Pay/?pa=shop@okaxis&pn=A%20B\n", "UPI://Pay/?pa=shop@okaxis&pn=A%20B");
+        check("upi://pay?pa=shop@okaxis&pn=Tom & Jerry&tr=", "upi://pay?pa=shop@okaxis&pn=Tom%20%26%20Jerry&tr=");
+        check("upi://pay?pa=shop@okaxis&amp;pn=é|+100%", "upi://pay?pa=shop@okaxis&pn=%C3%A9%7C%2B100%25");
+    }
+
+    #[test]
     fn debug_tells_names_and_no_values() {
         let link = parse("upi://pay?pa=asha@okaxis&am=10&asha@okaxis");
         assert_eq!(format!("{link:?}"), r#"UpiLink { kind: Pay, parameters: ["pa", "am", "…"] }"#);
@@ -311,6 +336,10 @@ mod tests {
         fn no_text_makes_it_panic(text in ".*|upi://(pay|mandate)\\?pa=ab@cd(&(.{0,6}=)?.{0,12}){0,8}") {
             if let Ok(link) = UpiLink::parse(&text) {
                 prop_assert_eq!(link.text(), text);
+                let again = UpiLink::parse(&link.uri()).map(|again| (again.pa().clone(), again.am(), again.uri()));
+                if link.uri().len() <= LINK_BYTES_MAX {
+                    prop_assert_eq!(again, Ok((link.pa().clone(), link.am(), link.uri())));
+                }
             }
         }
     }

@@ -1,0 +1,49 @@
+//! For the tests of adapters: documents in which anything may stand anywhere.
+
+use proptest::prelude::*;
+use serde_json::Value;
+
+/// Anything that JSON can say, and what providers say.
+pub fn json_value() -> impl Strategy<Value = Value> {
+    let words = ["SUCCESS", "PENDING", "true", "INR", "0", "5", "168", "upi://pay?pa=ab@cd", "2026-03-02T08:01:33Z", "2024-07-04 11:10:37"];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        (-10..60_000_i64).prop_map(Value::from),
+        ".{0,8}".prop_map(Value::from),
+        "-?[0-9]{0,22}(\\.[0-9]{0,3})?(e-?[0-9]{1,2})?".prop_map(Value::from),
+        prop::sample::select(words.to_vec()).prop_map(Value::from),
+    ];
+    leaf.prop_recursive(2, 8, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+            prop::collection::btree_map("[a-z_]{1,8}", inner, 0..3).prop_map(|map| Value::from(serde_json::Map::from_iter(map))),
+        ]
+    })
+}
+
+/// `document` with `value` in one place of it.
+pub fn mutated(document: &str, place: &prop::sample::Index, value: Value) -> Value {
+    let mut document: Value = serde_json::from_str(document).expect("the document is JSON");
+    let mut all = Vec::new();
+    places(&document, String::new(), &mut all);
+    let place: &String = place.get(&all);
+    *document.pointer_mut(place).expect("the place is there") = value;
+    document
+}
+
+/// The pointers to everything in `value`.
+fn places(value: &Value, place: String, all: &mut Vec<String>) {
+    let children: Vec<(String, &Value)> = match value {
+        Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), value)).collect(),
+        Value::Array(list) => list.iter().enumerate().map(|(index, value)| (index.to_string(), value)).collect(),
+        _ => Vec::new(),
+    };
+    all.push(place.clone());
+    for (key, child) in children {
+        places(child, format!("{place}/{key}"), all);
+    }
+}

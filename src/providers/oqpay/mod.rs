@@ -1,0 +1,169 @@
+//! OQPay: settings, what an account there can do, and how its API is called. It makes codes that are paid once and tells of
+//! payments; it can't be asked about anything, and nothing signs what it tells.
+//!
+//! A request carries no reference of ours. So nothing is ever sent twice: a second send would make a second code.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+
+use super::http::{Answer, Call, HttpClient, NoAnswer, Party, Url};
+use super::{Provider, QrCodes, Webhooks};
+use crate::domain::account::{AccountName, Capabilities, DoubtCure, Operation, OperationCapability, ProviderId, QrUsageCapability};
+use crate::domain::fact::Evidence;
+use crate::domain::money::Money;
+use crate::domain::qr::Usage;
+
+mod classify;
+mod qr;
+#[cfg(test)]
+mod tests;
+mod webhook;
+mod wire;
+
+/// Nothing in a code's text tells an app that its five minutes are over, so a payer may be late; and no schedule is
+/// published by which callbacks are repeated. A day covers both.
+const LATE_WINDOW: Duration = Duration::from_hours(24);
+/// What the provider's page of callbacks asks for.
+const ACKNOWLEDGEMENT: &str = r#"{"status":"1","message":"Transaction completed successfully"}"#;
+
+const NO_MULTIPLE_USE: &str = "OQPay documents only codes for one payment of a fixed amount";
+const NO_CLOSE: &str = "OQPay documents no way to close a code; it ends by itself some minutes after it was made";
+const NO_FETCH: &str = "OQPay documents no way to ask about a payment";
+
+/// Whether callbacks from an address are taken for the provider's own.
+pub type CallbacksProve = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
+
+/// An account at OQPay, as configured.
+#[derive(Clone)]
+pub struct OqpaySettings {
+    /// Scheme and host, without the `api/V5` of its paths.
+    pub base_url: String,
+    /// All that authenticates the account in the documented calls. The first is used.
+    pub registration_ids: Vec<SecretString>,
+    /// Sent as a bearer token besides, where the provider asks for one: its documentation has none.
+    pub bearer_token: Option<SecretString>,
+    /// `Some`: that a callback came to the secret URL from such an address is evidence enough. `None`: callbacks prove
+    /// nothing.
+    pub callbacks_prove: Option<CallbacksProve>,
+    /// Of one call.
+    pub timeout: Duration,
+    pub deadline_floor: Duration,
+}
+
+/// `account` at OQPay, ready to be called through `http`.
+pub fn provider(account: AccountName, settings: OqpaySettings, http: HttpClient) -> Provider {
+    let OqpaySettings { base_url, registration_ids, bearer_token, callbacks_prove, timeout, deadline_floor } = settings;
+    let party = Party { account: account.clone(), provider: ProviderId::Oqpay };
+    let authorization = bearer_token.as_ref().map(bearer);
+    let api = Api { http, party, base: base_url.parse().ok(), registration_id: registration_ids.into_iter().next(), authorization };
+    let evidence = if callbacks_prove.is_some() { Evidence::UrlSecret } else { Evidence::Unproven };
+    Provider {
+        id: ProviderId::Oqpay,
+        account,
+        capabilities: capabilities(evidence),
+        call_timeout: timeout,
+        deadline_floor,
+        late_window: LATE_WINDOW,
+        qr: Some(QrCodes {
+            creation: Arc::new(qr::OqpayQrCodes { api }),
+            drawing: None,
+            closing: None,
+            enquiry: None,
+            search: None,
+            of_payment: None,
+        }),
+        payments: None,
+        webhooks: Webhooks {
+            proved: callbacks_prove.map(|prove| Arc::new(webhook::OqpayWebhooks { prove }) as _),
+            // Also where addresses are listed: one that is missing there must not lose a payment that can't be asked for.
+            hints: Some(Arc::new(webhook::OqpayHints)),
+            acknowledgement: ACKNOWLEDGEMENT,
+        },
+    }
+}
+
+/// `evidence`: what callbacks prove.
+fn capabilities(evidence: Evidence) -> Capabilities {
+    let operation = |operation, missing| OperationCapability { operation, doubt: DoubtCure::None, missing };
+    let usage = |usage, missing| QrUsageCapability {
+        usage,
+        missing,
+        amount_min: Money::from_paise(qr::AMOUNT_MIN_PAISE),
+        amount_max: None,
+        open_amount: false,
+        expiry: None,
+        fixed_amount: true,
+        payments_observable: true,
+        unobservable_allowed: false,
+        callback_evidence: evidence,
+        doubt: DoubtCure::None,
+        close_missing: Some(NO_CLOSE),
+        upi_link: true,
+        required_fields: &[],
+    };
+    Capabilities {
+        operations: vec![
+            operation(Operation::CreateQr, None),
+            operation(Operation::CloseQr, Some(NO_CLOSE)),
+            operation(Operation::FetchPayment, Some(NO_FETCH)),
+        ],
+        qr: vec![usage(Usage::SingleUse, None), usage(Usage::MultipleUse, Some(NO_MULTIPLE_USE))],
+    }
+}
+
+/// How the API is called: where, and as whom.
+#[derive(Clone)]
+struct Api {
+    http: HttpClient,
+    party: Party,
+    /// `None`: what is configured is no URL, and every call ends before it is sent.
+    base: Option<Url>,
+    /// `None`: there is nothing to send.
+    registration_id: Option<SecretString>,
+    /// The inner `None`: the configured token can't stand in a header.
+    authorization: Option<Option<HeaderValue>>,
+}
+
+impl Api {
+    /// Sends a request that changes something, once.
+    async fn act<T: Serialize>(&self, operation: Operation, path: &[&str], body: &T, timeout: Duration) -> Result<Answer, NoAnswer> {
+        let call = Call::post(operation.as_str(), self.url(path)?, self.headers()?, timeout).json(body)?;
+        self.http.send(&self.party, call).await
+    }
+
+    fn registration_id(&self) -> Result<&str, NoAnswer> {
+        let id = self.registration_id.as_ref().map(|id| id.expose_secret()).filter(|id| !id.is_empty());
+        id.ok_or_else(|| not_sent("no registration id is configured"))
+    }
+
+    fn url(&self, path: &[&str]) -> Result<Url, NoAnswer> {
+        let mut url = self.base.clone().ok_or_else(|| not_sent("the configured base_url is no URL"))?;
+        url.path_segments_mut().map_err(|()| not_sent("the configured base_url has no place for a path"))?.pop_if_empty().extend(path);
+        Ok(url)
+    }
+
+    fn headers(&self) -> Result<HeaderMap, NoAnswer> {
+        match &self.authorization {
+            None => Ok(HeaderMap::new()),
+            Some(Some(authorization)) => Ok(HeaderMap::from_iter([(AUTHORIZATION, authorization.clone())])),
+            Some(None) => Err(not_sent("the configured bearer token can't stand in a header")),
+        }
+    }
+}
+
+/// The token as a header that shows in no log.
+fn bearer(token: &SecretString) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret())).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+fn not_sent(text: &str) -> NoAnswer {
+    NoAnswer::NotSent(super::Cause(text.to_owned()))
+}
