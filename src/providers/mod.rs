@@ -21,6 +21,8 @@ pub mod http;
 mod indian_mobile;
 mod indian_time;
 #[cfg(test)]
+mod mutated;
+#[cfg(test)]
 mod mutation;
 pub mod oqpay;
 pub mod razorpay;

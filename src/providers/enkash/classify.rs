@@ -19,6 +19,12 @@ pub fn is_success(status: StatusCode, envelope: Option<&Envelope>) -> bool {
     status.is_success() && envelope.and_then(|envelope| envelope.response_code) == Some(0)
 }
 
+/// Whether a failure in the documented form under this status is about what was asked for. Which statuses failures have is
+/// not published [enkash 2.2]: a server's fault, a refused caller and throttling say nothing of it.
+pub fn says_no(status: StatusCode) -> bool {
+    status.is_success() || matches!(status.as_u16(), 400 | 404 | 409 | 422)
+}
+
 /// What an answer without success to a request that makes or cancels a code lets us conclude.
 ///
 /// A failure in the documented form counts as a refusal of the first send: what is made here is an order or a code whose
@@ -26,10 +32,9 @@ pub fn is_success(status: StatusCode, envelope: Option<&Envelope>) -> bool {
 /// A server's fault (5xx), an answer in another form, one that names an id all the same: doubt.
 pub fn classify(sending: Sending, status: StatusCode, envelope: Option<&Envelope>) -> CallError {
     let code = envelope.and_then(|envelope| envelope.response_code);
-    let said_no = status.is_success() || matches!(status.as_u16(), 400 | 404 | 409 | 422);
     match (code, envelope) {
         _ if status == StatusCode::TOO_MANY_REQUESTS => CallError::NotDelivered(cause(status, code)),
-        (Some(code @ (..=-1 | 1..)), Some(envelope)) if said_no && sending == Sending::First && !names_something(envelope) => {
+        (Some(code @ (..=-1 | 1..)), Some(envelope)) if says_no(status) && sending == Sending::First && !names_something(envelope) => {
             CallError::Refused { code: code.to_string(), message: message(envelope.response_message.as_deref()) }
         }
         _ => CallError::InDoubt(cause(status, code)),

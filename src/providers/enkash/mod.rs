@@ -24,6 +24,8 @@ use crate::domain::money::Money;
 use crate::domain::qr::Usage;
 
 mod classify;
+#[cfg(test)]
+mod fuzz;
 mod login;
 mod order;
 mod payment;
@@ -196,6 +198,13 @@ struct Wrapped {
     envelope: Option<wire::Envelope>,
 }
 
+/// What the answer to a question says.
+enum Told {
+    Payload(Box<RawValue>),
+    /// A failure in the documented form, under a status that says nothing else.
+    Failure(Cause),
+}
+
 /// Why there is no answer.
 enum Unanswered {
     NoToken(NoToken),
@@ -225,21 +234,23 @@ impl Api {
         Ok(payload(envelope)?)
     }
 
-    /// Asks what changes nothing; what the answer carries, if that is a success. `None`: the failure in the documented form.
-    async fn ask(&self, request: Request) -> Result<Option<Box<RawValue>>, AskError> {
+    /// Asks what changes nothing.
+    async fn ask(&self, request: Request) -> Result<Told, AskError> {
         let Wrapped { status, envelope } = self.send(&request, self.timeout).await?;
         let code = envelope.as_ref().and_then(|envelope| envelope.response_code);
         match code {
-            Some(0) if status.is_success() => Ok(Some(payload(envelope)?)),
-            Some(code) if code != 0 && !status.is_server_error() => Ok(None),
+            Some(0) if status.is_success() => Ok(Told::Payload(payload(envelope)?)),
+            Some(code) if code != 0 && classify::says_no(status) => Ok(Told::Failure(classify::cause(status, Some(code)))),
             code => Err(AskError::Unanswered(classify::cause(status, code))),
         }
     }
 
     /// What an answer carries that must be there.
     async fn ask_for(&self, request: Request) -> Result<Box<RawValue>, AskError> {
-        let failed = || AskError::Unanswered(Cause("the answer is a failure".to_owned()));
-        self.ask(request).await?.ok_or_else(failed)
+        match self.ask(request).await? {
+            Told::Payload(payload) => Ok(payload),
+            Told::Failure(cause) => Err(AskError::Unanswered(cause)),
+        }
     }
 
     async fn send(&self, request: &Request, timeout: Duration) -> Result<Wrapped, Unanswered> {

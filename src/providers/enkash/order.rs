@@ -93,7 +93,7 @@ impl ReadOrder {
             }
             (None, _) => None,
         };
-        let mut is_told = false;
+        let (mut is_told, mut might_be_told) = (false, false);
         for transaction in &self.transactions {
             match transaction.as_ref().map_err(|error| Cause(error.0.clone())).and_then(|one| self.payment(one, paid.as_deref())) {
                 Ok(Some(payment)) => {
@@ -101,10 +101,15 @@ impl ReadOrder {
                     listed.readable.push(payment);
                 }
                 Ok(None) => {}
-                Err(cause) => listed.unreadable.push(cause),
+                Err(cause) => {
+                    might_be_told = true;
+                    listed.unreadable.push(cause);
+                }
             }
         }
-        if let (Some(paid), false) = (paid, is_told) {
+        // Only of an attempt that is not in the list does the order speak alone: one that can't be read may have come with
+        // another sum.
+        if let (Some(paid), false, false) = (paid, is_told, might_be_told) {
             match self.payment_alone(&paid) {
                 Ok(payment) => listed.readable.push(payment),
                 Err(error) => listed.unreadable.push(Cause(error.0)),
@@ -139,7 +144,9 @@ impl ReadOrder {
     fn payment(&self, transaction: &wire::Transaction, paid: Option<&str>) -> Result<Option<PaymentSnapshot>, Cause> {
         let readable = |error: Unreadable| Cause(error.0);
         let transaction_id = id("transaction", transaction.transaction_id.clone()).map_err(readable)?;
-        let amount = transaction.transaction_amount.or(transaction.amount).unwrap_or(self.amount);
+        // A payer may be charged more than the order's amount [enkash 13], and which of the sums holds that surcharge is not
+        // known of `transactionAmount`: it is `amount` that is to be compared [enkash 8.3].
+        let amount = transaction.amount.or(transaction.transaction_amount).unwrap_or(self.amount);
         let failed = |code: &str| PaymentStatus::Failed { code: code.to_owned(), message: told::message(transaction.txn_msg.as_deref()) };
         let (status, refunded) = match status_of(transaction) {
             _ if paid == Some(transaction_id.as_str()) => match status_of(transaction) {
@@ -154,6 +161,9 @@ impl ReadOrder {
             Some("CREATED") | None => return Ok(None),
             Some(unheard) => return Err(Cause(format!("the transaction has the unheard-of status `{}`", told::token(unheard)))),
         };
+        if amount <= Money::ZERO {
+            return Err(Cause("the transaction's amount is none".to_owned()));
+        }
         let at = [&transaction.last_modified, &transaction.created].into_iter().flatten().find_map(|text| time(text)).or(self.time);
         let pay_time = at.ok_or_else(|| Cause("neither the transaction nor its order has a time".to_owned()))?;
         Ok(Some(PaymentSnapshot {
@@ -263,7 +273,21 @@ mod tests {
     fn the_sum_that_came_is_the_attempts_where_it_is_told() {
         let mut paid = attempt("EK1", json!("SUCCESS"));
         paid["transactionAmount"] = json!("400.50");
-        assert_eq!(payments(json!({"transactions": [paid]}), None).0, [("EK1".to_owned(), "seen_captured", 40_050)]);
+        assert_eq!(payments(json!({"transactions": [&paid]}), None).0, [("EK1".to_owned(), "seen_captured", 40_050)]);
+        // With a surcharge the one is higher than the other.
+        paid["transactionAmount"] = json!(510.80);
+        paid["amount"] = json!(499);
+        assert_eq!(payments(json!({"transactions": [&paid]}), None).0, one("EK1", "seen_captured"));
+    }
+
+    #[test]
+    fn a_sum_that_can_not_be_read_is_not_replaced_by_the_orders() {
+        for amount in [json!(499.005), json!(0), json!(-1), json!("five"), json!([499])] {
+            let mut paid = attempt("EK1", json!("SUCCESS"));
+            paid["amount"] = amount.clone();
+            let (readable, unreadable) = payments(json!({"transactions": [paid]}), Some("EK1"));
+            assert!(readable.is_empty() && unreadable > 0, "{amount}");
+        }
     }
 
     #[test]

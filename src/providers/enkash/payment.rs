@@ -24,12 +24,33 @@ impl Payments for EnkashPayments {
         if transaction.transaction_id.as_deref() != Some(provider_ref) {
             return Err(unreadable("the answer is about another transaction than was asked for").into());
         }
-        let order_id =
-            transaction.order_id.ok_or_else(|| unreadable("the transaction does not name its order, which alone says what was paid"))?;
+        let order_id = match transaction.order_id {
+            Some(order_id) => order_id,
+            // Of a transaction's fields three are documented, and none of them names its order.
+            None => upi_status(&self.api, provider_ref)
+                .await?
+                .order_id
+                .ok_or_else(|| unreadable("nothing names the transaction's order, which alone says what was paid"))?,
+        };
         let order = read_order(&self.api, &order_id).await?;
+        let succeeded = order.leaves_open_which_was_paid() && has_succeeded(&self.api, provider_ref, &order.id).await?;
         let origin = PaymentOrigin::Qr { provider_ref: Some(order.id.clone()), our_ref: order.our_ref.clone() };
-        let of_it = order.payments(None).readable.into_iter().find(|payment| payment.provider_ref == provider_ref);
+        let of_it =
+            order.payments(succeeded.then_some(provider_ref)).readable.into_iter().find(|payment| payment.provider_ref == provider_ref);
         let snapshot = of_it.ok_or_else(|| unreadable("the order does not say how this attempt stands"))?;
         Ok(ShownPayment { snapshot, origin })
     }
+}
+
+/// Whether an attempt by UPI succeeded. What is read without credentials decides nothing alone: it is asked for only where
+/// the order is paid.
+pub(super) async fn has_succeeded(api: &Api, attempt: &str, order_id: &str) -> Result<bool, AskError> {
+    let wire::UpiStatus { status, order_id: named } = upi_status(api, attempt).await?;
+    Ok(status.as_deref() == Some("SUCCESS") && named.is_none_or(|named| named == order_id))
+}
+
+/// `GET /pay/checkout/status/upi/{transactionId}` [P10].
+async fn upi_status(api: &Api, attempt: &str) -> Result<wire::UpiStatus, AskError> {
+    let payload = api.ask_for(api.request("FetchUpiStatus", Method::GET, &["pay", "checkout", "status", "upi", attempt], &[])).await?;
+    Ok(read("UPI status", payload.get().as_bytes())?)
 }

@@ -11,12 +11,13 @@ use serde_json::value::RawValue;
 use std::time::Duration;
 
 use super::order::ReadOrder;
-use super::{AMOUNT_MIN_PAISE, Api, MERCHANT_ORDER_ID, Request, is_plain, time, wire};
+use super::payment::has_succeeded;
+use super::{AMOUNT_MIN_PAISE, Api, MERCHANT_ORDER_ID, Request, Told, is_plain, time, wire};
 use crate::domain::account::Operation;
 use crate::domain::money::Money;
 use crate::domain::personal::Sight;
 use crate::domain::qr::{CloseReason, Customer, QrCode, QrOrder, QrSnapshot, QrStatus, Usage};
-use crate::domain::upi::UpiLink;
+use crate::domain::upi::{LinkError, LinkKind, UpiLink};
 use crate::providers::indian_mobile::ten_digits;
 use crate::providers::reading::{Unreadable, id, read, unreadable};
 use crate::providers::{
@@ -26,6 +27,7 @@ use crate::providers::{
 /// The largest picture of a code that is kept.
 const PICTURE_BYTES_MAX: usize = 64 * 1024;
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
+const DATA_URL: &str = "data:image/png;base64,";
 /// Codes that one search may bring.
 const SEARCH_LIMIT: u32 = 100;
 
@@ -95,7 +97,9 @@ impl QrEnquiry for EnkashQrCodes {
         }
         let order = self.order(code).await?;
         let succeeded = match &code.attempt_ref {
-            Some(attempt) if order.leaves_open_which_was_paid() && self.has_succeeded(attempt, &order.id).await? => Some(attempt.as_str()),
+            Some(attempt) if order.leaves_open_which_was_paid() && has_succeeded(&self.api, attempt, &order.id).await? => {
+                Some(attempt.as_str())
+            }
             _ => None,
         };
         Ok(order.payments(succeeded))
@@ -148,6 +152,10 @@ impl EnkashQrCodes {
         };
         let request = self.api.request(Operation::CreateQr.as_str(), Method::POST, &["api", "v0", "qr-code"], &[]).json(&body);
         let payload = self.api.act(request, sending, timeout).await?;
+        let wire::UpiQr { multiple_use, .. } = read("UPI QR code", payload.get().as_bytes())?;
+        if multiple_use != Some(true) {
+            return Err(unreadable("the answer does not say that the code is for many payments").into());
+        }
         let made = upi_qr(payload.get().as_bytes())?;
         if made.our_ref.as_ref().is_some_and(|named| named != our_ref) {
             return Err(unreadable("the answer is about a code with another reference than was sent").into());
@@ -161,7 +169,7 @@ impl EnkashQrCodes {
     async fn find_order(&self, path: &str, our_ref: &str) -> Result<Option<Created>, AskError> {
         let request = self.api.request_at("FindOrder", Method::GET, &path.replace(MERCHANT_ORDER_ID, our_ref));
         // A failure in the documented form: it is not there. Should it be there all the same, nobody could pay it.
-        let Some(payload) = self.api.ask(request).await? else { return Ok(None) };
+        let Told::Payload(payload) = self.api.ask(request).await? else { return Ok(None) };
         let found = ReadOrder::read(payload.get().as_bytes())?;
         if found.our_ref.as_deref() != Some(our_ref) {
             return Err(unreadable("the answer is about an order with another reference than was asked for").into());
@@ -193,15 +201,6 @@ impl EnkashQrCodes {
         }
         Ok(order)
     }
-
-    /// Whether an attempt by UPI succeeded [P10]. What is read without credentials decides nothing alone: it is asked for
-    /// only where the order is paid.
-    async fn has_succeeded(&self, attempt: &str, order_id: &str) -> Result<bool, AskError> {
-        let request = self.api.request("FetchUpiStatus", Method::GET, &["pay", "checkout", "status", "upi", attempt], &[]);
-        let payload = self.api.ask_for(request).await?;
-        let wire::UpiStatus { status, order_id: named } = read("UPI status", payload.get().as_bytes())?;
-        Ok(status.as_deref() == Some("SUCCESS") && named.is_none_or(|named| named == order_id))
-    }
 }
 
 /// An order as the provider has it [P4].
@@ -232,9 +231,15 @@ fn violations(order: &QrOrder) -> Vec<Violation> {
 }
 
 /// What a payer scans: the text where it is given, else the picture as it came.
-fn drawn(code: &KnownQr, dto: wire::QrCodeDto) -> Result<QrSnapshot, Unreadable> {
+pub(super) fn drawn(code: &KnownQr, dto: wire::QrCodeDto) -> Result<QrSnapshot, Unreadable> {
     let wire::QrCodeDto { ek_pay_id, qr_code, qr_url } = dto;
-    let link = qr_url.and_then(|text| UpiLink::parse(&text).ok());
+    let link = match qr_url.as_deref().map(UpiLink::parse) {
+        Some(Ok(link)) if link.kind() == LinkKind::Pay => Some(link),
+        // Another sort of address, or a payee that only we can't read: the picture has the same.
+        None | Some(Err(LinkError::NotUpi | LinkError::NoPayee | LinkError::Payee(_))) => None,
+        // What it contradicts itself about, a payer's app would decide.
+        Some(Ok(_) | Err(_)) => return Err(unreadable("the text of the code can't be read as a request to pay")),
+    };
     if let (Some(asked), Some(written)) = (code.amount, link.as_ref().and_then(UpiLink::am))
         && Money::from(written) != asked
     {
@@ -251,17 +256,19 @@ fn drawn(code: &KnownQr, dto: wire::QrCodeDto) -> Result<QrSnapshot, Unreadable>
     })
 }
 
-/// A PNG in base64, as it came.
+/// A PNG in base64. The page of the dynamic code has it without the prefix of a data URL [enkash 7.4]; of the other codes
+/// that is not told.
 fn picture(base64: Option<String>) -> Result<String, Unreadable> {
     let base64 = base64.ok_or_else(|| unreadable("the answer has neither the text nor a picture of the code"))?;
-    match STANDARD.decode(&base64) {
-        Ok(bytes) if bytes.starts_with(PNG) && bytes.len() <= PICTURE_BYTES_MAX => Ok(base64),
+    let plain = base64.strip_prefix(DATA_URL).unwrap_or(&base64);
+    match STANDARD.decode(plain) {
+        Ok(bytes) if bytes.starts_with(PNG) && bytes.len() <= PICTURE_BYTES_MAX => Ok(plain.to_owned()),
         _ => Err(unreadable("the picture of the code is no PNG, or larger than is kept")),
     }
 }
 
 /// A UPI QR code as our picture of it.
-fn upi_qr(json: &[u8]) -> Result<QrSnapshot, Unreadable> {
+pub(super) fn upi_qr(json: &[u8]) -> Result<QrSnapshot, Unreadable> {
     let wire::UpiQr { qr_code_id, multiple_use, fixed_amount, amount, status, qr_code_base64, modified_on, reference_number } =
         read("UPI QR code", json)?;
     if multiple_use == Some(false) {

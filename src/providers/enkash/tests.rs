@@ -187,8 +187,14 @@ async fn the_documented_dynamic_code_is_read_field_by_field() {
     let text = draw(changed(SEED_000, json!({"ekPayId": "EK1", "qrCode": PICTURE, "qrUrl": link}))).await.expect("it has a text");
     assert_eq!((text.code.upi_link.as_str(), text.code.picture), (link, None), "what can be drawn needs no picture");
 
-    let other = link.replace("499.00", "498.00");
-    assert!(is_doubt(&draw(changed(SEED_000, json!({"qrCode": PICTURE, "qrUrl": other}))).await));
+    let contradictory = [link.replace("499.00", "498.00"), format!("{link}&am=1.00"), link.replace("pay?", "mandate?")];
+    for other in contradictory {
+        assert!(is_doubt(&draw(changed(SEED_000, json!({"qrCode": PICTURE, "qrUrl": other}))).await), "{other}");
+    }
+    for no_text in ["https://shop.example/qr.png", "upi://pay?pa=shop"] {
+        let picture = draw(changed(SEED_000, json!({"qrCode": format!("data:image/png;base64,{PICTURE}"), "qrUrl": no_text}))).await;
+        assert_eq!(picture.expect("it has a picture").code.picture.as_deref(), Some(PICTURE), "{no_text}");
+    }
     assert!(is_doubt(&draw(changed(SEED_000, json!({"qrCode": "bm90IGEgcGljdHVyZQ=="}))).await));
     assert!(is_doubt(&draw(failure(3)).await), "it is fetched again: nothing is refused by that");
 }
@@ -235,13 +241,26 @@ async fn a_payment_stands_as_its_order_says() {
     let shown = fetch(transaction.clone(), changed(ORDER, json!({"status": "ATTEMPTED"}))).await.expect("it is answered");
     assert_eq!(shown.snapshot.status, PaymentStatus::Authorized, "the order is not paid yet");
 
-    assert!(is_unanswered(
-        &fetch(json!({"response_code": 0, "payload": {"transactionId": "EK1", "status": "SUCCESS"}}), String::new()).await
-    ));
-    assert!(is_unanswered(
-        &fetch(json!({"response_code": 0, "payload": {"transactionId": "EK2", "orderId": "ORD1"}}), ORDER.to_owned()).await
-    ));
-    assert!(is_unanswered(&fetch(transaction, changed(ORDER, json!({"transactions": []}))).await));
+    let another = json!({"response_code": 0, "payload": {"transactionId": "EK2", "orderId": "ORD1"}});
+    assert!(is_unanswered(&fetch(another, ORDER.to_owned()).await));
+    assert!(is_unanswered(&fetch(transaction, changed(ORDER, json!({"status": "ATTEMPTED", "transactions": []}))).await));
+}
+
+#[tokio::test]
+async fn the_order_of_a_payment_is_asked_for_where_the_payment_does_not_name_it() {
+    let bare = json!({"response_code": 0, "payload": {"transactionId": "EK1", "created": "2026-01-05T09:59:30Z"}});
+    let two = changed(ORDER, json!({"transactions": [{"transactionId": "EK1"}, {"transactionId": "EK9"}]}));
+    let paid = changed(UPI_STATUS, json!({"status": "SUCCESS"}));
+    let server = Server::start(vec![answer(TOKEN), answer(&bare), answer(&paid), answer(two), answer(paid)]).await;
+    let shown = at(&server).payments.expect("it can be asked").fetch("EK1").await.expect("it is answered");
+    assert_eq!((shown.snapshot.status, shown.snapshot.provider_ref.as_str()), (PaymentStatus::Captured, "EK1"));
+    let asked =
+        ["GET /api/v0/payment/EK1", "GET /pay/checkout/status/upi/EK1", "GET /api/v0/orders/ORD1", "GET /pay/checkout/status/upi/EK1"];
+    assert_eq!(server.lines()[1..], asked);
+
+    let nameless = changed(UPI_STATUS, json!({"orderId": null}));
+    let server = Server::start(vec![answer(TOKEN), answer(bare), answer(nameless)]).await;
+    assert!(is_unanswered(&at(&server).payments.expect("it can be asked").fetch("EK1").await));
 }
 
 /// The seed's example with plausible values in place of the types' names.
@@ -266,7 +285,13 @@ async fn the_documented_upi_code_is_made_read_and_cancelled() {
     // The page's example as it stands: a fixed amount of nothing.
     let server = Server::start(vec![answer(TOKEN), answer(SEED_001)]).await;
     assert!(is_doubt(&create(&server, Usage::MultipleUse).await));
-    for changes in [json!({"multipleUse": false}), json!({"amount": 1}), json!({"referenceNumber": "another"}), json!({"status": "NEW"})] {
+    for changes in [
+        json!({"multipleUse": false}),
+        json!({"multipleUse": null}),
+        json!({"amount": 1}),
+        json!({"referenceNumber": "another"}),
+        json!({"status": "NEW"}),
+    ] {
         let server = Server::start(vec![answer(TOKEN), answer(upi_qr(changes.clone()))]).await;
         let outcome = create(&server, Usage::MultipleUse).await;
         assert!(is_doubt(&outcome), "{changes}: {outcome:?}");
@@ -284,13 +309,15 @@ async fn the_documented_upi_code_is_made_read_and_cancelled() {
 
 #[tokio::test]
 async fn a_lost_order_is_found_by_its_reference_where_that_is_configured() {
-    let server = Server::start(vec![answer(TOKEN), answer(ORDER), answer(failure(404)), answer("<html>")]).await;
+    let throttled = Reply::Answer(429, failure(404));
+    let server = Server::start(vec![answer(TOKEN), answer(ORDER), answer(failure(404)), answer("<html>"), throttled]).await;
     let search = codes(&server).search.expect("it can be searched");
     let look_up = async || search.look_up(&order(Usage::SingleUse), "inv-1001", Timestamp::UNIX_EPOCH).await;
     assert_eq!(look_up().await.expect("it is answered"), Some(Created::Registered { provider_ref: "ORD1".to_owned() }));
     assert_eq!(server.lines()[1], "GET /api/v0/orders/merchant/inv-1001");
     assert_eq!(look_up().await.expect("it is answered"), None);
     assert!(is_unanswered(&look_up().await));
+    assert!(is_unanswered(&look_up().await), "who is throttled learns nothing");
 
     let unknown_path = with(EnkashSettings { order_lookup_path: None, ..settings("http://127.0.0.1:9".to_owned()) });
     assert_eq!(unknown_path.capabilities.qr_usage(Usage::SingleUse).map(|usage| usage.doubt), Some(DoubtCure::None));

@@ -32,6 +32,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::providers::fuzz_cases;
+    use crate::providers::mutated::mutated;
 
     const NOTIFY: &str = include_str!("../../../tests/golden/enkash/payment_notify.json");
 
@@ -70,34 +72,14 @@ mod tests {
         assert!(EnkashWebhooks.hint(b"[]").is_err());
     }
 
-    fn mutated() -> impl Strategy<Value = String> {
-        (
-            any::<prop::sample::Index>(),
-            any::<prop::sample::Index>(),
-            prop_oneof![
-                Just(Value::Null),
-                Just(json!([])),
-                Just(json!({})),
-                any::<f64>().prop_map(|number| json!(number)),
-                any::<i64>().prop_map(|number| json!(number)),
-                ".{0,20}".prop_map(Value::from)
-            ],
-        )
-            .prop_map(|(field, cut, value)| {
-                let mut document: Value = serde_json::from_str(NOTIFY).expect("the golden document is JSON");
-                let keys: Vec<String> = document.as_object().expect("an object").keys().cloned().collect();
-                document[field.get(&keys)] = value;
-                let text = document.to_string();
-                let end = cut.index(text.len() * 2).min(text.len());
-                text.chars().take(end).collect()
-            })
-    }
-
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(crate::providers::fuzz_cases()))]
+        #![proptest_config(ProptestConfig::with_cases(fuzz_cases()))]
+
         #[test]
-        fn no_callback_makes_it_panic(text in mutated()) {
-            let _ = EnkashWebhooks.hint(text.as_bytes());
+        fn no_callback_makes_it_panic_or_name_what_is_no_plain_word(text in mutated(NOTIFY, &["../x", "ORD1", "a@b", "PAID"])) {
+            let Ok(HintCallback::Hint(hint)) = EnkashWebhooks.hint(text.as_bytes()) else { return Ok(()) };
+            prop_assert!(hint.qr_refs.iter().chain(&hint.payment_ref).all(|id| is_plain(id)));
+            prop_assert!(!hint.event.contains('@') && hint.claim.is_none());
         }
     }
 }

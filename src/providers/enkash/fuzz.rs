@@ -1,0 +1,125 @@
+//! Answers that nobody would give: none makes the adapter panic, and none makes it say more than it was told.
+
+use std::collections::BTreeMap;
+
+use http::StatusCode;
+use proptest::prelude::*;
+use serde_json::value::RawValue;
+
+use super::order::ReadOrder;
+use super::{classify, qr, wire};
+use crate::domain::money::Money;
+use crate::domain::payment::PaymentStatus;
+use crate::domain::qr::Usage;
+use crate::domain::upi::UpiLink;
+use crate::providers::mutated::mutated;
+use crate::providers::reading::read;
+use crate::providers::{KnownQr, Sending, fuzz_cases, rupees};
+
+const ORDER: &str = include_str!("../../../tests/golden/enkash/order.json");
+const DYNAMIC_QR: &str = include_str!("../../../tests/golden/enkash/seed_000_dynamic_qr.json");
+const UPI_QR: &str = include_str!("../../../tests/golden/enkash/seed_001_cancelled_qr.json");
+const TOKEN: &str = include_str!("../../../tests/golden/enkash/token.json");
+const UPI_STATUS: &str = include_str!("../../../tests/golden/enkash/upi_status.json");
+const WORDS: &[&str] =
+    &["PAID", "ATTEMPTED", "SUCCESS", "REFUNDED", "FAILED", "ACTIVE", "CANCELLED", "INR", "ORD1", "EK1", "2026-01-05T10:00:00"];
+/// One black pixel, and texts of codes.
+const SCANNED: &[&str] = &[
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==",
+    "upi://pay?pa=shop@examplebank&am=499.00",
+    "upi://pay?pa=shop@examplebank&am=499",
+    "upi://pay?pa=shop@examplebank&am=1.00",
+    "upi://pay?pa=shop@examplebank&am=499.00&am=1.00",
+    "upi://mandate?pa=shop@examplebank&am=499.00",
+];
+const ASKED: Money = Money::from_paise(49_900);
+
+/// What an answer carries, where it is a success.
+fn payload(answer: &str) -> Option<Box<RawValue>> {
+    let envelope: wire::Envelope = read("answer", answer.as_bytes()).ok()?;
+    envelope.payload.filter(|_| envelope.response_code == Some(0))
+}
+
+/// All sums that a paid or unpaid attempt of this order may stand for.
+fn sums(order: &RawValue) -> Vec<Money> {
+    let fields = |json: &RawValue| serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(json.get()).unwrap_or_default();
+    let sum = |field: &RawValue| rupees::exactly(field.get().trim_matches('"')).ok();
+    let order = fields(order);
+    let transactions: Vec<Box<RawValue>> =
+        order.get("transactions").and_then(|list| serde_json::from_str(list.get()).ok()).unwrap_or_default();
+    let told = transactions.iter().flat_map(|transaction| fields(transaction).into_iter()).filter_map(|(name, field)| {
+        let names_a_sum = name == "amount" || name == "transactionAmount";
+        names_a_sum.then(|| sum(&field)).flatten()
+    });
+    told.chain(order.get("amount").and_then(|amount| sum(amount))).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(fuzz_cases()))]
+
+    #[test]
+    fn whatever_is_changed_in_an_order_no_payment_is_invented(answer in mutated(ORDER, WORDS), succeeded in prop::option::of(Just("EK1"))) {
+        let Some(json) = payload(&answer) else { return Ok(()) };
+        let Ok(order) = ReadOrder::read(json.get().as_bytes()) else { return Ok(()) };
+        prop_assert!(order.amount > Money::ZERO);
+        let listed = order.payments(succeeded);
+        let captured: Vec<_> = listed.readable.iter().filter(|payment| payment.status == PaymentStatus::Captured).collect();
+        prop_assert!(captured.len() <= usize::from(json.get().contains("\"PAID\"")), "{:?}", captured);
+        prop_assert!(captured.is_empty() || order.is_paid());
+        for payment in &listed.readable {
+            prop_assert!(payment.amount > Money::ZERO && sums(&json).contains(&payment.amount), "{:?}", payment.amount);
+        }
+        // A paid order has its payment, or says that it can't be read.
+        prop_assert!(!order.is_paid() || captured.len() == 1 || !listed.unreadable.is_empty());
+    }
+
+    #[test]
+    fn whatever_is_changed_in_a_dynamic_code_it_asks_for_the_orders_amount(answer in mutated(DYNAMIC_QR, SCANNED), url in prop::sample::select(SCANNED)) {
+        let Some(json) = payload(&answer) else { return Ok(()) };
+        let Ok(dto) = read::<wire::QrCodeDto>("QR code", json.get().as_bytes()) else { return Ok(()) };
+        let code = KnownQr {
+            provider_ref: "ORD1".to_owned(),
+            our_ref: None,
+            usage: Usage::SingleUse,
+            amount: Some(ASKED),
+            attempt_ref: None,
+        };
+        for qr_url in [None, Some(url.to_owned())] {
+            let dto = wire::QrCodeDto { ek_pay_id: dto.ek_pay_id.clone(), qr_code: dto.qr_code.clone(), qr_url };
+            let Ok(drawn) = qr::drawn(&code, dto) else { continue };
+            prop_assert_eq!(drawn.code.upi_link.is_empty(), drawn.code.picture.is_some(), "one of both");
+            if !drawn.code.upi_link.is_empty() {
+                let link = UpiLink::parse(&drawn.code.upi_link).expect("what is handed on can be read");
+                prop_assert!(link.am().is_none_or(|am| Money::from(am) == ASKED));
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_is_changed_in_a_upi_code_no_amount_is_invented(answer in mutated(UPI_QR, WORDS)) {
+        let Some(json) = payload(&answer) else { return Ok(()) };
+        let Ok(code) = qr::upi_qr(json.get().as_bytes()) else { return Ok(()) };
+        let fields: BTreeMap<String, Box<RawValue>> = serde_json::from_str(json.get()).expect("it was read before");
+        let told = fields.get("amount").and_then(|amount| rupees::exactly(amount.get().trim_matches('"')).ok());
+        prop_assert!(code.amount.is_none_or(|amount| amount > Money::ZERO && Some(amount) == told), "{:?}", code.amount);
+    }
+
+    #[test]
+    fn no_answer_makes_it_panic(
+        answer in prop_oneof![mutated(TOKEN, WORDS), mutated(UPI_STATUS, WORDS), mutated(ORDER, WORDS), ".{0,64}"],
+        status in 100_u16..600,
+    ) {
+        let _ = read::<wire::Token>("token", answer.as_bytes());
+        let envelope = read::<wire::Envelope>("answer", answer.as_bytes()).ok();
+        let status = StatusCode::from_u16(status).expect("it has three digits");
+        let _ = classify::refuses_token(status, envelope.as_ref());
+        for sending in [Sending::First, Sending::Again] {
+            let error = classify::classify(sending, status, envelope.as_ref()).to_string();
+            prop_assert!(!error.contains('@'), "{}", error);
+        }
+        if let Some(payload) = envelope.and_then(|envelope| envelope.payload) {
+            let _ = wire::items(&payload);
+            let _ = read::<wire::UpiStatus>("UPI status", payload.get().as_bytes());
+        }
+    }
+}
