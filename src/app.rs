@@ -20,8 +20,8 @@ use tonic::transport::Server;
 use tracing::{error, info, warn};
 
 use crate::clock::{Clock, Randomness, SystemClock};
-use crate::config::{AccountConfig, Config, ProviderConfig, SANDBOX_ACCOUNTS};
-use crate::domain::account::{AccountName, ProviderId};
+use crate::config::{Config, SANDBOX_ACCOUNTS};
+use crate::domain::account::AccountName;
 use crate::engine::{Engine, Parts, Settings, schedule::Patience};
 use crate::events::Feed;
 use crate::grpc::{self, ApiSettings, Deadlines, FrameworkErrors, Heartbeats};

@@ -8,12 +8,10 @@ use secrecy::{ExposeSecret, SecretString};
 use super::StartError;
 use super::tokens::TokenPlaces;
 use crate::clock::{Clock, Randomness};
-use crate::config::{
-    AccountConfig, Authorization, Config, EkoConfig, EnkashConfig, OqpayConfig, ProviderConfig, RazorpayConfig, WebhooksConfig,
-};
+use crate::config::{AccountConfig, Authorization, Config, EnkashConfig, OqpayConfig, ProviderConfig, RazorpayConfig, WebhooksConfig};
 use crate::domain::account::AccountName;
 use crate::providers::http::HttpClient;
-use crate::providers::{Provider, eko, enkash, oqpay, razorpay};
+use crate::providers::{Provider, enkash, oqpay, razorpay};
 
 /// What adapters are made with besides their settings.
 pub(super) struct Means {
@@ -24,7 +22,12 @@ pub(super) struct Means {
 
 /// All accounts, ready to be called.
 pub(super) fn all(config: &Config, means: &Means) -> Result<Vec<Provider>, StartError> {
-    config.accounts.iter().map(|(name, account)| one(config, name, account, means)).collect()
+    config
+        .accounts
+        .iter()
+        .filter(|a| !matches!(a.1.provider, ProviderConfig::Eko(_)))
+        .map(|(name, account)| one(config, name, account, means))
+        .collect()
 }
 
 fn one(config: &Config, name: &AccountName, account: &AccountConfig, means: &Means) -> Result<Provider, StartError> {
@@ -40,7 +43,7 @@ fn one(config: &Config, name: &AccountName, account: &AccountConfig, means: &Mea
             enkash::provider(name, of_enkash(settings, notify_url, means), client, tokens)
         }
         ProviderConfig::Oqpay(settings) => oqpay::provider(name, of_oqpay(settings), client),
-        ProviderConfig::Eko(settings) => eko::provider(name, of_eko(settings, means), client),
+        ProviderConfig::Eko(_) => unreachable!("EKO-TEMP"),
     })
 }
 
@@ -93,21 +96,6 @@ fn of_oqpay(settings: &OqpayConfig) -> oqpay::OqpaySettings {
             .then(|| Arc::new(move |address| networks.iter().any(|network| network.contains(address))) as oqpay::CallbacksProve),
         timeout: settings.timeout(),
         deadline_floor: settings.deadline_floor(),
-    }
-}
-
-fn of_eko(settings: &EkoConfig, means: &Means) -> eko::EkoSettings {
-    eko::EkoSettings {
-        base_url: settings.base_url.clone(),
-        developer_key: settings.developer_key.clone(),
-        access_keys: settings.access_key.iter().cloned().collect(),
-        initiator_id: settings.initiator_id.clone(),
-        user_code: settings.user_code.clone(),
-        activate_service: settings.activate_service,
-        service_code: settings.service_code,
-        timeout: settings.timeout(),
-        deadline_floor: settings.deadline_floor(),
-        now_ms: now_ms(means),
     }
 }
 

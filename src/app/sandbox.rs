@@ -10,7 +10,9 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{StartError, listen};
 use crate::clock::Randomness;
 use crate::config::{AccountConfig, Config, ProviderConfig, SANDBOX_ACCOUNTS, SandboxSecrets};
-use crate::sandbox::{self, EkoMerchant, EnkashMerchant, Merchant, OqpayMerchant, RazorpayMerchant, Sandbox, SandboxAccount, SandboxConfig};
+use crate::sandbox::{
+    self, EkoMerchant, EnkashMerchant, Merchant, OqpayMerchant, RazorpayMerchant, Sandbox, SandboxAccount, SandboxConfig,
+};
 
 /// The merchant id of the trial account at the simulated Razorpay.
 const RAZORPAY_MERCHANT: &str = "acc_SandboxTrial01";

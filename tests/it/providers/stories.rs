@@ -240,10 +240,11 @@ async fn waits_for_an_operator(shop: &Shop, qr: &pb::Qr) -> pb::Qr {
 pub async fn a_callback_that_comes_twice_counts_once(at: At) {
     let shop = Shop::open(at).await;
     let qr = shop.code("one").await;
+    let before = shop.answered();
     shop.callbacks(WebhookFaultKind::Duplicate);
     shop.pay(&qr).await;
     let payment = shop.payment_until(&qr, pb::PaymentState::Succeeded).await;
-    shop.callbacks_settle().await;
+    shop.answered_is(before + 2).await;
     assert_eq!(shop.payments_of(&qr).await.len(), 1);
     let story = shop.app.story(&payment.id, 1).await;
     assert_eq!(story.iter().filter(|event| event.r#type == "payment.succeeded").count(), 1);
@@ -281,8 +282,9 @@ pub async fn a_forged_callback_changes_nothing(at: At) {
     })
     .await;
     let qr = shop.code("one").await;
+    let before = shop.answered();
     shop.app.provider.send_forged(at.account(), &qr.provider_ref, Some(PAISE)).expect("the sandbox can forge");
-    shop.callbacks_settle().await;
+    shop.answered_is(before + 1).await;
     let after = shop.app.get_qr(&qr.id).await;
     assert_eq!((after.state(), after.payment_count), (pb::QrState::Active, 0));
     if shop.codes().callback_evidence() == pb::Evidence::Unspecified {
