@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+use proptest::string::string_regex;
 use serde_json::Value;
 
 /// JSON texts like `document`, with one to three of its values replaced; some are cut off somewhere. `words` are put in
@@ -42,12 +43,14 @@ fn mark(at: usize) -> String {
 /// Any JSON value, as text.
 fn value(words: &'static [&'static str]) -> impl Strategy<Value = String> {
     let quoted = |text: String| Value::from(text).to_string();
+    // A pattern that is given as a text is read anew for each case.
+    let like = |pattern: &str| string_regex(pattern).expect("the pattern is one of those below");
     prop_oneof![
         3 => select(words).prop_map(move |word| quoted(word.to_owned())),
-        2 => "-?(0|[1-9][0-9]{0,19})(\\.[0-9]{1,4})?([eE][+-]?[0-9]{1,3})?",
-        1 => "(0|[1-9][0-9]{0,5})(\\.[0-9]{1,2})?".prop_map(move |number| quoted(number.to_owned())),
+        2 => like("-?(0|[1-9][0-9]{0,19})(\\.[0-9]{1,4})?([eE][+-]?[0-9]{1,3})?"),
+        1 => like("(0|[1-9][0-9]{0,5})(\\.[0-9]{1,2})?").prop_map(quoted),
         1 => select(vec!["null", "true", "false", "[]", "{}", "[null]", "[{}]", "{\"value\":1}", "0", "\"\""]).prop_map(str::to_owned),
-        1 => ".{0,12}".prop_map(quoted),
+        1 => like(".{0,12}").prop_map(quoted),
     ]
 }
 

@@ -1,6 +1,8 @@
 //! What an order read back tells: how the code stands, and which of its attempts was the payment. Paid or not is decided
 //! by the order's status, never by an attempt's alone. Pure.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::{is_plain, time, wire};
@@ -57,7 +59,7 @@ impl ReadOrder {
             amount: amount.filter(|amount| *amount > Money::ZERO).ok_or_else(|| unreadable("the order has no amount"))?,
             status,
             time: at,
-            transactions: transactions.iter().map(|transaction| read("transaction", transaction.get().as_bytes())).collect(),
+            transactions: each_once(transactions.iter().map(|transaction| read("transaction", transaction.get().as_bytes())).collect()),
         })
     }
 
@@ -191,6 +193,22 @@ impl ReadOrder {
     }
 }
 
+/// Of attempts under one id it is not known which to believe: none.
+fn each_once(transactions: Vec<Result<wire::Transaction, Unreadable>>) -> Vec<Result<wire::Transaction, Unreadable>> {
+    let mut times: BTreeMap<String, usize> = BTreeMap::new();
+    for id in transactions.iter().flatten().filter_map(|transaction| transaction.transaction_id.as_ref()) {
+        *times.entry(id.clone()).or_default() += 1;
+    }
+    let is_repeated = |id: &String| times.get(id).is_some_and(|times| *times > 1);
+    let checked = transactions.into_iter().map(|transaction| match transaction {
+        Ok(transaction) if transaction.transaction_id.as_ref().is_some_and(is_repeated) => {
+            Err(unreadable("the order has two transactions under one id"))
+        }
+        other => other,
+    });
+    checked.collect()
+}
+
 fn status_of(transaction: &wire::Transaction) -> Option<&str> {
     transaction.transaction_status.as_deref().or(transaction.status.as_deref())
 }
@@ -267,6 +285,8 @@ mod tests {
         let two = json!({"transactions": [attempt("EK1", json!("FAILED")), attempt("EK2", json!("SUCCESS"))]});
         let both = vec![("EK1".to_owned(), "seen_failed", 49_900), ("EK2".to_owned(), "seen_captured", 49_900)];
         assert_eq!(payments(two, None), (both, 0));
+        let repeated = json!({"transactions": [attempt("EK1", json!("FAILED")), attempt("EK1", json!("SUCCESS"))]});
+        assert_eq!(payments(repeated, None), (Vec::new(), 3), "one id stands for one attempt");
     }
 
     #[test]
