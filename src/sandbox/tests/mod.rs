@@ -1,6 +1,7 @@
 //! The sandbox from outside: over HTTP, as a client of the provider meets it.
 
 mod faults;
+mod oqpay;
 mod providers;
 mod time;
 mod webhooks;
