@@ -3,6 +3,7 @@
 mod eko;
 mod enkash;
 mod faults;
+mod oqpay;
 mod providers;
 mod time;
 mod webhooks;

@@ -9,7 +9,7 @@ use upistream::config::{AccountConfig, Cidr, Config, EkoConfig, EnkashConfig, Oq
 use upistream::grpc::pb;
 use upistream::sandbox::{
     self, DeliveryStatus, EkoMerchant, EnkashMerchant, Fault, FaultKind, Merchant, OqpayMerchant, PayOptions, Sandbox, SandboxAccount,
-    SandboxConfig, WebhookFault, WebhookFaultKind,
+    SandboxConfig, Simulated, WebhookFault, WebhookFaultKind,
 };
 
 use crate::support::app::{ACCOUNT, App, URL_SECRET, razorpay_merchant, until};
@@ -98,14 +98,14 @@ fn configured(at: At, provider: &Sandbox) -> Option<ProviderConfig> {
     Some(match at {
         At::Razorpay => return None,
         At::Enkash => ProviderConfig::Enkash(EnkashConfig {
-            base_url: provider.enkash_url(),
+            base_url: provider.url_of(Simulated::Enkash),
             order_lookup_path: Some("/api/v0/orders/merchant/{merchantOrderId}".to_owned()),
             timeout_ms: 1_000,
             deadline_floor_ms: 300,
             ..EnkashConfig::new(ACCESS_KEY, secret(SECRET_KEY))
         }),
         At::Oqpay => ProviderConfig::Oqpay(OqpayConfig {
-            base_url: provider.oqpay_url(),
+            base_url: provider.url_of(Simulated::Oqpay),
             callbacks_prove: true,
             callback_networks: vec![Cidr::new(Ipv4Addr::new(127, 0, 0, 0).into(), 8).expect("a network")],
             timeout_ms: 1_000,
@@ -113,7 +113,7 @@ fn configured(at: At, provider: &Sandbox) -> Option<ProviderConfig> {
             ..OqpayConfig::new(secret(REGISTRATION))
         }),
         At::Eko => ProviderConfig::Eko(EkoConfig {
-            base_url: provider.eko_url(),
+            base_url: provider.url_of(Simulated::Eko),
             activate_service: true,
             timeout_ms: 1_000,
             deadline_floor_ms: 300,
@@ -297,6 +297,11 @@ impl Shop {
         let client = reqwest::Client::builder().tls_certs_only([]).no_proxy().build().expect("a client for loopback");
         let answer = client.post(url).header("content-type", "application/json").body(body).send().await.expect("the service answers");
         (answer.status().as_u16(), answer.text().await.expect("the answer is text"))
+    }
+
+    /// What the simulated provider calls a payment of ours: OQPay has no id of a single payment but the bank's.
+    pub fn named<'a>(&self, payment: &'a pb::Payment) -> &'a str {
+        if self.at == At::Oqpay { &payment.rrn } else { &payment.provider_ref }
     }
 
     /// How many callbacks were answered, whatever with.
