@@ -253,7 +253,8 @@ pub struct QrCodes {
 /// Payments at a provider.
 #[async_trait]
 pub trait Payments: Send + Sync {
-    async fn fetch(&self, provider_ref: &str) -> Result<ShownPayment, AskError>;
+    /// `code`: the code that it was made for, where that is known.
+    async fn fetch(&self, provider_ref: &str, code: Option<&KnownQr>) -> Result<ShownPayment, AskError>;
 }
 
 /// Callbacks that prove who sent them.

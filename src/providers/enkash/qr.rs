@@ -94,11 +94,7 @@ impl QrEnquiry for EnkashQrCodes {
             return Ok(Listed::default());
         }
         let order = self.order(code).await?;
-        let succeeded = match &code.attempt_ref {
-            Some(attempt) if order.leaves_open_which_was_paid() && self.has_succeeded(attempt, &order.id).await? => Some(attempt.as_str()),
-            _ => None,
-        };
-        Ok(order.payments(succeeded))
+        payments_of(&self.api, &order, code.attempt_ref.as_deref()).await
     }
 }
 
@@ -193,15 +189,25 @@ impl EnkashQrCodes {
         }
         Ok(order)
     }
+}
 
-    /// Whether an attempt by UPI succeeded [P10]. What is read without credentials decides nothing alone: it is asked for
-    /// only where the order is paid.
-    async fn has_succeeded(&self, attempt: &str, order_id: &str) -> Result<bool, AskError> {
-        let request = self.api.request("FetchUpiStatus", Method::GET, &["pay", "checkout", "status", "upi", attempt], &[]);
-        let payload = self.api.ask_for(request).await?;
-        let wire::UpiStatus { status, order_id: named } = read("UPI status", payload.get().as_bytes())?;
-        Ok(status.as_deref() == Some("SUCCESS") && named.is_none_or(|named| named == order_id))
+/// The payments of an order. `attempt`: the one that our picture of its code stands for.
+pub(super) async fn payments_of(api: &Api, order: &ReadOrder, attempt: Option<&str>) -> Result<Listed, AskError> {
+    match attempt {
+        Some(attempt) if order.leaves_open_which_was_paid() && has_succeeded(api, attempt, &order.id).await? => {
+            Ok(order.payments(Some(attempt)))
+        }
+        Some(_) | None => Ok(order.payments(None)),
     }
+}
+
+/// Whether an attempt by UPI succeeded [P10]. What is read without credentials decides nothing alone: it is asked for only
+/// where the order is paid.
+async fn has_succeeded(api: &Api, attempt: &str, order_id: &str) -> Result<bool, AskError> {
+    let request = api.request("FetchUpiStatus", Method::GET, &["pay", "checkout", "status", "upi", attempt], &[]);
+    let payload = api.ask_for(request).await?;
+    let wire::UpiStatus { status, order_id: named } = read("UPI status", payload.get().as_bytes())?;
+    Ok(status.as_deref() == Some("SUCCESS") && named.is_none_or(|named| named == order_id))
 }
 
 /// An order as the provider has it [P4].

@@ -226,7 +226,7 @@ async fn a_payment_stands_as_its_order_says() {
     let transaction = json!({"response_code": 0, "payload": {"transactionId": "EK1", "status": "SUCCESS", "orderId": "ORD1"}});
     let fetch = async |transaction: Value, order: String| {
         let server = Server::start(vec![answer(TOKEN), answer(transaction), answer(order)]).await;
-        at(&server).payments.expect("it can be asked").fetch("EK1").await
+        at(&server).payments.expect("it can be asked").fetch("EK1", None).await
     };
     let shown = fetch(transaction.clone(), ORDER.to_owned()).await.expect("it is answered");
     assert_eq!(shown.snapshot.status, PaymentStatus::Captured);
@@ -242,6 +242,12 @@ async fn a_payment_stands_as_its_order_says() {
         &fetch(json!({"response_code": 0, "payload": {"transactionId": "EK2", "orderId": "ORD1"}}), ORDER.to_owned()).await
     ));
     assert!(is_unanswered(&fetch(transaction, changed(ORDER, json!({"transactions": []}))).await));
+
+    // Where the code is known, its order is asked for at once.
+    let server = Server::start(vec![answer(TOKEN), answer(ORDER)]).await;
+    let payments = at(&server).payments.expect("it can be asked");
+    let shown = payments.fetch("EK1", Some(&known("ORD1", Usage::SingleUse))).await.expect("it is answered");
+    assert_eq!((shown.snapshot.status, server.lines()[1].as_str()), (PaymentStatus::Captured, "GET /api/v0/orders/ORD1"));
 }
 
 /// The seed's example with plausible values in place of the types' names.
