@@ -3,6 +3,7 @@
 
 mod connections;
 mod health;
+mod providers;
 mod sandbox;
 pub mod store;
 mod tasks;
@@ -19,18 +20,17 @@ use tonic::transport::Server;
 use tracing::{error, info, warn};
 
 use crate::clock::{Clock, Randomness, SystemClock};
-use crate::config::{AccountConfig, Config, ProviderConfig, SANDBOX_ACCOUNTS};
-use crate::domain::account::{AccountName, ProviderId};
+use crate::config::{Config, SANDBOX_ACCOUNTS};
+use crate::domain::account::AccountName;
 use crate::engine::{Engine, Parts, Settings, schedule::Patience};
 use crate::events::Feed;
 use crate::grpc::{self, ApiSettings, Deadlines, FrameworkErrors, Heartbeats};
 use crate::http::{self, WebhookSettings};
-use crate::providers::http::HttpClient;
-use crate::providers::{Provider, razorpay};
 use crate::sandbox::Sandbox;
 use crate::store::AnyStore;
 use crate::store::sqlite::Synchronous;
 use crate::telemetry::Metrics;
+use providers::Means;
 
 /// Connections of the callbacks' and the operators' listeners.
 const HTTP_CONNECTIONS_MAX: usize = 1_024;
@@ -92,8 +92,6 @@ pub enum StartError {
     Log(#[from] crate::store::StoreError),
     #[error("the sandbox can't start: {0}")]
     Sandbox(#[from] crate::sandbox::StartError),
-    #[error("account `{account}` can't be served: the adapter of {provider} isn't there yet; take the account out")]
-    NoAdapter { account: AccountName, provider: ProviderId },
     #[error("calls to providers can't be made: {0}")]
     Client(#[from] crate::providers::http::NoClient),
     #[error("reflection can't be offered: {0}")]
@@ -126,7 +124,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         return Err(StartError::Exposed { exposed });
     }
     let Options { clock, randomness, insecure: _, drain, synchronous } = options;
-    let store = store::open(&config, &randomness, synchronous).await?;
+    let (store, tokens) = store::open(&config, &randomness, synchronous).await?;
     let grpc_listener = listen("grpc.listen", config.grpc.listen).await?;
     let webhook_listener = listen("webhooks.listen", config.webhooks.listen).await?;
     let admin_listener = listen("admin.listen", config.admin.listen).await?;
@@ -135,7 +133,8 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     let admin = address(&admin_listener, "admin.listen", config.admin.listen)?;
 
     let (config, simulated) = sandbox::start_where_wanted(config, webhooks, &randomness).await?;
-    let providers = providers(&config)?;
+    let means = Means { clock: Arc::clone(&clock), randomness: Arc::clone(&randomness), tokens };
+    let providers = providers::all(&config, &means)?;
     let metrics = Arc::new(Metrics::new());
     let feed = Feed::new(Arc::clone(&store), Arc::new(grpc::EventEncoder), config.events.ring_frames);
     feed.start().await?;
@@ -233,39 +232,6 @@ async fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, 
 
 fn address(listener: &TcpListener, what: &'static str, wanted: SocketAddr) -> Result<SocketAddr, StartError> {
     listener.local_addr().map_err(|cause| StartError::Listen { what, address: wanted, cause })
-}
-
-fn providers(config: &Config) -> Result<Vec<Provider>, StartError> {
-    // Of the sandbox's accounts those are left out whose adapters aren't there yet.
-    let is_offered = |name: &AccountName, account: &AccountConfig| {
-        matches!(account.provider, ProviderConfig::Razorpay(_)) || config.sandbox.is_none() || !SANDBOX_ACCOUNTS.contains(&name.as_str())
-    };
-    config.accounts.iter().filter(|(name, account)| is_offered(name, account)).map(|(name, account)| provider(name, account)).collect()
-}
-
-fn provider(name: &AccountName, account: &AccountConfig) -> Result<Provider, StartError> {
-    let ProviderConfig::Razorpay(settings) = &account.provider else {
-        return Err(StartError::NoAdapter { account: name.clone(), provider: account.provider.id() });
-    };
-    // A loopback client needs no certificate authorities, which a bare machine may not have.
-    let is_loopback = settings.base_url.starts_with("http://");
-    let client = if is_loopback { HttpClient::for_loopback()? } else { HttpClient::new()? };
-    Ok(razorpay::provider(
-        name.clone(),
-        razorpay::RazorpaySettings {
-            base_url: settings.base_url.clone(),
-            key_id: settings.key_id.clone(),
-            key_secrets: settings.key_secret.iter().cloned().collect(),
-            webhook_secrets: settings.webhook_secrets.iter().cloned().collect(),
-            account_id: settings.account_id.clone(),
-            timeout: settings.timeout(),
-            deadline_floor: settings.deadline_floor(),
-            close_by_min: settings.close_by_min(),
-            close_by_max: settings.close_by_max(),
-            notes_value_max: settings.notes_value_max,
-        },
-        client,
-    ))
 }
 
 fn settings(config: &Config) -> Settings {

@@ -1,5 +1,5 @@
-//! The sandbox in this process, where the configuration wants one: its account gets fresh secrets and its callbacks
-//! come to our own listener.
+//! The sandbox in this process, where the configuration wants one: its accounts get fresh secrets and their callbacks come
+//! to our own listener.
 
 use std::net::SocketAddr;
 
@@ -9,15 +9,17 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{StartError, listen};
 use crate::clock::Randomness;
-use crate::config::{Config, ProviderConfig, SANDBOX_ACCOUNT, SandboxSecrets};
-use crate::sandbox::{self, Merchant, RazorpayMerchant, Sandbox, SandboxAccount, SandboxConfig};
+use crate::config::{AccountConfig, Config, ProviderConfig, SANDBOX_ACCOUNTS, SandboxSecrets};
+use crate::sandbox::{
+    self, EkoMerchant, EnkashMerchant, Merchant, OqpayMerchant, RazorpayMerchant, Sandbox, SandboxAccount, SandboxConfig,
+};
 
-/// The merchant id of the trial account at the simulated provider.
-const MERCHANT: &str = "acc_SandboxTrial01";
-/// How the simulated provider's events of one happening are spread: enough to come out of order.
+/// The merchant id of the trial account at the simulated Razorpay.
+const RAZORPAY_MERCHANT: &str = "acc_SandboxTrial01";
+/// How the simulated providers' events of one happening are spread: enough to come out of order.
 const EVENT_SPREAD_MS: u64 = 50;
 
-/// Starts the sandbox and points its account at it; the configuration as it is then.
+/// Starts the sandbox and points its accounts at it; the configuration as it is then.
 pub(super) async fn start_where_wanted(
     config: Config,
     webhooks: SocketAddr,
@@ -25,28 +27,40 @@ pub(super) async fn start_where_wanted(
 ) -> Result<(Config, Option<Sandbox>), StartError> {
     let Some(settings) = config.sandbox.clone() else { return Ok((config, None)) };
     let secret = || SecretString::from(URL_SAFE_NO_PAD.encode([randomness.bits().to_be_bytes(), randomness.bits().to_be_bytes()].concat()));
-    let secrets = SandboxSecrets::made(secret);
-    let [url_secret, ..] = &secrets.webhook_urls;
-    let webhook_url = format!("http://{webhooks}/webhooks/{SANDBOX_ACCOUNT}/{}", url_secret.expose_secret());
-    let (key_secret, webhook_secret) = (secrets.razorpay_key.clone(), secrets.razorpay_webhook.clone());
-    let mut config = config.with_sandbox_accounts(secrets);
-    let key_id = match config.accounts.get(SANDBOX_ACCOUNT).map(|account| &account.provider) {
-        Some(ProviderConfig::Razorpay(razorpay)) => razorpay.key_id.clone(),
-        _ => return Ok((config, None)),
-    };
+    let mut config = config.with_sandbox_accounts(SandboxSecrets::made(secret));
+    // Where a provider is told the address of callbacks with each request, the simulated one finds us here.
+    config.webhooks.public_url.get_or_insert_with(|| format!("http://{webhooks}"));
     let listener = listen("sandbox.listen", settings.listen).await?;
-    let merchant = RazorpayMerchant { key_id, key_secret, account_id: MERCHANT.to_owned(), webhook_secret };
-    let account =
-        SandboxAccount { name: SANDBOX_ACCOUNT.to_owned(), webhook_url: Some(webhook_url), merchant: Merchant::Razorpay(merchant) };
+    let accounts = SANDBOX_ACCOUNTS.iter().filter_map(|name| Some(simulated(name, config.accounts.get(*name)?, webhooks))).collect();
     let seed = u64::try_from(randomness.bits() >> 64).unwrap_or(1);
-    let simulated = SandboxConfig {
-        accounts: vec![account],
-        seed,
-        event_spread_ms: EVENT_SPREAD_MS,
-        state_file: settings.state_file,
-        ..SandboxConfig::default()
-    };
+    let simulated =
+        SandboxConfig { accounts, seed, event_spread_ms: EVENT_SPREAD_MS, state_file: settings.state_file, ..SandboxConfig::default() };
     let running = sandbox::start(listener, simulated).await?;
     config.sandbox_is_at(running.address());
     Ok((config, Some(running)))
+}
+
+/// The merchant at the simulated provider that an account of ours stands for.
+fn simulated(name: &str, account: &AccountConfig, webhooks: SocketAddr) -> SandboxAccount {
+    let AccountConfig { webhook_url_secrets, provider } = account;
+    let webhook_url = format!("http://{webhooks}/webhooks/{name}/{}", webhook_url_secrets.first().expose_secret());
+    let merchant = match provider {
+        ProviderConfig::Razorpay(razorpay) => Merchant::Razorpay(RazorpayMerchant {
+            key_id: razorpay.key_id.clone(),
+            key_secret: razorpay.key_secret.first().clone(),
+            account_id: RAZORPAY_MERCHANT.to_owned(),
+            webhook_secret: razorpay.webhook_secrets.first().clone(),
+        }),
+        ProviderConfig::Enkash(enkash) => {
+            Merchant::Enkash(EnkashMerchant { access_key: enkash.access_key.clone(), secret_key: enkash.secret_key.first().clone() })
+        }
+        ProviderConfig::Oqpay(oqpay) => Merchant::Oqpay(OqpayMerchant { registration_id: oqpay.registration_id.first().clone() }),
+        ProviderConfig::Eko(eko) => Merchant::Eko(EkoMerchant {
+            developer_key: eko.developer_key.clone(),
+            access_key: eko.access_key.first().clone(),
+            initiator_id: eko.initiator_id.clone(),
+            user_code: eko.user_code.clone(),
+        }),
+    };
+    SandboxAccount { name: name.to_owned(), webhook_url: Some(webhook_url), merchant }
 }

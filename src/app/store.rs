@@ -5,8 +5,9 @@ use std::sync::Arc;
 use tracing::{error, info, warn};
 
 use super::StartError;
+use super::tokens::TokenPlaces;
 use crate::clock::Randomness;
-use crate::config::{Backend, Config, EmbeddedConfig, RedisConfig};
+use crate::config::{Backend, Config, EmbeddedConfig, RedisConfig, Secrets};
 use crate::engine::LISTS_THAT_WAIT;
 use crate::providers::token::SealKey;
 pub use crate::store::redis::safety::{Finding, Severity};
@@ -14,13 +15,18 @@ use crate::store::redis::{self, RedisOptions, RedisServers, RedisStore};
 use crate::store::sqlite::{SqliteOptions, SqliteStore, Synchronous};
 use crate::store::{AnyStore, StoreError};
 
-pub(super) async fn open(config: &Config, randomness: &Arc<Randomness>, synchronous: Synchronous) -> Result<AnyStore, StartError> {
+/// The store, and where access tokens are kept.
+pub(super) async fn open(
+    config: &Config,
+    randomness: &Arc<Randomness>,
+    synchronous: Synchronous,
+) -> Result<(AnyStore, TokenPlaces), StartError> {
     let mut random = [0; 40];
     for chunk in random.chunks_mut(16) {
         chunk.copy_from_slice(&randomness.bits().to_be_bytes()[..chunk.len()]);
     }
     match &config.store.backend {
-        Backend::Embedded(embedded) => open_embedded(config, embedded, random, synchronous).await,
+        Backend::Embedded(embedded) => Ok((open_embedded(config, embedded, random, synchronous).await?, TokenPlaces::own())),
         Backend::Redis(redis) => open_redis(config, redis, random, randomness).await,
     }
 }
@@ -43,7 +49,12 @@ async fn open_embedded(
     }
 }
 
-async fn open_redis(config: &Config, redis: &RedisConfig, random: [u8; 40], randomness: &Arc<Randomness>) -> Result<AnyStore, StartError> {
+async fn open_redis(
+    config: &Config,
+    redis: &RedisConfig,
+    random: [u8; 40],
+    randomness: &Arc<Randomness>,
+) -> Result<(AnyStore, TokenPlaces), StartError> {
     let names = Arc::clone(randomness);
     let (store, findings) = RedisStore::open(options(config, redis, random, Arc::new(move || names.bits()))?).await?;
     for Finding { severity, text } in findings {
@@ -52,7 +63,15 @@ async fn open_redis(config: &Config, redis: &RedisConfig, random: [u8; 40], rand
             Severity::Warning | Severity::Loss | Severity::Unusable => warn!("redis: {text}"),
         }
     }
-    Ok(Arc::new(store))
+    let store = Arc::new(store);
+    let tokens = TokenPlaces::shared(Arc::clone(&store), seal_key(redis)?);
+    Ok((store, tokens))
+}
+
+/// What access tokens are sealed with.
+fn seal_key(redis: &RedisConfig) -> Result<Option<SealKey>, StartError> {
+    let read = |key: &Secrets| SealKey::read(key.first()).map_err(|cause| StartError::TokenKey(cause.to_string()));
+    redis.token_key.as_ref().map(read).transpose()
 }
 
 fn options(
@@ -61,9 +80,8 @@ fn options(
     random: [u8; 40],
     names: Arc<dyn Fn() -> u128 + Send + Sync>,
 ) -> Result<RedisOptions, StartError> {
-    if let Some(key) = &redis.token_key {
-        SealKey::read(key.first()).map_err(|cause| StartError::TokenKey(cause.to_string()))?;
-    }
+    // A wrong key is told before anything is opened.
+    seal_key(redis)?;
     Ok(RedisOptions {
         servers: servers(redis)?,
         prefix: redis.prefix.clone(),

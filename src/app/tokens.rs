@@ -7,11 +7,40 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::clock::Randomness;
 use crate::domain::account::AccountName;
 use crate::providers::Cause;
-use crate::providers::token::{Fence, ShelfError, Shelved, TokenShelf};
+use crate::providers::enkash::Tokens;
+use crate::providers::token::{Fence, MemoryShelf, SealKey, ShelfError, Shelved, TokenShelf};
 use crate::store::StoreError;
 use crate::store::redis::{RedisStore, RedisTokens, StoredToken};
+
+/// Where accounts keep their tokens: shared by all replicas where they share a store.
+pub(super) struct TokenPlaces {
+    store: Option<Arc<RedisStore>>,
+    key: Option<SealKey>,
+}
+
+impl TokenPlaces {
+    /// One process alone: tokens are kept in its memory.
+    pub(super) fn own() -> Self {
+        Self { store: None, key: None }
+    }
+
+    /// `key`: what tokens are sealed with; `None`: they lie in the store as they are.
+    pub(super) fn shared(store: Arc<RedisStore>, key: Option<SealKey>) -> Self {
+        Self { store: Some(store), key }
+    }
+
+    pub(super) fn of(&self, account: &AccountName, randomness: &Arc<Randomness>) -> Tokens {
+        let shelf: Arc<dyn TokenShelf> = match &self.store {
+            Some(store) => shelf_in(store, account.clone()),
+            None => Arc::new(MemoryShelf::default()),
+        };
+        let randomness = Arc::clone(randomness);
+        Tokens { shelf, key: self.key.clone(), random: Arc::new(move || randomness.bits()) }
+    }
+}
 
 /// The shelf of `account` that all replicas on this store share.
 pub fn shelf_in(store: &RedisStore, account: AccountName) -> Arc<dyn TokenShelf> {

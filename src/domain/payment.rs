@@ -310,6 +310,10 @@ impl Payment {
         self.reported && self.state == PaymentState::Pending
     }
 
+    fn is_another_transaction(&self, snapshot: &PaymentSnapshot) -> bool {
+        matches!((&self.rrn, &snapshot.rrn), (Some(known), Some(told)) if known != told)
+    }
+
     /// An operator's word on what was only reported.
     fn decided(&self, state: PaymentState, at: Timestamp) -> PaymentLearned {
         let event = state.event();
@@ -319,8 +323,8 @@ impl Payment {
     /// What somebody claims who may be anybody: it moves nothing. Where it differs from what is only reported itself, a
     /// person has to know.
     fn hear(&self, claim: &PaymentSnapshot, evidence: Evidence, at: Timestamp) -> Result<PaymentLearned, Contradiction> {
-        if self.is_reported_only() && claim.amount != self.amount {
-            let message = format!("it is reported once more, over {} instead", claim.amount.rupees_text());
+        if self.is_reported_only() && (claim.amount != self.amount || self.is_another_transaction(claim)) {
+            let message = format!("it is reported once more, as another transaction over {}", claim.amount.rupees_text());
             return Err(Contradiction { fact: "claimed".to_owned(), evidence, message, time: at });
         }
         Ok(Learned::AlreadyKnown)
@@ -342,6 +346,10 @@ impl Payment {
         // What was only reported is worth nothing against what is proved.
         if snapshot.amount != self.amount && !self.is_reported_only() {
             return contradicts("the provider shows another amount for the same payment".to_owned());
+        }
+        // One id, and two bank transactions: the second one is money that no record stands for.
+        if self.state.is_collected() && snapshot.status == Status::Captured && self.is_another_transaction(snapshot) {
+            return contradicts("the provider shows another bank reference for the same payment".to_owned());
         }
         match (&self.state, &snapshot.status) {
             (State::Pending, Status::Pending)

@@ -9,6 +9,7 @@
 //! | `POST /{provider}/{account}/reverse` | `{"payment_id"}` | `{}` |
 //! | `POST /{provider}/{account}/forge` | `{"qr": id or text, "amount"?}` | `{}`: a callback tells of a payment that never was |
 //! | `POST /razorpay/{account}/capture` | `{"payment_id"}` | `{}` |
+//! | `POST /enkash/{account}/refund` | `{"payment_id", "amount"?}`: all that is left where nothing is said | `{}` |
 //! | `GET /{provider}/{account}/qr_codes`, `…/payments` | | `{"items": […]}`, newest first |
 //! | `POST /faults` | `{"account"?, "operation"?, "kind", "times"?}` | `{}` |
 //! | `POST /webhook_faults` | `{"account"?, "event"?, "kind", "times"?}` | `{}` |
@@ -54,6 +55,13 @@ struct Pay {
 #[serde(deny_unknown_fields)]
 struct PaymentId {
     payment_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Refund {
+    payment_id: String,
+    amount: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -184,6 +192,10 @@ async fn act_at(sandbox: &Sandbox, method: &str, account: &str, what: &str, body
         ("POST", "capture") => sandbox.capture(account, &read::<PaymentId>(body)?.payment_id).await?,
         ("POST", "fail") => sandbox.fail_payment(account, &read::<PaymentId>(body)?.payment_id).await?,
         ("POST", "reverse") => sandbox.reverse_payment(account, &read::<PaymentId>(body)?.payment_id).await?,
+        ("POST", "refund") => {
+            let Refund { payment_id, amount } = read(body)?;
+            sandbox.refund_payment(account, &payment_id, amount).await?;
+        }
         ("POST", "forge") => {
             let Forgery { qr, amount } = read(body)?;
             sandbox.send_forged(account, &qr, amount).await?;

@@ -43,11 +43,17 @@ impl Dice {
         format!("{:016X}{:016X}", self.next(), self.next())
     }
 
-    /// Twelve digits: last digit of the year, day of the year (both in IST), then eight that never
-    /// repeat within a day, because 61,803,399 has no factor in common with 10^8.
-    pub fn rrn(&mut self, now_ms: i64) -> String {
+    /// Up to eight digits that come again after 10^8 others, because 61,803,399 has no factor in common with that; their
+    /// last seven come again after 10^7.
+    pub fn serial(&mut self) -> u64 {
         self.rrns = (self.rrns + 61_803_399) % RRNS_A_DAY;
+        self.rrns
+    }
+
+    /// Twelve digits: last digit of the year, day of the year (both in IST), then eight that don't repeat within a day.
+    pub fn rrn(&mut self, now_ms: i64) -> String {
+        let serial = self.serial();
         let day = in_ist(now_ms).date();
-        format!("{}{:03}{:08}", day.year() % 10, day.day_of_year(), self.rrns)
+        format!("{}{:03}{serial:08}", day.year() % 10, day.day_of_year())
     }
 }

@@ -30,6 +30,7 @@ mod webhooks;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,7 +46,7 @@ use clock::Clock;
 pub use control::{ControlError, Outcome, PayOptions};
 use desk::AnyDesk;
 pub use eko::{EkoSwitches, QrFailure};
-pub use enkash::EnkashSwitches;
+pub use enkash::{EnkashSwitches, RepeatedOrder};
 pub use faults::{Fault, FaultKind, WebhookFault, WebhookFaultKind};
 pub use merchant::{EkoMerchant, EnkashMerchant, Merchant, OqpayMerchant, RazorpayMerchant, SandboxAccount};
 pub use oqpay::OqpaySwitches;
@@ -88,6 +89,8 @@ impl Default for SandboxConfig {
 pub enum StartError {
     #[error("the sandbox serves loopback alone, not `{0}`: anybody who reaches it can make payments up")]
     NotLoopback(SocketAddr),
+    #[error("the sandbox has two accounts called `{0}`, and books are kept by name")]
+    SameName(String),
     #[error("the sandbox has no address: {0}")]
     Listener(#[source] io::Error),
     #[error("the sandbox can't read its state from `{}`: {source}", .file.display())]
@@ -121,6 +124,10 @@ pub async fn start(listener: TcpListener, config: SandboxConfig) -> Result<Sandb
     let address = listener.local_addr().map_err(StartError::Listener)?;
     if !address.ip().is_loopback() {
         return Err(StartError::NotLoopback(address));
+    }
+    let mut names = HashSet::new();
+    if let Some(twice) = config.accounts.iter().find(|account| !names.insert(account.name.as_str())) {
+        return Err(StartError::SameName(twice.name.clone()));
     }
     let state = State::open(&config)?;
     let inner = Inner {

@@ -13,6 +13,7 @@ mod lease;
 mod list;
 mod overtaken;
 mod payment;
+mod providers;
 mod qr;
 mod quarantine;
 mod readme;

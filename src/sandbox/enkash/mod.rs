@@ -1,46 +1,105 @@
-//! EnKash, as its documentation describes it. Written from the specification alone: it shares no type with the
-//! adapter, since a field misread in both would cancel out.
+//! EnKash's payment gateway, as its documentation describes it. Written from the specification alone: it shares no type
+//! with the adapter, since a field misread in both would cancel out.
+//!
+//! Where the sources are silent this simulator decides (beside `switches.rs`):
+//! - `GET /api/v0/orders/merchant/{merchantOrderId}` finds the newest order with the merchant's id: the real path is not
+//!   known.
+//! - Fields that no source names are refused, so that a misspelt one shows.
+//! - An attempt that failed may be paid again through the same code, or succeed late; it keeps its id.
+//! - An order doesn't expire while an attempt waits for the bank; one that did is still paid by a late success.
+//! - What is searched for is answered as a bare list, newest first.
+//! - A `multipleUse` code is paid any number of times, another one once; an `expiry` that is an RFC 3339 instant ends it.
+//!   Nobody is told of payments on UPI QR codes, since how that is done is not known.
+//! - `redirectionUrl` points back at the sandbox, which has no page there.
 
+mod auth;
+mod checkout;
+mod control;
+mod desk;
+mod failure;
+mod input;
+mod life;
+mod link;
+mod notify;
+mod order;
+mod picture;
+mod print;
+mod qr_code;
 mod switches;
+mod transaction;
 
 use http::Method;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
-pub use switches::EnkashSwitches;
+pub use auth::authenticate;
+pub use desk::{Books, Desk};
+use failure::Failure;
+use input::decoded;
+pub use switches::{EnkashSwitches, RepeatedOrder};
 
-use super::control::{ControlError, PayOptions};
-use super::desk::{self, Provider};
-use super::simulated::{Asked, Reply, Simulated};
-use super::state::State;
-use super::{EnkashMerchant, SandboxAccount};
+use super::simulated::{Asked, Reply};
 
-#[derive(Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Books {}
+/// What is asked for, by the path and method alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Operation {
+    TokenCreate,
+    OrderCreate,
+    OrderFetch(String),
+    OrderFind(String),
+    OrderQr(String),
+    OrderIntent(String),
+    QrCreate,
+    QrFetch(String),
+    QrSearch,
+    QrClose(String),
+    PaymentFetch(String),
+    UpiStatus(String),
+}
 
-impl Books {
-    /// When something happens by itself next.
-    pub fn next_due_ms(&self) -> Option<i64> {
-        None
+impl Operation {
+    /// A trailing slash is tolerated.
+    fn of(method: &Method, path: &str) -> Option<Self> {
+        let segments: Vec<_> = path.trim_matches('/').split('/').collect();
+        let id = |id: &str| decoded(id);
+        Some(match (method.as_str(), segments.as_slice()) {
+            ("POST", ["api", "v0", "merchant", "token"]) => Self::TokenCreate,
+            ("POST", ["api", "v0", "orders"]) => Self::OrderCreate,
+            ("GET", ["api", "v0", "orders", order]) => Self::OrderFetch(id(order)?),
+            ("GET", ["api", "v0", "orders", "merchant", order]) => Self::OrderFind(id(order)?),
+            ("GET", ["pay", "checkout", "qrcode", order]) => Self::OrderQr(id(order)?),
+            ("GET", ["pay", "checkout", "upi-detail", order]) => Self::OrderIntent(id(order)?),
+            ("POST", ["api", "v0", "qr-code"]) => Self::QrCreate,
+            ("GET", ["api", "v0", "qr-code", qr]) => Self::QrFetch(id(qr)?),
+            ("POST", ["api", "v0", "qr-code", "search"]) => Self::QrSearch,
+            ("PATCH", ["api", "v0", "qr-code", qr, "cancel"]) => Self::QrClose(id(qr)?),
+            ("GET", ["api", "v0", "payment", transaction]) => Self::PaymentFetch(id(transaction)?),
+            ("GET", ["pay", "checkout", "status", "upi", transaction]) => Self::UpiStatus(id(transaction)?),
+            _ => return None,
+        })
+    }
+
+    /// The name that faults and the request log know it by.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::TokenCreate => "token.create",
+            Self::OrderCreate => "order.create",
+            Self::OrderFetch(_) => "order.fetch",
+            Self::OrderFind(_) => "order.find",
+            Self::OrderQr(_) => "order.qr",
+            Self::OrderIntent(_) => "order.intent",
+            Self::QrCreate => "qr.create",
+            Self::QrFetch(_) => "qr.fetch",
+            Self::QrSearch => "qr.search",
+            Self::QrClose(_) => "qr.close",
+            Self::PaymentFetch(_) => "payment.fetch",
+            Self::UpiStatus(_) => "upi.status",
+        }
     }
 }
 
-pub type Desk<'a> = desk::Desk<'a, EnkashMerchant, Books>;
-
 /// The name of what a path asks for.
-pub fn operation(_method: &Method, _path: &str) -> Option<&'static str> {
-    None
-}
-
-/// Whose request it is. Nothing is served yet, so nobody's.
-pub fn authenticate<'a>(
-    _asked: &Asked,
-    _accounts: &'a [SandboxAccount],
-    _state: &State,
-    _now_ms: i64,
-) -> Result<&'a SandboxAccount, Reply> {
-    Err(invent(404))
+pub fn operation(method: &Method, path: &str) -> Option<&'static str> {
+    Operation::of(method, path).map(|operation| operation.name())
 }
 
 /// The error that goes with a status which a test asked for.
@@ -48,40 +107,20 @@ pub fn invent(status: u16) -> Reply {
     Reply::of(status, json!({ "response_code": status, "response_message": "Failed" }).to_string())
 }
 
-impl Provider for Desk<'_> {
-    fn answer(&mut self, _asked: &Asked) -> Reply {
-        invent(404)
-    }
-
-    fn keep_appointments(&mut self) -> bool {
-        false
-    }
-
-    fn pay_qr(&mut self, code: &str, _pay: &PayOptions) -> Result<String, ControlError> {
-        Err(ControlError::NotFound(code.to_owned()))
-    }
-
-    fn fail_payment(&mut self, id: &str) -> Result<(), ControlError> {
-        Err(ControlError::NotFound(id.to_owned()))
-    }
-
-    fn authorize_late(&mut self, id: &str) -> Result<(), ControlError> {
-        Err(ControlError::NotFound(id.to_owned()))
-    }
-
-    fn reverse_payment(&mut self, _id: &str) -> Result<(), ControlError> {
-        Err(ControlError::NotOffered(Simulated::Enkash))
-    }
-
-    fn send_forged(&mut self, code: &str, _amount: Option<i64>) -> Result<(), ControlError> {
-        Err(ControlError::NotFound(code.to_owned()))
-    }
-
-    fn print_qrs(&self) -> Vec<Value> {
-        Vec::new()
-    }
-
-    fn print_payments(&self) -> Vec<Value> {
-        Vec::new()
+/// Does what is asked for, and says what is answered with 200.
+fn act(desk: &mut Desk<'_>, asked: &Asked) -> Result<String, Failure> {
+    match &Operation::of(&asked.method, &asked.path).ok_or(Failure::NotServed)? {
+        Operation::TokenCreate => Ok(desk.create_token()),
+        Operation::OrderCreate => desk.create_order(&asked.body),
+        Operation::OrderFetch(id) => desk.fetch_order(id),
+        Operation::OrderFind(merchant_order_id) => desk.find_order(merchant_order_id),
+        Operation::OrderQr(id) => desk.show_qr(id),
+        Operation::OrderIntent(id) => desk.show_intent_links(id),
+        Operation::QrCreate => desk.create_qr_code(&asked.body),
+        Operation::QrFetch(id) => desk.fetch_qr_code(id),
+        Operation::QrSearch => desk.search_qr_codes(asked),
+        Operation::QrClose(id) => desk.cancel_qr_code(id, &asked.body),
+        Operation::PaymentFetch(id) => desk.fetch_transaction(id),
+        Operation::UpiStatus(id) => desk.show_upi_status(id),
     }
 }

@@ -1,7 +1,9 @@
 //! The sandbox from outside: over HTTP, as a client of the provider meets it.
 
 mod eko;
+mod enkash;
 mod faults;
+mod oqpay;
 mod providers;
 mod time;
 mod webhooks;

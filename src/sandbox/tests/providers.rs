@@ -60,3 +60,13 @@ async fn a_forged_callback_tells_of_a_payment_that_never_was() {
     let deliveries = client.sandbox.deliveries();
     assert!(deliveries[1].forged && deliveries[1].status == DeliveryStatus::Answered(500), "{deliveries:?}");
 }
+
+#[tokio::test]
+async fn no_two_accounts_have_one_name() {
+    let mut config = config();
+    let twice = SandboxAccount { name: "shop".to_owned(), ..config.accounts[3].clone() };
+    config.accounts.push(twice);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let refused = super::super::start(listener, config).await;
+    assert!(matches!(refused, Err(StartError::SameName(_))), "{refused:?}");
+}

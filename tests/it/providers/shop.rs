@@ -8,8 +8,8 @@ use tokio::net::TcpListener;
 use upistream::config::{AccountConfig, Cidr, Config, EkoConfig, EnkashConfig, OqpayConfig, ProviderConfig, Secrets};
 use upistream::grpc::pb;
 use upistream::sandbox::{
-    self, EkoMerchant, EnkashMerchant, Fault, FaultKind, Merchant, OqpayMerchant, PayOptions, Sandbox, SandboxAccount, SandboxConfig,
-    WebhookFault, WebhookFaultKind,
+    self, DeliveryStatus, EkoMerchant, EnkashMerchant, Fault, FaultKind, Merchant, OqpayMerchant, PayOptions, Sandbox, SandboxAccount,
+    SandboxConfig, Simulated, WebhookFault, WebhookFaultKind,
 };
 
 use crate::support::app::{ACCOUNT, App, URL_SECRET, razorpay_merchant, until};
@@ -98,14 +98,14 @@ fn configured(at: At, provider: &Sandbox) -> Option<ProviderConfig> {
     Some(match at {
         At::Razorpay => return None,
         At::Enkash => ProviderConfig::Enkash(EnkashConfig {
-            base_url: provider.enkash_url(),
+            base_url: provider.url_of(Simulated::Enkash),
             order_lookup_path: Some("/api/v0/orders/merchant/{merchantOrderId}".to_owned()),
             timeout_ms: 1_000,
             deadline_floor_ms: 300,
             ..EnkashConfig::new(ACCESS_KEY, secret(SECRET_KEY))
         }),
         At::Oqpay => ProviderConfig::Oqpay(OqpayConfig {
-            base_url: provider.oqpay_url(),
+            base_url: provider.url_of(Simulated::Oqpay),
             callbacks_prove: true,
             callback_networks: vec![Cidr::new(Ipv4Addr::new(127, 0, 0, 0).into(), 8).expect("a network")],
             timeout_ms: 1_000,
@@ -113,7 +113,7 @@ fn configured(at: At, provider: &Sandbox) -> Option<ProviderConfig> {
             ..OqpayConfig::new(secret(REGISTRATION))
         }),
         At::Eko => ProviderConfig::Eko(EkoConfig {
-            base_url: provider.eko_url(),
+            base_url: provider.url_of(Simulated::Eko),
             activate_service: true,
             timeout_ms: 1_000,
             deadline_floor_ms: 300,
@@ -299,17 +299,21 @@ impl Shop {
         (answer.status().as_u16(), answer.text().await.expect("the answer is text"))
     }
 
-    /// Waits until nothing is on its way: each callback was answered, and nothing is due now.
-    pub async fn callbacks_settle(&self) {
+    /// What the simulated provider calls a payment of ours: OQPay has no id of a single payment but the bank's.
+    pub fn named<'a>(&self, payment: &'a pb::Payment) -> &'a str {
+        if self.at == At::Oqpay { &payment.rrn } else { &payment.provider_ref }
+    }
+
+    /// How many callbacks were answered, whatever with.
+    pub fn answered(&self) -> usize {
+        let deliveries = self.app.provider.deliveries();
+        deliveries.iter().filter(|delivery| matches!(delivery.status, DeliveryStatus::Answered(_))).count()
+    }
+
+    /// Waits until so many callbacks are answered, and nothing is due that one of them made due.
+    pub async fn answered_is(&self, count: usize) {
         use upistream::clock::Clock;
-        until("the callbacks to be answered", async || {
-            let deliveries = self.app.provider.deliveries();
-            let mut events: Vec<_> = deliveries.iter().map(|delivery| &delivery.event_id).collect();
-            events.dedup();
-            let is_answered = |id: &&String| deliveries.iter().any(|delivery| &delivery.event_id == *id && delivery.at > 0);
-            (!events.is_empty() && events.iter().all(is_answered)).then_some(())
-        })
-        .await;
+        until("the callbacks to be answered", async || (self.answered() >= count).then_some(())).await;
         until("the reconciler to have nothing at hand", async || {
             let due = self.app.running.store().next_due().await.expect("the store answers");
             due.is_none_or(|due| due > self.app.clock.now()).then_some(())

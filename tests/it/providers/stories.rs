@@ -110,7 +110,7 @@ pub async fn a_code_is_paid(at: At) {
     let qr = shop.code("one").await;
     let paid = shop.pay(&qr).await;
     let payment = shop.payment_until(&qr, pb::PaymentState::Succeeded).await;
-    assert_eq!((payment.provider_ref.as_str(), payment.amount.clone()), (paid.as_str(), Some(rupees(PAISE))));
+    assert_eq!((shop.named(&payment), payment.amount.clone()), (paid.as_str(), Some(rupees(PAISE))));
     assert_eq!((payment.reference.as_str(), payment.reported, payment.in_doubt), ("ref-one", false, false));
     let story = shop.app.story(&payment.id, 1).await;
     let succeeded = story.iter().find(|event| event.r#type == "payment.succeeded").expect("it is told");
@@ -240,10 +240,11 @@ async fn waits_for_an_operator(shop: &Shop, qr: &pb::Qr) -> pb::Qr {
 pub async fn a_callback_that_comes_twice_counts_once(at: At) {
     let shop = Shop::open(at).await;
     let qr = shop.code("one").await;
+    let before = shop.answered();
     shop.callbacks(WebhookFaultKind::Duplicate);
     shop.pay(&qr).await;
     let payment = shop.payment_until(&qr, pb::PaymentState::Succeeded).await;
-    shop.callbacks_settle().await;
+    shop.answered_is(before + 2).await;
     assert_eq!(shop.payments_of(&qr).await.len(), 1);
     let story = shop.app.story(&payment.id, 1).await;
     assert_eq!(story.iter().filter(|event| event.r#type == "payment.succeeded").count(), 1);
@@ -281,8 +282,9 @@ pub async fn a_forged_callback_changes_nothing(at: At) {
     })
     .await;
     let qr = shop.code("one").await;
-    shop.app.provider.send_forged(at.account(), &qr.provider_ref, Some(PAISE)).expect("the sandbox can forge");
-    shop.callbacks_settle().await;
+    let before = shop.answered();
+    shop.app.provider.send_forged(at.account(), &qr.provider_ref, Some(PAISE)).await.expect("the sandbox can forge");
+    shop.answered_is(before + 1).await;
     let after = shop.app.get_qr(&qr.id).await;
     assert_eq!((after.state(), after.payment_count), (pb::QrState::Active, 0));
     if shop.codes().callback_evidence() == pb::Evidence::Unspecified {
@@ -301,7 +303,7 @@ pub async fn a_forged_callback_changes_nothing(at: At) {
     shop.callbacks(WebhookFaultKind::Drop);
     shop.pay(&qr).await;
     shop.app.provider.clear_faults();
-    shop.app.provider.send_forged(at.account(), &qr.provider_ref, Some(PAISE)).expect("the sandbox can forge");
+    shop.app.provider.send_forged(at.account(), &qr.provider_ref, Some(PAISE)).await.expect("the sandbox can forge");
     if shop.codes().callback_evidence() == pb::Evidence::Signature {
         // There a forgery is turned away; asking comes in its own time.
         shop.app.advance(minutes(2));

@@ -33,15 +33,19 @@ pub async fn provider() -> Sandbox {
     provider_on(TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port")).await
 }
 
-/// A provider that listens here.
-pub async fn provider_on(listener: TcpListener) -> Sandbox {
-    let merchant = RazorpayMerchant {
+/// The merchant that the account of stories stands for at Razorpay.
+pub fn razorpay_merchant() -> RazorpayMerchant {
+    RazorpayMerchant {
         key_id: KEY_ID.to_owned(),
         key_secret: SecretString::from(KEY_SECRET),
         account_id: MERCHANT.to_owned(),
         webhook_secret: SecretString::from(WEBHOOK_SECRET),
-    };
-    let account = SandboxAccount { name: ACCOUNT.to_owned(), webhook_url: None, merchant: Merchant::Razorpay(merchant) };
+    }
+}
+
+/// A provider that listens here.
+pub async fn provider_on(listener: TcpListener) -> Sandbox {
+    let account = SandboxAccount { name: ACCOUNT.to_owned(), webhook_url: None, merchant: Merchant::Razorpay(razorpay_merchant()) };
     let config = SandboxConfig { accounts: vec![account], event_spread_ms: 20, webhook_time_scale: 20, ..SandboxConfig::default() };
     sandbox::start(listener, config).await.expect("the sandbox starts on loopback")
 }

@@ -1,0 +1,105 @@
+//! Accounts as configured to providers that can be called: each adapter gets its settings, a client, and what it keeps a
+//! token with.
+
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::StartError;
+use super::tokens::TokenPlaces;
+use crate::clock::{Clock, Randomness};
+use crate::config::{AccountConfig, Authorization, Config, EnkashConfig, OqpayConfig, ProviderConfig, RazorpayConfig, WebhooksConfig};
+use crate::domain::account::AccountName;
+use crate::providers::http::HttpClient;
+use crate::providers::{Provider, enkash, oqpay, razorpay};
+
+/// What adapters are made with besides their settings.
+pub(super) struct Means {
+    pub clock: Arc<dyn Clock>,
+    pub randomness: Arc<Randomness>,
+    pub tokens: TokenPlaces,
+}
+
+/// All accounts, ready to be called.
+pub(super) fn all(config: &Config, means: &Means) -> Result<Vec<Provider>, StartError> {
+    config
+        .accounts
+        .iter()
+        .filter(|a| !matches!(a.1.provider, ProviderConfig::Eko(_)))
+        .map(|(name, account)| one(config, name, account, means))
+        .collect()
+}
+
+fn one(config: &Config, name: &AccountName, account: &AccountConfig, means: &Means) -> Result<Provider, StartError> {
+    // A loopback client needs no certificate authorities, which a bare machine may not have.
+    let is_loopback = account.provider.base_url().starts_with("http://");
+    let client = if is_loopback { HttpClient::for_loopback()? } else { HttpClient::new()? };
+    let name = name.clone();
+    Ok(match &account.provider {
+        ProviderConfig::Razorpay(settings) => razorpay::provider(name, of_razorpay(settings), client),
+        ProviderConfig::Enkash(settings) => {
+            let notify_url = callback_url(&config.webhooks, &name, account);
+            let tokens = means.tokens.of(&name, &means.randomness);
+            enkash::provider(name, of_enkash(settings, notify_url, means), client, tokens)
+        }
+        ProviderConfig::Oqpay(settings) => oqpay::provider(name, of_oqpay(settings), client),
+        ProviderConfig::Eko(_) => unreachable!("EKO-TEMP"),
+    })
+}
+
+/// Where the account's callbacks reach us, by the address that the internet knows; `None`: it is not configured.
+fn callback_url(webhooks: &WebhooksConfig, name: &AccountName, account: &AccountConfig) -> Option<SecretString> {
+    let public_url = webhooks.public_url.as_ref()?;
+    let secret = account.webhook_url_secrets.first().expose_secret();
+    Some(format!("{}/webhooks/{name}/{secret}", public_url.trim_end_matches('/')).into())
+}
+
+fn of_razorpay(settings: &RazorpayConfig) -> razorpay::RazorpaySettings {
+    razorpay::RazorpaySettings {
+        base_url: settings.base_url.clone(),
+        key_id: settings.key_id.clone(),
+        key_secrets: settings.key_secret.iter().cloned().collect(),
+        webhook_secrets: settings.webhook_secrets.iter().cloned().collect(),
+        account_id: settings.account_id.clone(),
+        timeout: settings.timeout(),
+        deadline_floor: settings.deadline_floor(),
+        close_by_min: settings.close_by_min(),
+        close_by_max: settings.close_by_max(),
+        notes_value_max: settings.notes_value_max,
+    }
+}
+
+fn of_enkash(settings: &EnkashConfig, notify_url: Option<SecretString>, means: &Means) -> enkash::EnkashSettings {
+    enkash::EnkashSettings {
+        base_url: settings.base_url.clone(),
+        access_key: settings.access_key.clone(),
+        secret_keys: settings.secret_key.iter().cloned().collect(),
+        bearer: settings.authorization == Authorization::Bearer,
+        api_key: settings.api_key.as_ref().map(|key| key.first().clone()),
+        order_lookup_path: settings.order_lookup_path.clone(),
+        allow_unobservable_qr: settings.allow_unobservable_qr,
+        notify_url,
+        timeout: settings.timeout(),
+        deadline_floor: settings.deadline_floor(),
+        now_ms: now_ms(means),
+    }
+}
+
+fn of_oqpay(settings: &OqpayConfig) -> oqpay::OqpaySettings {
+    let networks = settings.callback_networks.clone();
+    oqpay::OqpaySettings {
+        base_url: settings.base_url.clone(),
+        registration_ids: settings.registration_id.iter().cloned().collect(),
+        bearer_token: settings.bearer_token.as_ref().map(|token| token.first().clone()),
+        callbacks_prove: settings
+            .callbacks_prove
+            .then(|| Arc::new(move |address| networks.iter().any(|network| network.contains(address))) as oqpay::CallbacksProve),
+        timeout: settings.timeout(),
+        deadline_floor: settings.deadline_floor(),
+    }
+}
+
+fn now_ms(means: &Means) -> Arc<dyn Fn() -> u64 + Send + Sync> {
+    let clock = Arc::clone(&means.clock);
+    Arc::new(move || u64::try_from(clock.now().as_millisecond()).unwrap_or(0))
+}
