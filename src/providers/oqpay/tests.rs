@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::domain::personal::{Email, PersonName, Phone};
 use crate::domain::qr::{Customer, QrOrder, QrSnapshot};
-use crate::providers::reading::read;
 use crate::providers::mutation::{json_value, mutated};
+use crate::providers::reading::read;
 use crate::providers::scripted::{Heard, Reply, Server, client, closed_port, named};
 use crate::providers::{CallError, Created, QrCreation, Sending, fuzz_cases};
 
