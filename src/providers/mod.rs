@@ -294,6 +294,8 @@ pub struct Provider {
     /// For how long after its first report the provider may still change its mind about a payment that came to an end, or
     /// credit one.
     pub late_window: Duration,
+    /// Whether codes carry our reference there: then one without it is somebody else's.
+    pub carries_our_ref: bool,
     pub qr: Option<QrCodes>,
     pub payments: Option<Arc<dyn Payments>>,
     pub webhooks: Webhooks,

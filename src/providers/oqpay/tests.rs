@@ -23,6 +23,7 @@ fn settings(base_url: &str) -> OqpaySettings {
         registration_ids: vec!["OQP-XXX".into(), "OQP-OLD".into()],
         bearer_token: None,
         callbacks_prove: None,
+        payee_vpas: Vec::new(),
         timeout: TIMEOUT,
         deadline_floor: Duration::from_secs(2),
     }
