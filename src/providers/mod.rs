@@ -16,6 +16,7 @@ use crate::domain::money::Money;
 use crate::domain::payment::PaymentSnapshot;
 use crate::domain::qr::{QrOrder, QrSnapshot, Usage};
 
+pub mod eko;
 pub mod enkash;
 pub mod http;
 mod indian_mobile;
