@@ -10,6 +10,7 @@ use super::tokens::TokenPlaces;
 use crate::clock::{Clock, Randomness};
 use crate::config::{AccountConfig, Authorization, Config, EnkashConfig, OqpayConfig, ProviderConfig, RazorpayConfig, WebhooksConfig};
 use crate::domain::account::AccountName;
+use crate::domain::personal::Vpa;
 use crate::providers::http::HttpClient;
 use crate::providers::{Provider, enkash, oqpay, razorpay};
 
@@ -94,6 +95,8 @@ fn of_oqpay(settings: &OqpayConfig) -> oqpay::OqpaySettings {
         callbacks_prove: settings
             .callbacks_prove
             .then(|| Arc::new(move |address| networks.iter().any(|network| network.contains(address))) as oqpay::CallbacksProve),
+        // They were judged when they were loaded.
+        payee_vpas: settings.payee_vpas.iter().filter_map(|text| Vpa::parse(text).ok()).collect(),
         timeout: settings.timeout(),
         deadline_floor: settings.deadline_floor(),
     }

@@ -101,6 +101,7 @@ pub(super) const KEYS: &[Key] = &[
     needed("accounts.*.oqpay.registration_id", secret(1, Goes::Anywhere)),
     key("accounts.*.oqpay.bearer_token", secret(1, Goes::IntoAHeader)),
     key("accounts.*.oqpay.callbacks_prove", Takes::Flag),
+    key("accounts.*.oqpay.payee_vpas", Takes::Vpas),
     key("accounts.*.oqpay.callback_networks", Takes::Networks { everything: "would believe anybody's callbacks" }),
     number("accounts.*.oqpay.timeout_ms", 100, MS_MAX),
     number("accounts.*.oqpay.deadline_floor_ms", 100, 60_000),

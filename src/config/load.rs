@@ -318,6 +318,7 @@ fn read_variable(key: &Key, text: &str) -> Result<toml::Value, (String, String)>
         Takes::Secrets(_) => (text.starts_with(['[', '{']), "a secret that begins with `[` or `{` is written [\"…\"]"),
         Takes::Number { .. } | Takes::OneOf(_) => (true, "give a whole number"),
         Takes::Networks { .. } => (true, "give a list such as [\"10.0.0.0/8\"]"),
+        Takes::Vpas => (true, "give a list such as [\"shop.GR0001@kotak\"]"),
         Takes::RedisUrls => (true, "give a list such as [\"redis://127.0.0.1:6379\"]"),
         Takes::Flag => (true, "give true or false"),
     };
@@ -361,7 +362,7 @@ fn shown(value: &toml::Value) -> String {
 fn describes(takes: &Takes) -> &'static str {
     match takes {
         Takes::Secrets(_) => "a secret is \"text\", { file = \"path\" } or { env = \"NAME\" }",
-        Takes::Number { .. } | Takes::OneOf(_) | Takes::Text(_) | Takes::Networks { .. } | Takes::RedisUrls | Takes::Flag => {
+        Takes::Number { .. } | Takes::OneOf(_) | Takes::Text(_) | Takes::Networks { .. } | Takes::Vpas | Takes::RedisUrls | Takes::Flag => {
             "`upistream config default` shows how"
         }
     }

@@ -9,6 +9,7 @@ use tracing_subscriber::filter::LevelFilter;
 use super::cidr::Cidr;
 use super::redis::RetentionAtRest;
 use super::secrets::SecretRule;
+use crate::domain::personal::Vpa;
 
 pub(super) enum Takes {
     Number {
@@ -23,6 +24,8 @@ pub(super) enum Takes {
         /// What a network of all addresses would do, so that it is refused.
         everything: &'static str,
     },
+    /// UPI addresses.
+    Vpas,
     /// Where redis servers are.
     RedisUrls,
     /// True or false.
@@ -42,6 +45,8 @@ impl Takes {
             (Self::Text(_), _) => Err("a text in quotes".to_owned()),
             (Self::Networks { everything }, toml::Value::Array(networks)) => judge_networks(networks, everything),
             (Self::Networks { .. }, _) => Err("a list of networks, such as [\"10.0.0.0/8\"]".to_owned()),
+            (Self::Vpas, toml::Value::Array(addresses)) => judge_vpas(addresses),
+            (Self::Vpas, _) => Err(VPAS.to_owned()),
             (Self::RedisUrls, toml::Value::Array(urls)) => judge_redis_urls(urls),
             (Self::RedisUrls, _) => Err("a list of addresses, such as [\"redis://127.0.0.1:6379\"]".to_owned()),
             (Self::Flag, toml::Value::Boolean(_)) => Ok(()),
@@ -191,6 +196,12 @@ fn judge_redis_urls(urls: &[toml::Value]) -> Result<(), String> {
         matches!(scheme, Some("redis" | "rediss")) && parsed.as_ref().is_ok_and(is_plain)
     };
     must(!urls.is_empty() && urls.iter().all(fits), be)
+}
+
+const VPAS: &str = "a list of UPI addresses, such as [\"shop.GR0001@kotak\"]";
+
+fn judge_vpas(addresses: &[toml::Value]) -> Result<(), String> {
+    must(addresses.iter().all(|address| address.as_str().is_some_and(|text| Vpa::parse(text).is_ok())), VPAS)
 }
 
 fn judge_networks(networks: &[toml::Value], everything: &str) -> Result<(), String> {

@@ -62,6 +62,20 @@ pub struct QrCode {
     pub picture: Option<String>,
 }
 
+impl QrCode {
+    /// This code with what is told of it later. What is not told stays: not every answer repeats everything.
+    fn completed(&self, told: &QrCode) -> QrCode {
+        let text = |known: &String, told: &String| if told.is_empty() { known.clone() } else { told.clone() };
+        QrCode {
+            upi_link: text(&self.upi_link, &told.upi_link),
+            image_url: text(&self.image_url, &told.image_url),
+            expire_time: told.expire_time.or(self.expire_time),
+            attempt_ref: self.attempt_ref.clone().or_else(|| told.attempt_ref.clone()),
+            picture: self.picture.clone().or_else(|| told.picture.clone()),
+        }
+    }
+}
+
 /// Why a code is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CloseReason {
@@ -428,13 +442,7 @@ impl Qr {
         if !known.upi_link.is_empty() && !told.upi_link.is_empty() && known.upi_link != told.upi_link {
             return Err(contradiction("the provider shows another UPI link for the same code"));
         }
-        let better = QrCode {
-            upi_link: if told.upi_link.is_empty() { known.upi_link.clone() } else { told.upi_link.clone() },
-            image_url: if told.image_url.is_empty() { known.image_url.clone() } else { told.image_url.clone() },
-            expire_time: told.expire_time.or(known.expire_time),
-            attempt_ref: known.attempt_ref.clone().or_else(|| told.attempt_ref.clone()),
-            picture: known.picture.clone().or_else(|| told.picture.clone()),
-        };
+        let better = known.completed(told);
         if better == known {
             return Ok(Learned::AlreadyKnown);
         }
@@ -443,7 +451,7 @@ impl Qr {
 
     fn adopt(&mut self, snapshot: &QrSnapshot) {
         self.header.provider_ref = Some(snapshot.provider_ref.clone());
-        self.code = Some(snapshot.code.clone());
+        self.code = Some(self.code.as_ref().map_or_else(|| snapshot.code.clone(), |known| known.completed(&snapshot.code)));
         self.stray = false;
     }
 

@@ -110,7 +110,7 @@ impl Engine {
         let told = self.told_by_enquiry(None);
         let searched = self.clock.now();
         let is_long_ago = since(received, searched) >= self.settings.patience.absence_after;
-        let shown = match payments.fetch(payment_ref).await {
+        let shown = match payments.fetch(payment_ref, None).await {
             Ok(shown) => shown,
             // A forgery, or news that came before the provider's own books show it.
             Err(AskError::Absent) => return Ok(is_long_ago),

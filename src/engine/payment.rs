@@ -45,7 +45,8 @@ impl Engine {
         if time_left < provider.deadline_floor {
             return Err(Error::DeadlineTooShort { floor: provider.deadline_floor });
         }
-        let fetched = match tokio::time::timeout(time_left, payments.fetch(provider_ref)).await {
+        let code = self.code_of(&payment).await.map_err(Error::of_read)?;
+        let fetched = match tokio::time::timeout(time_left, payments.fetch(provider_ref, code.as_ref())).await {
             Ok(fetched) => fetched,
             Err(_) => Err(AskError::Unanswered(providers::Cause("the caller's time is over".to_owned()))),
         };

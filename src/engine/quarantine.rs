@@ -13,6 +13,7 @@ use super::Engine;
 use super::error::Error;
 use super::hint::Followed;
 use super::learn::Told;
+use super::qr::known;
 use super::webhook::{Matched, NotReceived, Received};
 use crate::clock::{after, since};
 use crate::domain::account::{AccountName, ProviderId};
@@ -257,7 +258,7 @@ impl Engine {
         };
         let crate::domain::event::Record::Qr(qr) = record else { return Ok(false) };
         let told = self.told_by_enquiry(None);
-        match payments.fetch(&snapshot.provider_ref).await {
+        match payments.fetch(&snapshot.provider_ref, known(&qr).as_ref()).await {
             Ok(ShownPayment { snapshot: fresh, .. }) => {
                 let told = Told { occur_time: fresh.pay_time, ..told };
                 self.observe_payment(qr, &fresh, &told).await?;

@@ -243,7 +243,8 @@ impl Engine {
         let (Some(payments), Some(provider_ref)) = (&provider.payments, payment.header.provider_ref.clone()) else {
             return Ok(Stepped::NobodyToAsk);
         };
-        match payments.fetch(&provider_ref).await {
+        let code = self.code_of(&payment).await?;
+        match payments.fetch(&provider_ref, code.as_ref()).await {
             Ok(shown) => {
                 self.learn_shown(payment, shown, told).await?;
                 Ok(Stepped::Learned)
@@ -263,10 +264,16 @@ impl Engine {
     /// Whether the provider shows the payment at another code than it was recorded for.
     async fn is_misplaced(&self, payment: &Payment, origin: &PaymentOrigin) -> Result<bool, StoreError> {
         let PaymentOrigin::Qr { provider_ref: Some(shown_at), .. } = origin else { return Ok(false) };
-        let Some(qr) = &payment.qr else { return Ok(false) };
-        let code = self.store.get(qr).await?.as_ref().map(decode).transpose()?;
-        // A code that came to rest long ago may be forgotten.
-        Ok(code.is_some_and(|code| code.header().provider_ref.as_ref().is_some_and(|known| known != shown_at)))
+        Ok(self.code_of(payment).await?.is_some_and(|code| code.provider_ref != *shown_at))
+    }
+
+    /// The code that a payment was made for; `None`: it is not known, or was forgotten long after it came to rest.
+    pub(super) async fn code_of(&self, payment: &Payment) -> Result<Option<KnownQr>, StoreError> {
+        let Some(qr) = &payment.qr else { return Ok(None) };
+        Ok(match self.store.get(qr).await?.as_ref().map(decode).transpose()? {
+            Some(Record::Qr(qr)) => known(&qr),
+            Some(Record::Payment(_)) | None => None,
+        })
     }
 
     /// The provider says that it does not have what it had: nothing can be learned from that.

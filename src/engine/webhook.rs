@@ -191,7 +191,7 @@ impl Engine {
                                 self.observe_payment(qr, snapshot, told).await?;
                                 Ok(Matched::Learned)
                             }
-                            Some(Record::Payment(_)) | None if our_ref.is_some() => Ok(Matched::Unmatched),
+                            Some(Record::Payment(_)) | None if our_ref.is_some() || !provider.carries_our_ref => Ok(Matched::Unmatched),
                             Some(Record::Payment(_)) | None => Ok(Matched::Foreign),
                         }
                     }

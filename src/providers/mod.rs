@@ -16,12 +16,11 @@ use crate::domain::money::Money;
 use crate::domain::payment::PaymentSnapshot;
 use crate::domain::qr::{QrOrder, QrSnapshot, Usage};
 
+pub mod eko;
 pub mod enkash;
 pub mod http;
 mod indian_mobile;
 mod indian_time;
-#[cfg(test)]
-mod mutated;
 #[cfg(test)]
 mod mutation;
 pub mod oqpay;
@@ -255,7 +254,8 @@ pub struct QrCodes {
 /// Payments at a provider.
 #[async_trait]
 pub trait Payments: Send + Sync {
-    async fn fetch(&self, provider_ref: &str) -> Result<ShownPayment, AskError>;
+    /// `code`: the code that it was made for, where that is known.
+    async fn fetch(&self, provider_ref: &str, code: Option<&KnownQr>) -> Result<ShownPayment, AskError>;
 }
 
 /// Callbacks that prove who sent them.
@@ -295,6 +295,8 @@ pub struct Provider {
     /// For how long after its first report the provider may still change its mind about a payment that came to an end, or
     /// credit one.
     pub late_window: Duration,
+    /// Whether codes carry our reference there: then one without it is somebody else's.
+    pub carries_our_ref: bool,
     pub qr: Option<QrCodes>,
     pub payments: Option<Arc<dyn Payments>>,
     pub webhooks: Webhooks,

@@ -17,8 +17,12 @@ const REFERENCE_CHARS_MAX: usize = 128;
 #[error("{0}")]
 pub struct Unreadable(pub String);
 
-/// Reads `json` as a `what`.
+/// Reads `json`, an object, as a `what`. Left to itself the reader would also take a list, its items for the fields in the
+/// order in which we happen to declare them.
 pub fn read<T: DeserializeOwned>(what: &str, json: &[u8]) -> Result<T, Unreadable> {
+    if !json.trim_ascii_start().starts_with(b"{") {
+        return Err(Unreadable(format!("the {what} is no JSON object")));
+    }
     serde_json::from_slice(json).map_err(|error| {
         let (kind, line, column) = (error.classify(), error.line(), error.column());
         Unreadable(format!("the {what} can't be read: {kind:?} error at line {line}, column {column}"))
@@ -92,5 +96,25 @@ impl From<Unreadable> for CallError {
 impl From<Unreadable> for NotUnderstood {
     fn from(error: Unreadable) -> Self {
         NotUnderstood(error.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+    #[serde(default)]
+    struct Named {
+        #[serde(deserialize_with = "word")]
+        name: Option<String>,
+    }
+
+    #[test]
+    fn a_list_is_no_object() {
+        assert_eq!(read("name", b" {\"name\":7}").ok(), Some(Named { name: Some("7".to_owned()) }));
+        for json in ["[7]", "[]", "null", "7", "\"name\"", ""] {
+            assert!(read::<Named>("name", json.as_bytes()).is_err(), "{json}");
+        }
     }
 }

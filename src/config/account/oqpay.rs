@@ -22,6 +22,9 @@ pub struct OqpayConfig {
     pub callbacks_prove: bool,
     #[serde(default)]
     pub callback_networks: Vec<Cidr>,
+    /// The addresses that OQPay collects at for this merchant; empty: callbacks' payees are not compared.
+    #[serde(default)]
+    pub payee_vpas: Vec<String>,
     #[serde(default = "given::<TIMEOUT_MS>")]
     pub timeout_ms: u64,
     #[serde(default = "given::<DEADLINE_FLOOR_MS>")]
@@ -41,6 +44,7 @@ impl OqpayConfig {
             bearer_token: None,
             callbacks_prove: false,
             callback_networks: Vec::new(),
+            payee_vpas: Vec::new(),
             timeout_ms: TIMEOUT_MS,
             deadline_floor_ms: DEADLINE_FLOOR_MS,
         }

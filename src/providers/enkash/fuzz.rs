@@ -12,7 +12,7 @@ use crate::domain::money::Money;
 use crate::domain::payment::PaymentStatus;
 use crate::domain::qr::Usage;
 use crate::domain::upi::UpiLink;
-use crate::providers::mutated::mutated;
+use crate::providers::mutation::mutated_texts;
 use crate::providers::reading::read;
 use crate::providers::{KnownQr, Sending, fuzz_cases, rupees};
 
@@ -38,9 +38,9 @@ const ASKED: Money = Money::from_paise(49_900);
 fn orders() -> impl Strategy<Value = String> {
     let failed = r#""transactions": [{"transactionId": "EK9", "status": "FAILED", "transactionAmount": "499.00"},"#;
     prop_oneof![
-        mutated(ORDER, WORDS),
-        mutated(&ORDER.replace(r#""PAID""#, r#""ATTEMPTED""#), WORDS),
-        mutated(&ORDER.replace(r#""transactions": ["#, failed), WORDS),
+        mutated_texts(ORDER, WORDS),
+        mutated_texts(&ORDER.replace(r#""PAID""#, r#""ATTEMPTED""#), WORDS),
+        mutated_texts(&ORDER.replace(r#""transactions": ["#, failed), WORDS),
     ]
 }
 
@@ -84,7 +84,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_changed_in_a_dynamic_code_it_asks_for_the_orders_amount(answer in mutated(DYNAMIC_QR, SCANNED), url in prop::sample::select(SCANNED)) {
+    fn whatever_is_changed_in_a_dynamic_code_it_asks_for_the_orders_amount(answer in mutated_texts(DYNAMIC_QR, SCANNED), url in prop::sample::select(SCANNED)) {
         let Some(json) = payload(&answer) else { return Ok(()) };
         let Ok(dto) = read::<wire::QrCodeDto>("QR code", json.get().as_bytes()) else { return Ok(()) };
         let code = KnownQr {
@@ -106,7 +106,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_changed_in_a_upi_code_no_amount_is_invented(answer in mutated(&UPI_QR.replace(r#""amount": 0"#, r#""amount": 499"#), WORDS)) {
+    fn whatever_is_changed_in_a_upi_code_no_amount_is_invented(answer in mutated_texts(&UPI_QR.replace(r#""amount": 0"#, r#""amount": 499"#), WORDS)) {
         let Some(json) = payload(&answer) else { return Ok(()) };
         let Ok(code) = qr::upi_qr(json.get().as_bytes()) else { return Ok(()) };
         let fields: BTreeMap<String, Box<RawValue>> = serde_json::from_str(json.get()).expect("it was read before");
@@ -116,7 +116,7 @@ proptest! {
 
     #[test]
     fn no_answer_makes_it_panic(
-        answer in prop_oneof![mutated(TOKEN, WORDS), mutated(UPI_STATUS, WORDS), mutated(ORDER, WORDS), ".{0,64}"],
+        answer in prop_oneof![mutated_texts(TOKEN, WORDS), mutated_texts(UPI_STATUS, WORDS), mutated_texts(ORDER, WORDS), ".{0,64}"],
         status in 100_u16..600,
     ) {
         let _ = read::<wire::Token>("token", answer.as_bytes());

@@ -118,6 +118,7 @@ pub fn provider(account: AccountName, settings: EnkashSettings, http: HttpClient
         call_timeout: timeout,
         deadline_floor,
         late_window: LATE_WINDOW,
+        carries_our_ref: true,
         qr: Some(QrCodes {
             creation: codes.clone(),
             drawing: Some(codes.clone()),

@@ -11,7 +11,6 @@ use serde_json::value::RawValue;
 use std::time::Duration;
 
 use super::order::ReadOrder;
-use super::payment::has_succeeded;
 use super::{AMOUNT_MIN_PAISE, Api, MERCHANT_ORDER_ID, Request, Told, is_plain, time, wire};
 use crate::domain::account::Operation;
 use crate::domain::money::Money;
@@ -96,13 +95,7 @@ impl QrEnquiry for EnkashQrCodes {
             return Ok(Listed::default());
         }
         let order = self.order(code).await?;
-        let succeeded = match &code.attempt_ref {
-            Some(attempt) if order.leaves_open_which_was_paid() && has_succeeded(&self.api, attempt, &order.id).await? => {
-                Some(attempt.as_str())
-            }
-            _ => None,
-        };
-        Ok(order.payments(succeeded))
+        payments_of(&self.api, &order, code.attempt_ref.as_deref()).await
     }
 }
 
@@ -201,6 +194,30 @@ impl EnkashQrCodes {
         }
         Ok(order)
     }
+}
+
+/// The payments of an order. `attempt`: the one that our picture of its code stands for.
+pub(super) async fn payments_of(api: &Api, order: &ReadOrder, attempt: Option<&str>) -> Result<Listed, AskError> {
+    match attempt {
+        Some(attempt) if order.leaves_open_which_was_paid() && has_succeeded(api, attempt, &order.id).await? => {
+            Ok(order.payments(Some(attempt)))
+        }
+        Some(_) | None => Ok(order.payments(None)),
+    }
+}
+
+/// Whether an attempt by UPI succeeded. What is read without credentials decides nothing alone: it is asked for only where
+/// the order is paid.
+async fn has_succeeded(api: &Api, attempt: &str, order_id: &str) -> Result<bool, AskError> {
+    let wire::UpiStatus { status, order_id: named } = upi_status(api, attempt).await?;
+    Ok(status.as_deref() == Some("SUCCESS") && named.is_none_or(|named| named == order_id))
+}
+
+/// How an attempt by UPI stands [P10].
+pub(super) async fn upi_status(api: &Api, attempt: &str) -> Result<wire::UpiStatus, AskError> {
+    let request = api.request("FetchUpiStatus", Method::GET, &["pay", "checkout", "status", "upi", attempt], &[]);
+    let payload = api.ask_for(request).await?;
+    Ok(read("UPI status", payload.get().as_bytes())?)
 }
 
 /// An order as the provider has it [P4].

@@ -232,7 +232,7 @@ async fn a_payment_stands_as_its_order_says() {
     let transaction = json!({"response_code": 0, "payload": {"transactionId": "EK1", "status": "SUCCESS", "orderId": "ORD1"}});
     let fetch = async |transaction: Value, order: String| {
         let server = Server::start(vec![answer(TOKEN), answer(transaction), answer(order)]).await;
-        at(&server).payments.expect("it can be asked").fetch("EK1").await
+        at(&server).payments.expect("it can be asked").fetch("EK1", None).await
     };
     let shown = fetch(transaction.clone(), ORDER.to_owned()).await.expect("it is answered");
     assert_eq!(shown.snapshot.status, PaymentStatus::Captured);
@@ -244,6 +244,12 @@ async fn a_payment_stands_as_its_order_says() {
     let another = json!({"response_code": 0, "payload": {"transactionId": "EK2", "orderId": "ORD1"}});
     assert!(is_unanswered(&fetch(another, ORDER.to_owned()).await));
     assert!(is_unanswered(&fetch(transaction, changed(ORDER, json!({"status": "ATTEMPTED", "transactions": []}))).await));
+
+    // Where the code is known, its order is asked for at once.
+    let server = Server::start(vec![answer(TOKEN), answer(ORDER)]).await;
+    let payments = at(&server).payments.expect("it can be asked");
+    let shown = payments.fetch("EK1", Some(&known("ORD1", Usage::SingleUse))).await.expect("it is answered");
+    assert_eq!((shown.snapshot.status, server.lines()[1].as_str()), (PaymentStatus::Captured, "GET /api/v0/orders/ORD1"));
 }
 
 #[tokio::test]
@@ -252,7 +258,7 @@ async fn the_order_of_a_payment_is_asked_for_where_the_payment_does_not_name_it(
     let two = changed(ORDER, json!({"transactions": [{"transactionId": "EK1"}, {"transactionId": "EK9"}]}));
     let paid = changed(UPI_STATUS, json!({"status": "SUCCESS"}));
     let server = Server::start(vec![answer(TOKEN), answer(&bare), answer(&paid), answer(two), answer(paid)]).await;
-    let shown = at(&server).payments.expect("it can be asked").fetch("EK1").await.expect("it is answered");
+    let shown = at(&server).payments.expect("it can be asked").fetch("EK1", None).await.expect("it is answered");
     assert_eq!((shown.snapshot.status, shown.snapshot.provider_ref.as_str()), (PaymentStatus::Captured, "EK1"));
     let asked =
         ["GET /api/v0/payment/EK1", "GET /pay/checkout/status/upi/EK1", "GET /api/v0/orders/ORD1", "GET /pay/checkout/status/upi/EK1"];
@@ -260,7 +266,7 @@ async fn the_order_of_a_payment_is_asked_for_where_the_payment_does_not_name_it(
 
     let nameless = changed(UPI_STATUS, json!({"orderId": null}));
     let server = Server::start(vec![answer(TOKEN), answer(bare), answer(nameless)]).await;
-    assert!(is_unanswered(&at(&server).payments.expect("it can be asked").fetch("EK1").await));
+    assert!(is_unanswered(&at(&server).payments.expect("it can be asked").fetch("EK1", None).await));
 }
 
 /// The seed's example with plausible values in place of the types' names.

@@ -33,7 +33,7 @@ mod tests {
 
     use super::*;
     use crate::providers::fuzz_cases;
-    use crate::providers::mutated::mutated;
+    use crate::providers::mutation::mutated_texts;
 
     const NOTIFY: &str = include_str!("../../../tests/golden/enkash/payment_notify.json");
 
@@ -76,7 +76,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(fuzz_cases()))]
 
         #[test]
-        fn no_callback_makes_it_panic_or_name_what_is_no_plain_word(text in mutated(NOTIFY, &["../x", "ORD1", "a@b", "PAID"])) {
+        fn no_callback_makes_it_panic_or_name_what_is_no_plain_word(text in mutated_texts(NOTIFY, &["../x", "ORD1", "a@b", "PAID"])) {
             let Ok(HintCallback::Hint(hint)) = EnkashWebhooks.hint(text.as_bytes()) else { return Ok(()) };
             prop_assert!(hint.qr_refs.iter().chain(&hint.payment_ref).all(|id| is_plain(id)));
             prop_assert!(!hint.event.contains('@') && hint.claim.is_none());

@@ -39,6 +39,7 @@ fn cause(status: StatusCode, answer: Option<&Answer>) -> Cause {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::providers::reading::read;
 
     const ANSWER_400: &str = include_str!("../../../tests/golden/oqpay/error.json");
 
@@ -68,7 +69,7 @@ mod tests {
 
     fn meant(sending: Sending, status: u16, body: &str) -> &'static str {
         let status = StatusCode::from_u16(status).expect("the table has statuses of HTTP");
-        match classify(sending, status, serde_json::from_str(body).ok().as_ref()) {
+        match classify(sending, status, read("answer", body.as_bytes()).ok().as_ref()) {
             CallError::Refused { .. } => "refused",
             CallError::NotDelivered(_) => "not_delivered",
             CallError::InDoubt(_) => "in_doubt",

@@ -17,6 +17,7 @@ use super::{Provider, QrCodes, Webhooks};
 use crate::domain::account::{AccountName, Capabilities, DoubtCure, Operation, OperationCapability, ProviderId, QrUsageCapability};
 use crate::domain::fact::Evidence;
 use crate::domain::money::Money;
+use crate::domain::personal::Vpa;
 use crate::domain::qr::Usage;
 
 mod classify;
@@ -51,6 +52,9 @@ pub struct OqpaySettings {
     /// `Some`: that a callback came to the secret URL from such an address is evidence enough. `None`: callbacks prove
     /// nothing.
     pub callbacks_prove: Option<CallbacksProve>,
+    /// Where payments may be collected besides the code's own address; a payment elsewhere is not the merchant's. Empty:
+    /// payees are not compared, since the provider's own examples have another one in the callback than in the code.
+    pub payee_vpas: Vec<Vpa>,
     /// Of one call.
     pub timeout: Duration,
     pub deadline_floor: Duration,
@@ -58,7 +62,8 @@ pub struct OqpaySettings {
 
 /// `account` at OQPay, ready to be called through `http`.
 pub fn provider(account: AccountName, settings: OqpaySettings, http: HttpClient) -> Provider {
-    let OqpaySettings { base_url, registration_ids, bearer_token, callbacks_prove, timeout, deadline_floor } = settings;
+    let OqpaySettings { base_url, registration_ids, bearer_token, callbacks_prove, payee_vpas, timeout, deadline_floor } = settings;
+    let payees = webhook::Payees(payee_vpas);
     let party = Party { account: account.clone(), provider: ProviderId::Oqpay };
     let authorization = bearer_token.as_ref().map(bearer);
     let api = Api { http, party, base: base_url.parse().ok(), registration_id: registration_ids.into_iter().next(), authorization };
@@ -70,6 +75,7 @@ pub fn provider(account: AccountName, settings: OqpaySettings, http: HttpClient)
         call_timeout: timeout,
         deadline_floor,
         late_window: LATE_WINDOW,
+        carries_our_ref: false,
         qr: Some(QrCodes {
             creation: Arc::new(qr::OqpayQrCodes { api }),
             drawing: None,
@@ -80,9 +86,9 @@ pub fn provider(account: AccountName, settings: OqpaySettings, http: HttpClient)
         }),
         payments: None,
         webhooks: Webhooks {
-            proved: callbacks_prove.map(|prove| Arc::new(webhook::OqpayWebhooks { prove }) as _),
+            proved: callbacks_prove.map(|prove| Arc::new(webhook::OqpayWebhooks { prove, payees: payees.clone() }) as _),
             // Also where addresses are listed: one that is missing there must not lose a payment that can't be asked for.
-            hints: Some(Arc::new(webhook::OqpayHints)),
+            hints: Some(Arc::new(webhook::OqpayHints { payees })),
             acknowledgement: ACKNOWLEDGEMENT,
         },
     }

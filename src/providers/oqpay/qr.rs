@@ -39,7 +39,7 @@ impl QrCreation for OqpayQrCodes {
             Ok(answer) if answer.status.is_success() => {
                 Ok(Created::Ready(Box::new(to_snapshot(read("answer", &answer.body)?, order.amount)?)))
             }
-            Ok(answer) => Err(classify::classify(sending, answer.status, serde_json::from_slice(&answer.body).ok().as_ref())),
+            Ok(answer) => Err(classify::classify(sending, answer.status, read("answer", &answer.body).ok().as_ref())),
             Err(NoAnswer::NotSent(cause)) => Err(CallError::NotDelivered(cause)),
             Err(NoAnswer::Lost(cause)) => Err(CallError::InDoubt(cause)),
         }

@@ -8,6 +8,7 @@ use super::*;
 use crate::domain::personal::{Email, PersonName, Phone};
 use crate::domain::qr::{Customer, QrOrder, QrSnapshot};
 use crate::providers::mutation::{json_value, mutated};
+use crate::providers::reading::read;
 use crate::providers::scripted::{Heard, Reply, Server, client, closed_port, named};
 use crate::providers::{CallError, Created, QrCreation, Sending, fuzz_cases};
 
@@ -22,6 +23,7 @@ fn settings(base_url: &str) -> OqpaySettings {
         registration_ids: vec!["OQP-XXX".into(), "OQP-OLD".into()],
         bearer_token: None,
         callbacks_prove: None,
+        payee_vpas: Vec::new(),
         timeout: TIMEOUT,
         deadline_floor: Duration::from_secs(2),
     }
@@ -166,7 +168,7 @@ proptest! {
     fn whatever_is_changed_in_an_answer_no_other_code_is_taken(place in any::<prop::sample::Index>(), value in json_value()) {
         let document = mutated(ANSWER, &place, value);
         let asked = Money::from_paise(50_000);
-        let Ok(answer) = serde_json::from_str(&document.to_string()) else { return Ok(()) };
+        let Ok(answer) = read("answer", document.to_string().as_bytes()) else { return Ok(()) };
         let _ = classify::classify(Sending::First, http::StatusCode::BAD_REQUEST, Some(&answer));
         if let Ok(code) = qr::to_snapshot(answer, Some(asked)) {
             prop_assert_eq!(code.amount, Some(asked));
@@ -176,6 +178,6 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_are_survived(body in prop::collection::vec(any::<u8>(), 0..256)) {
-        let _ = super::super::reading::read::<wire::Answer>("answer", &body).map(|answer| qr::to_snapshot(answer, None));
+        let _ = read::<wire::Answer>("answer", &body).map(|answer| qr::to_snapshot(answer, None));
     }
 }

@@ -28,10 +28,26 @@ const FIELDS_MAX: usize = 64;
 /// Callbacks where the sender's address is evidence.
 pub struct OqpayWebhooks {
     pub(super) prove: CallbacksProve,
+    pub(super) payees: Payees,
 }
 
 /// Callbacks that prove nothing.
-pub struct OqpayHints;
+pub struct OqpayHints {
+    pub(super) payees: Payees,
+}
+
+/// The addresses that payments may be collected at besides the code's own.
+#[derive(Clone, Default)]
+pub struct Payees(pub(super) Vec<Vpa>);
+
+impl Payees {
+    /// The payee that has to be compared with the code's; `None`: it is fine, or it is not told, or none is compared.
+    fn to_compare(&self, told: Option<String>) -> Option<Vpa> {
+        let payee = Vpa::parse(&told?).ok()?;
+        let compares = !self.0.is_empty() && !self.0.contains(&payee);
+        compares.then_some(payee)
+    }
+}
 
 /// A payment to a code, as a callback tells of it.
 struct Told {
@@ -47,7 +63,7 @@ impl ProvedCallbacks for OqpayWebhooks {
     }
 
     fn read(&self, callback: &Verified) -> Result<Callback, NotUnderstood> {
-        let Told { ref_id, event, snapshot } = told(callback.body())?;
+        let Told { ref_id, event, snapshot } = told(callback.body(), &self.payees)?;
         let occur_time = snapshot.pay_time;
         let origin = PaymentOrigin::Qr { provider_ref: Some(ref_id), our_ref: None };
         Ok(Callback::Facts { event, occur_time, observations: vec![Observation::Payment { snapshot, origin }] })
@@ -56,13 +72,13 @@ impl ProvedCallbacks for OqpayWebhooks {
 
 impl HintingCallbacks for OqpayHints {
     fn hint(&self, body: &[u8]) -> Result<HintCallback, NotUnderstood> {
-        let Told { ref_id, event, snapshot } = told(body)?;
+        let Told { ref_id, event, snapshot } = told(body, &self.payees)?;
         let payment_ref = Some(snapshot.provider_ref.clone());
         Ok(HintCallback::Hint(Hint { event, qr_refs: vec![ref_id], payment_ref, claim: Some(Box::new(snapshot)) }))
     }
 }
 
-fn told(body: &[u8]) -> Result<Told, NotUnderstood> {
+fn told(body: &[u8], payees: &Payees) -> Result<Told, NotUnderstood> {
     let wire::Callback { utr, amount, ref_id, status, txn_id, payee_vpa, timestamp } = callback(body)?;
     let missing = |what: &str| NotUnderstood(format!("it has no {what}, or none that can be read"));
     let amount = amount.filter(|amount| *amount > Money::ZERO).ok_or_else(|| missing("amount"))?;
@@ -87,7 +103,7 @@ fn told(body: &[u8]) -> Result<Told, NotUnderstood> {
             upi_transaction_id: None,
             payer: Payer::default(),
             pay_time,
-            payee: payee_vpa.and_then(|text| Vpa::parse(&text).ok()),
+            payee: payees.to_compare(payee_vpa),
             credited: None,
             provider_status,
         },

@@ -90,6 +90,7 @@ pub fn provider(account: AccountName, settings: RazorpaySettings, http: HttpClie
         call_timeout: timeout,
         deadline_floor,
         late_window: LATE_WINDOW,
+        carries_our_ref: true,
         qr: Some(QrCodes {
             creation: codes.clone(),
             drawing: None,

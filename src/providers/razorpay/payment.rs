@@ -8,7 +8,7 @@ use crate::domain::account::Operation;
 use crate::domain::money::Money;
 use crate::domain::payment::{Payer, PaymentSnapshot, PaymentStatus};
 use crate::domain::personal::{Email, Phone, Vpa};
-use crate::providers::{AskError, PaymentOrigin, Payments, ShownPayment, told};
+use crate::providers::{AskError, KnownQr, PaymentOrigin, Payments, ShownPayment, told};
 
 /// What stands in place of an e-mail address that the provider doesn't know.
 const NO_EMAIL: &str = "void@razorpay.com";
@@ -22,7 +22,7 @@ pub struct RazorpayPayments {
 
 #[async_trait]
 impl Payments for RazorpayPayments {
-    async fn fetch(&self, provider_ref: &str) -> Result<ShownPayment, AskError> {
+    async fn fetch(&self, provider_ref: &str, _code: Option<&KnownQr>) -> Result<ShownPayment, AskError> {
         let answer = self.api.ask(Operation::FetchPayment.as_str(), &["v1", "payments", provider_ref], &[]).await?;
         let payment = to_snapshot(wire::read("payment", &answer.body)?)?;
         if payment.provider_ref != provider_ref {

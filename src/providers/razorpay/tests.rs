@@ -255,7 +255,7 @@ async fn a_fetch_shows_the_code_or_that_there_is_none() {
 
     let unknown_id = json!({"error": {"code": "BAD_REQUEST_ERROR", "description": "The id provided does not exist."}});
     assert!(matches!(Server::answering(400, &unknown_id).await.enquiry().fetch(&known(QR)).await, Err(AskError::Absent)));
-    assert!(matches!(Server::answering(400, &unknown_id).await.payments().fetch("pay_1").await, Err(AskError::Absent)));
+    assert!(matches!(Server::answering(400, &unknown_id).await.payments().fetch("pay_1", None).await, Err(AskError::Absent)));
     for (status, body) in [(404, String::new()), (500, unknown_id.to_string()), (401, String::new()), (200, PAYMENT.to_owned())] {
         assert!(is_unanswered(Server::answering(status, &body).await.enquiry().fetch(&known(QR)).await), "{status} {body}");
     }
@@ -265,10 +265,10 @@ async fn a_fetch_shows_the_code_or_that_there_is_none() {
 #[tokio::test]
 async fn a_fetch_shows_the_payment() {
     let server = Server::answering(200, PAYMENT).await;
-    let payment = server.payments().fetch("pay_Pz4kQ1xV7mT2Ld").await.expect("it is there").snapshot;
+    let payment = server.payments().fetch("pay_Pz4kQ1xV7mT2Ld", None).await.expect("it is there").snapshot;
     assert_eq!((payment.status, payment.amount), (PaymentStatus::Captured, Money::from_paise(45_000)));
     assert_eq!(server.lines(), ["GET /v1/payments/pay_Pz4kQ1xV7mT2Ld"]);
-    assert!(is_unanswered(Server::answering(200, PAYMENT).await.payments().fetch("pay_Another").await));
+    assert!(is_unanswered(Server::answering(200, PAYMENT).await.payments().fetch("pay_Another", None).await));
 }
 
 fn asked() -> Timestamp {

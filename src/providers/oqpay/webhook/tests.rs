@@ -24,7 +24,7 @@ fn changed(changes: Value) -> Value {
 }
 
 fn hint(body: &str) -> Result<Hint, NotUnderstood> {
-    match OqpayHints.hint(body.as_bytes())? {
+    match hints().hint(body.as_bytes())? {
         HintCallback::Hint(hint) => Ok(hint),
         HintCallback::Foreign { event } => panic!("{event} is not foreign"),
     }
@@ -46,10 +46,24 @@ fn documented() -> PaymentSnapshot {
         upi_transaction_id: None,
         payer: Payer::default(),
         pay_time: "2026-03-02T08:01:33.439Z".parse().expect("a time of our days"),
-        payee: Vpa::parse("demo.GR0001@kotak").ok(),
+        payee: None,
         credited: None,
         provider_status: None,
     }
+}
+
+fn hints() -> OqpayHints {
+    OqpayHints { payees: Payees::default() }
+}
+
+#[test]
+fn a_payee_is_compared_where_it_is_said_who_may_be_paid() {
+    let payees = |listed: &[&str]| Payees(listed.iter().map(|text| Vpa::parse(text).expect("an address")).collect());
+    let told = Some("demo.GR0001@kotak".to_owned());
+    assert_eq!(payees(&[]).to_compare(told.clone()), None, "the page's own examples differ");
+    assert_eq!(payees(&["Demo.gr0001@KOTAK"]).to_compare(told.clone()), None);
+    assert_eq!(payees(&["other@kotak"]).to_compare(told), Vpa::parse("demo.GR0001@kotak").ok());
+    assert_eq!(payees(&["other@kotak"]).to_compare(None), None);
 }
 
 #[test]
@@ -68,7 +82,7 @@ fn the_documented_callback_is_read_field_by_field() {
 
 #[test]
 fn from_a_listed_address_it_is_a_fact_with_the_url_as_evidence() {
-    let webhooks = OqpayWebhooks { prove: Arc::new(|address| address == LISTED) };
+    let webhooks = OqpayWebhooks { prove: Arc::new(|address| address == LISTED), payees: Payees::default() };
     let headers = HeaderMap::new();
     let body = Bytes::from_static(CALLBACK.as_bytes());
     let verified = webhooks.verify(&Sender { address: LISTED.into(), headers: &headers }, body.clone()).expect("it is listed");
@@ -129,7 +143,7 @@ fn what_can_not_be_read_exactly_is_not_understood() {
     for body in ["", "{", "[]", "null", "{}", "amount=400", twice, r#"{"amount":400,"amount":500}"#] {
         assert!(hint(body).is_err(), "{body}");
     }
-    assert!(OqpayHints.hint(b"amount=\xff").is_err());
+    assert!(hints().hint(b"amount=\xff").is_err());
 }
 
 proptest! {
@@ -137,7 +151,7 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_are_survived(body in prop::collection::vec(any::<u8>(), 0..256)) {
-        let _ = OqpayHints.hint(&body);
+        let _ = hints().hint(&body);
     }
 
     #[test]
