@@ -8,11 +8,13 @@ use secrecy::{ExposeSecret, SecretString};
 use super::StartError;
 use super::tokens::TokenPlaces;
 use crate::clock::{Clock, Randomness};
-use crate::config::{AccountConfig, Authorization, Config, EnkashConfig, OqpayConfig, ProviderConfig, RazorpayConfig, WebhooksConfig};
+use crate::config::{
+    AccountConfig, Authorization, Config, EkoConfig, EnkashConfig, OqpayConfig, ProviderConfig, RazorpayConfig, WebhooksConfig,
+};
 use crate::domain::account::AccountName;
 use crate::domain::personal::Vpa;
 use crate::providers::http::HttpClient;
-use crate::providers::{Provider, enkash, oqpay, razorpay};
+use crate::providers::{Provider, eko, enkash, oqpay, razorpay};
 
 /// What adapters are made with besides their settings.
 pub(super) struct Means {
@@ -23,12 +25,7 @@ pub(super) struct Means {
 
 /// All accounts, ready to be called.
 pub(super) fn all(config: &Config, means: &Means) -> Result<Vec<Provider>, StartError> {
-    config
-        .accounts
-        .iter()
-        .filter(|a| !matches!(a.1.provider, ProviderConfig::Eko(_)))
-        .map(|(name, account)| one(config, name, account, means))
-        .collect()
+    config.accounts.iter().map(|(name, account)| one(config, name, account, means)).collect()
 }
 
 fn one(config: &Config, name: &AccountName, account: &AccountConfig, means: &Means) -> Result<Provider, StartError> {
@@ -44,7 +41,7 @@ fn one(config: &Config, name: &AccountName, account: &AccountConfig, means: &Mea
             enkash::provider(name, of_enkash(settings, notify_url, means), client, tokens)
         }
         ProviderConfig::Oqpay(settings) => oqpay::provider(name, of_oqpay(settings), client),
-        ProviderConfig::Eko(_) => unreachable!("EKO-TEMP"),
+        ProviderConfig::Eko(settings) => eko::provider(name, of_eko(settings, means), client),
     })
 }
 
@@ -99,6 +96,21 @@ fn of_oqpay(settings: &OqpayConfig) -> oqpay::OqpaySettings {
         payee_vpas: settings.payee_vpas.iter().filter_map(|text| Vpa::parse(text).ok()).collect(),
         timeout: settings.timeout(),
         deadline_floor: settings.deadline_floor(),
+    }
+}
+
+fn of_eko(settings: &EkoConfig, means: &Means) -> eko::EkoSettings {
+    eko::EkoSettings {
+        base_url: settings.base_url.clone(),
+        developer_key: settings.developer_key.clone(),
+        access_keys: settings.access_key.iter().cloned().collect(),
+        initiator_id: settings.initiator_id.clone(),
+        user_code: settings.user_code.clone(),
+        activate_service: settings.activate_service,
+        service_code: settings.service_code,
+        timeout: settings.timeout(),
+        deadline_floor: settings.deadline_floor(),
+        now_ms: now_ms(means),
     }
 }
 

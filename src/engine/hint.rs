@@ -120,7 +120,12 @@ impl Engine {
                 return Ok(false);
             }
         };
-        let PaymentOrigin::Qr { provider_ref, our_ref } = &shown.origin else { return Ok(true) };
+        let (provider_ref, our_ref) = match &shown.origin {
+            PaymentOrigin::Qr { provider_ref, our_ref } => (provider_ref, our_ref),
+            PaymentOrigin::Elsewhere => return Ok(true),
+            // It is money, and which code it came through says only what nothing proves: a person has to look.
+            PaymentOrigin::Untold => return Ok(false),
+        };
         let told = Told { occur_time: shown.snapshot.pay_time, ..told };
         match self.find_qr(provider, provider_ref.as_deref(), our_ref.as_deref()).await? {
             Some(Record::Qr(qr)) => {

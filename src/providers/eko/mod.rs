@@ -91,6 +91,7 @@ pub fn provider(account: AccountName, settings: EkoSettings, http: HttpClient) -
         call_timeout: timeout,
         deadline_floor,
         late_window: LATE_WINDOW,
+        carries_our_ref: false,
         qr: Some(QrCodes {
             creation: Arc::new(qr::EkoQrCodes { api: api.clone(), service_code, activation }),
             drawing: None,

@@ -12,7 +12,7 @@ use crate::domain::payment::{Payer, PaymentSnapshot, PaymentStatus};
 use crate::domain::personal::Vpa;
 use crate::providers::reading::{Unreadable, bank_reference, id, unreadable};
 use crate::providers::told::{message, token};
-use crate::providers::{AskError, PaymentOrigin, Payments, ShownPayment, indian_time};
+use crate::providers::{AskError, KnownQr, PaymentOrigin, Payments, ShownPayment, indian_time};
 
 /// Payments of one account.
 pub struct EkoPayments {
@@ -22,7 +22,7 @@ pub struct EkoPayments {
 #[async_trait]
 impl Payments for EkoPayments {
     /// By `tid`: what else a transaction has is shared by all payments to a code.
-    async fn fetch(&self, provider_ref: &str) -> Result<ShownPayment, AskError> {
+    async fn fetch(&self, provider_ref: &str, _code: Option<&KnownQr>) -> Result<ShownPayment, AskError> {
         let path = ["v3", "tools", "reference", "transaction", provider_ref];
         let shown = to_payment(self.api.ask(Operation::FetchPayment.as_str(), &path).await?)?;
         if shown.snapshot.provider_ref != provider_ref {

@@ -156,7 +156,7 @@ async fn what_can_not_be_sent_is_not_delivered() {
         let codes = provider.qr.expect("Eko has QR codes");
         let outcome = codes.creation.create(&order(), "ref1", Sending::First, TIMEOUT).await;
         assert_eq!(named(&outcome), "not_delivered", "{base_url}");
-        let asked = provider.payments.expect("Eko has payments").fetch(TID).await;
+        let asked = provider.payments.expect("Eko has payments").fetch(TID, None).await;
         assert!(matches!(asked, Err(AskError::Unanswered(_))), "{base_url}");
     }
     let server = Server::start(Vec::new()).await;
@@ -221,13 +221,13 @@ async fn no_code_is_asked_for_while_the_service_is_not_active() {
 #[tokio::test]
 async fn a_fetch_shows_the_payment_or_that_there_is_none() {
     let server = Server::answering(200, INQUIRY).await;
-    let shown = payments(&server).fetch(TID).await.expect("it is there");
+    let shown = payments(&server).fetch(TID, None).await.expect("it is there");
     assert_eq!((shown.snapshot.status, shown.snapshot.amount.paise()), (PaymentStatus::Captured, 2_100_000));
     let heard = server.the_only_request();
     assert_eq!(heard.line, "GET /v3/tools/reference/transaction/3251640145?initiator_id=9962981729&user_code=20810200");
     assert!(is_signed(&heard), "{}", heard.head);
 
-    assert!(matches!(payments(&Server::answering(200, NO_TID).await).fetch(TID).await, Err(AskError::Absent)));
+    assert!(matches!(payments(&Server::answering(200, NO_TID).await).fetch(TID, None).await, Err(AskError::Absent)));
     for (status, body) in [
         (404, String::new()),
         (403, String::new()),
@@ -239,7 +239,7 @@ async fn a_fetch_shows_the_payment_or_that_there_is_none() {
         (200, INQUIRY.replace("\"amount\": \"21000.00\"", "\"amount\": \"21000.005\"")),
         (200, INQUIRY.replace(TID, "3251640146")),
     ] {
-        let asked = payments(&Server::answering(status, &body).await).fetch(TID).await;
+        let asked = payments(&Server::answering(status, &body).await).fetch(TID, None).await;
         assert!(matches!(asked, Err(AskError::Unanswered(_))), "{status} {body}");
     }
 }
