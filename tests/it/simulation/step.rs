@@ -27,7 +27,7 @@ const PATIENT: Duration = Duration::from_secs(5);
 /// A request, as it can be made again.
 #[derive(Clone, Debug)]
 pub enum Request {
-    Create(pb::CreateQrRequest),
+    Create(Box<pb::CreateQrRequest>),
     Close(pb::CloseQrRequest),
 }
 
@@ -42,7 +42,9 @@ impl Request {
     async fn make(&self, channel: Channel, deadline: Duration) -> Result<pb::Qr, Status> {
         let mut client = QrServiceClient::new(channel);
         let answer = match self {
-            Request::Create(request) => client.create_qr(until(request, deadline)).await.map(Response::into_inner).map(|answer| answer.qr),
+            Request::Create(request) => {
+                client.create_qr(until(request.as_ref(), deadline)).await.map(Response::into_inner).map(|answer| answer.qr)
+            }
             Request::Close(request) => client.close_qr(until(request, deadline)).await.map(Response::into_inner).map(|answer| answer.qr),
         };
         answer.map(|qr| qr.expect("the answer has the code"))
@@ -112,7 +114,7 @@ impl World {
     /// A request that travels so long that nobody waits for its answer, and that the provider acts on all the same.
     async fn ask_slowly(&mut self) {
         let key = format!("key-{}", self.asked.len());
-        let request = Request::Create(self.order(&key));
+        let request = Request::Create(Box::new(self.order(&key)));
         self.asked.push(request.clone());
         let ms = self.dice.random_range(CALL_TIMEOUT_MS + 50..3 * CALL_TIMEOUT_MS);
         self.tell(format!("ask [{key}], on its way for {ms} ms"));
@@ -162,7 +164,7 @@ impl World {
         let known: Vec<&String> = self.known.iter().collect();
         let request = match known.choose(&mut self.dice) {
             Some(id) if self.dice.random_bool(0.3) => Request::Close(pb::CloseQrRequest { idempotency_key: key, id: (*id).clone() }),
-            _ => Request::Create(self.order(&key)),
+            _ => Request::Create(Box::new(self.order(&key))),
         };
         self.asked.push(request.clone());
         request
