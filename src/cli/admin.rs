@@ -51,7 +51,7 @@ enum Verb {
 #[derive(Debug, Args)]
 struct DoubtsArgs {
     /// The account; may be left out where there is only one
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, env = "UPISTREAM_ACCOUNT", value_name = "NAME")]
     account: Option<String>,
     /// At most so many
     #[arg(long, default_value_t = 50, value_parser = limit, value_name = "N")]
@@ -91,7 +91,7 @@ struct ResolveArgs {
 #[derive(Debug, Args)]
 struct QuarantineArgs {
     /// The account; may be left out where there is only one
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, env = "UPISTREAM_ACCOUNT", value_name = "NAME")]
     account: Option<String>,
     /// At most so many
     #[arg(long, default_value_t = 50, value_parser = limit, value_name = "N")]

@@ -147,7 +147,10 @@ impl<'a> Client<'a> {
                 "add one to its configuration: `upistream config default` shows how",
             )),
             1 => Ok(names.remove(0)),
-            _ => Err(Failure::usage("there is more than one account, so say which", format!("--account {}", names.join(" | --account ")))),
+            _ => Err(Failure::usage(
+                "there is more than one account, so say which",
+                format!("--account {}, or UPISTREAM_ACCOUNT in the environment", names.join(" | --account ")),
+            )),
         }
     }
 

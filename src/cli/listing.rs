@@ -21,7 +21,7 @@ const PAGES_MAX: usize = 10_000;
 #[command(next_help_heading = "Filters")]
 pub struct ListArgs {
     /// The account; may be left out where there is only one
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, env = "UPISTREAM_ACCOUNT", value_name = "NAME")]
     pub account: Option<String>,
     /// At most so many, newest first
     #[arg(long, default_value_t = 50, value_parser = limit, value_name = "N")]

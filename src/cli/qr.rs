@@ -52,7 +52,7 @@ enum Verb {
 #[derive(Debug, Args)]
 struct CreateArgs {
     /// The account; may be left out where there is only one
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, env = "UPISTREAM_ACCOUNT", value_name = "NAME")]
     account: Option<String>,
     /// How much, in rupees: 499 or 499.50. Left out: the payer chooses, where the provider allows it
     #[arg(long, value_parser = amount, value_name = "RUPEES")]

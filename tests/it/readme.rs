@@ -25,10 +25,21 @@ fn every_command_is_named() {
 fn the_settings_that_are_shown_are_a_good_configuration() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let samples: Vec<&str> = README.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(samples.len(), 2, "an account and a redis are shown");
+    assert_eq!(samples.len(), 3, "an account at Razorpay, the others, and a redis are shown");
     let sample = samples.concat();
     // Their secrets lie where the reader's machine keeps them: here in a folder of the test.
-    for secret in ["razorpay-key", "razorpay-webhook", "redis"] {
+    let secrets = [
+        "razorpay-key",
+        "razorpay-webhook",
+        "redis",
+        "till-url",
+        "enkash-secret",
+        "counter-url",
+        "oqpay-registration",
+        "kiosk-url",
+        "eko-access",
+    ];
+    for secret in secrets {
         std::fs::write(folder.path().join(secret), "a-secret-of-some-length").expect("a file");
     }
     let sample = sample.replace("/run/secrets", &folder.path().display().to_string());
@@ -37,5 +48,6 @@ fn the_settings_that_are_shown_are_a_good_configuration() {
     let file = folder.path().join("config.toml");
     std::fs::write(&file, sample).expect("a file");
     let loaded = upistream::config::Config::load(Some(&file), std::iter::empty()).expect("the sample is accepted");
-    assert!(loaded.config.accounts.keys().any(|name| name.as_str() == "shop"));
+    let names: Vec<&str> = loaded.config.accounts.keys().map(|name| name.as_str()).collect();
+    assert_eq!(names, ["counter", "kiosk", "shop", "till"]);
 }

@@ -100,7 +100,7 @@ fn configured(at: At, provider: &Sandbox) -> Option<ProviderConfig> {
         At::Enkash => ProviderConfig::Enkash(EnkashConfig {
             base_url: provider.url_of(Simulated::Enkash),
             order_lookup_path: Some("/api/v0/orders/merchant/{merchantOrderId}".to_owned()),
-            timeout_ms: 1_000,
+            timeout_ms: 2_500,
             deadline_floor_ms: 300,
             ..EnkashConfig::new(ACCESS_KEY, secret(SECRET_KEY))
         }),
@@ -108,14 +108,14 @@ fn configured(at: At, provider: &Sandbox) -> Option<ProviderConfig> {
             base_url: provider.url_of(Simulated::Oqpay),
             callbacks_prove: true,
             callback_networks: vec![Cidr::new(Ipv4Addr::new(127, 0, 0, 0).into(), 8).expect("a network")],
-            timeout_ms: 1_000,
+            timeout_ms: 2_500,
             deadline_floor_ms: 300,
             ..OqpayConfig::new(secret(REGISTRATION))
         }),
         At::Eko => ProviderConfig::Eko(EkoConfig {
             base_url: provider.url_of(Simulated::Eko),
             activate_service: true,
-            timeout_ms: 1_000,
+            timeout_ms: 2_500,
             deadline_floor_ms: 300,
             ..EkoConfig::new("a-developer-key", secret(EKO_KEY), INITIATOR, USER_CODE)
         }),
