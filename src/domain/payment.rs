@@ -281,6 +281,12 @@ impl Payment {
                 message: "the provider shows it at another code than it was recorded for".to_owned(),
                 time: at,
             }),
+            // Who denied it may learn better.
+            PaymentFact::Confirmed if self.was_denied() => {
+                let mut confirmed = self.clone();
+                confirmed.header.contradictions.clear();
+                Ok(confirmed.decided(self.state_for(&PaymentStatus::Captured), at))
+            }
             PaymentFact::Confirmed | PaymentFact::Denied if !self.is_reported_only() => Ok(Learned::AlreadyKnown),
             PaymentFact::Confirmed => Ok(self.decided(self.state_for(&PaymentStatus::Captured), at)),
             PaymentFact::Denied => {
@@ -310,6 +316,11 @@ impl Payment {
         self.reported && self.state == PaymentState::Pending
     }
 
+    /// Whether an operator decided that it did not happen.
+    pub fn was_denied(&self) -> bool {
+        matches!(&self.state, PaymentState::Failed(failure) if failure.reason == FailureReason::OperatorDecided)
+    }
+
     fn is_another_transaction(&self, snapshot: &PaymentSnapshot) -> bool {
         matches!((&self.rrn, &snapshot.rrn), (Some(known), Some(told)) if known != told)
     }
@@ -323,11 +334,32 @@ impl Payment {
     /// What somebody claims who may be anybody: it moves nothing. Where it differs from what is only reported itself, a
     /// person has to know.
     fn hear(&self, claim: &PaymentSnapshot, evidence: Evidence, at: Timestamp) -> Result<PaymentLearned, Contradiction> {
+        let contradicts = |message: String| Err(Contradiction { fact: "claimed".to_owned(), evidence, message, time: at });
+        let says_success = claim.status == PaymentStatus::Captured;
+        match &self.state {
+            PaymentState::Failed(failure) if says_success && failure.reason == FailureReason::OperatorDecided => {
+                let rrn = claim.rrn.as_deref().unwrap_or("none");
+                return contradicts(format!("it is reported after an operator denied it, with the bank reference {rrn}"));
+            }
+            state if says_success && state.is_collected() && (claim.amount != self.amount || self.is_another_transaction(claim)) => {
+                return contradicts(format!("another transaction over {} is reported under the same id", claim.amount.rupees_text()));
+            }
+            _ => {}
+        }
         if self.is_reported_only() && (claim.amount != self.amount || self.is_another_transaction(claim)) {
             let message = format!("it is reported once more, as another transaction over {}", claim.amount.rupees_text());
-            return Err(Contradiction { fact: "claimed".to_owned(), evidence, message, time: at });
+            return contradicts(message);
+        }
+        if self.is_reported_only() {
+            // A further word on the same transaction, for the person who has to decide.
+            return Ok(self.enriched(&PaymentSnapshot { credited: None, ..claim.clone() }, evidence, at));
         }
         Ok(Learned::AlreadyKnown)
+    }
+
+    /// Without what was only claimed, for a picture that is proved.
+    fn without_claims(&self, snapshot: &PaymentSnapshot) -> Self {
+        Self { rrn: None, upi_transaction_id: None, payer: Payer::default(), payee: None, pay_time: snapshot.pay_time, ..self.clone() }
     }
 
     fn see(&self, snapshot: &PaymentSnapshot, evidence: Evidence, at: Timestamp) -> Result<PaymentLearned, Contradiction> {
@@ -344,7 +376,9 @@ impl Payment {
         };
 
         // What was only reported is worth nothing against what is proved.
-        if snapshot.amount != self.amount && !self.is_reported_only() {
+        // Nor is the sum of one that was not collected yet certain: what came is told, as a mismatch if it is none of ours.
+        let is_open = self.state == State::Pending && snapshot.status == Status::Captured && evidence.is_fresh();
+        if snapshot.amount != self.amount && !self.is_reported_only() && !is_open {
             return contradicts("the provider shows another amount for the same payment".to_owned());
         }
         // One id, and two bank transactions: the second one is money that no record stands for.
@@ -401,7 +435,8 @@ impl Payment {
 
     /// The state that the provider's picture shows, with all its details.
     fn moved(&self, snapshot: &PaymentSnapshot, at: Timestamp) -> PaymentLearned {
-        let mut next = self.with_details(snapshot, Evidence::Enquiry, at);
+        let mut next = if self.is_reported_only() { self.without_claims(snapshot) } else { self.clone() };
+        next = next.with_details(snapshot, Evidence::Enquiry, at);
         next.header = self.header.next(at);
         next.amount = snapshot.amount;
         next.state = next.state_for(&snapshot.status);

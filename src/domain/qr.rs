@@ -153,6 +153,8 @@ pub enum QrFact {
     Adopted { provider_ref: String },
     /// Its announced end is over, at a provider that lets nobody look.
     Expired,
+    /// The provider shows it as paid, and not by which payment.
+    PaymentMissing,
     /// The provider said no to the creation.
     Refused { code: String, message: String },
     /// The creation certainly never reached the provider.
@@ -188,6 +190,7 @@ impl QrFact {
             QrFact::AnswerLost => "answer_lost",
             QrFact::Adopted { .. } => "adopted",
             QrFact::Expired => "expired",
+            QrFact::PaymentMissing => "payment_missing",
             QrFact::Refused { .. } => "refused",
             QrFact::NotSent { .. } => "not_sent",
             QrFact::Absent => "absent",
@@ -253,9 +256,10 @@ impl Qr {
                 Err(contradiction("the provider has two codes for one request of ours".to_owned()))
             }
             (QrFact::Registered { .. }, QrState::Requested) if self.header.provider_ref.is_some() => Ok(Learned::AlreadyKnown),
-            (QrFact::Registered { provider_ref }, QrState::Requested) => {
-                Ok(self.moved(EventKind::QrUpdated, at, |next| next.header.provider_ref = Some(provider_ref.clone())))
-            }
+            (QrFact::Registered { provider_ref }, QrState::Requested) => Ok(self.moved(EventKind::QrUpdated, at, |next| {
+                next.header.provider_ref = Some(provider_ref.clone());
+                next.stray = false;
+            })),
             (QrFact::Registered { .. }, QrState::Active | QrState::Closed { .. }) => Ok(Learned::AlreadyKnown),
             (QrFact::Registered { .. }, QrState::Failed(_)) => {
                 Err(contradiction("the provider has a code that is recorded as not made".to_owned()))
@@ -274,6 +278,7 @@ impl Qr {
             (QrFact::Adopted { .. }, QrState::Active | QrState::Closed { .. }) => Ok(Learned::AlreadyKnown),
             (QrFact::Adopted { .. }, QrState::Failed(_)) => Err(does_not_fit()),
 
+            (QrFact::PaymentMissing, _) => Err(contradiction("the provider shows it as paid, and not by which payment".to_owned())),
             (QrFact::Expired, QrState::Active) => Ok(self.moved(EventKind::QrClosed, at, |next| {
                 let end = next.code.as_ref().and_then(|code| code.expire_time).unwrap_or(at);
                 next.pending_change = None;
@@ -287,8 +292,9 @@ impl Qr {
                 Err(contradiction("money came to a code that is said not to be made".to_owned()))
             }
 
+            // An operator may give up a code that was never fetched.
             (QrFact::Refused { .. } | QrFact::NotSent { .. } | QrFact::Absent, QrState::Requested)
-                if self.header.provider_ref.is_some() =>
+                if self.header.provider_ref.is_some() && evidence != Evidence::Operator =>
             {
                 Err(contradiction("the provider has the code that is said not to be made".to_owned()))
             }

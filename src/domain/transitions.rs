@@ -210,6 +210,7 @@ fn every_state_of_a_code_against_every_fact() {
         ("answer_lost", Fact::Qr(QrFact::AnswerLost)),
         ("adopted", Fact::Qr(QrFact::Adopted { provider_ref: "ref_1".to_owned() })),
         ("expired", Fact::Qr(QrFact::Expired)),
+        ("payment_missing", Fact::Qr(QrFact::PaymentMissing)),
         ("refused", Fact::Qr(QrFact::Refused { code: code.clone(), message: message.clone() })),
         ("not_sent", Fact::Qr(QrFact::NotSent { message: message.clone() })),
         ("absent", Fact::Qr(QrFact::Absent)),

@@ -51,10 +51,7 @@ pub enum Decision {
 impl Doubt {
     fn of(record: Record) -> Option<Self> {
         let (kind, since) = match &record {
-            // Once its id is known, it is being fetched: nobody has anything to decide.
-            Record::Qr(qr) if qr.state == QrState::Requested && qr.header.provider_ref.is_none() => {
-                (DoubtKind::OutcomeUnknown, qr.header.create_time)
-            }
+            Record::Qr(qr) if qr.state == QrState::Requested => (DoubtKind::OutcomeUnknown, qr.header.create_time),
             Record::Qr(qr) if qr.pending_change.is_some() => {
                 (DoubtKind::ChangeUnknown, qr.pending_change.as_ref().map_or(qr.header.update_time, |pending| pending.since))
             }
@@ -135,7 +132,9 @@ impl Engine {
             Ok(_) => return Err(Error::StateForbids { state: record.state_name(), message: "this decision changes nothing".to_owned() }),
             Err(contradiction) => return Err(Error::StateForbids { state: record.state_name(), message: contradiction.message }),
         };
-        if Doubt::of(after.clone()).is_some_and(|doubt| doubt.kind != DoubtKind::Contradiction) {
+        // Once its id is known, it is fetched: that is progress, and no doubt.
+        let is_registered = after.header().provider_ref.is_some() && record.header().provider_ref.is_none();
+        if !is_registered && Doubt::of(after.clone()).is_some_and(|doubt| doubt.kind != DoubtKind::Contradiction) {
             return Err(Error::StateForbids {
                 state: record.state_name(),
                 message: "the provider does not show that it happened".to_owned(),
@@ -165,15 +164,20 @@ impl Engine {
 
     /// Whether the first owner of an undecided request may still be at it.
     fn may_be_under_way(&self, doubt: &Doubt, now: Timestamp) -> bool {
-        let undecided = matches!(doubt.kind, DoubtKind::OutcomeUnknown | DoubtKind::ChangeUnknown);
-        undecided && since(doubt.since, now) < self.settings.patience.lease
+        // What the provider has already made is only to be fetched: nobody has anything to decide while that may still come.
+        let patience = match (doubt.kind, &doubt.record.header().provider_ref) {
+            (DoubtKind::OutcomeUnknown, Some(_)) => self.settings.patience.absence_after,
+            (DoubtKind::OutcomeUnknown | DoubtKind::ChangeUnknown, _) => self.settings.patience.lease,
+            (DoubtKind::ReportedOnly | DoubtKind::Contradiction, _) => return false,
+        };
+        since(doubt.since, now) < patience
     }
 
     /// When the reconciler asks about a doubt again by itself, at about; `None`: it does not, a person has to decide.
     pub fn looked_at_again(&self, doubt: &Doubt) -> Option<Timestamp> {
         let askable = self.askable(&doubt.record);
         match (doubt.kind, self.look_after(&doubt.record, None, self.clock.now())) {
-            (DoubtKind::OutcomeUnknown, _) if !askable.lost_creations => None,
+            (DoubtKind::OutcomeUnknown, _) if doubt.record.header().provider_ref.is_none() && !askable.lost_creations => None,
             (DoubtKind::OutcomeUnknown | DoubtKind::ChangeUnknown, Look::At(time)) => Some(time),
             _ => None,
         }
@@ -245,7 +249,7 @@ impl Engine {
                 }
             }
             (Record::Qr(_), _) => Ok(Fact::Qr(QrFact::ContradictionsResolved)),
-            (Record::Payment(payment), Decision::Happened { .. }) if payment.is_reported_only() => {
+            (Record::Payment(payment), Decision::Happened { .. }) if payment.is_reported_only() || payment.was_denied() => {
                 Ok(Fact::Payment(PaymentFact::Confirmed))
             }
             (Record::Payment(payment), Decision::DidNotHappen) if payment.is_reported_only() => Ok(Fact::Payment(PaymentFact::Denied)),

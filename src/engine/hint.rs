@@ -5,15 +5,15 @@
 use tracing::{error, warn};
 
 use super::Engine;
-use super::index::PAYMENT_AT_PROVIDER;
+use super::index::{DOUBTS, PAYMENT_AT_PROVIDER};
 use super::learn::{Step, Told};
 use crate::clock::since;
 use crate::domain::event::{Fact, Record};
 use crate::domain::fact::{Cause, Evidence};
 use crate::domain::payment::{Payment, PaymentFact, PaymentSnapshot};
-use crate::domain::qr::Qr;
+use crate::domain::qr::{Qr, QrState, Usage};
 use crate::providers::{AskError, Hint, PaymentOrigin, Provider};
-use crate::store::{Commit, Conflict, LeaseStep, StoreError};
+use crate::store::{Commit, Conflict, LeaseStep, ListKey, StoreError};
 
 /// How often a claim is recorded again after another writer came first.
 const RACES_MAX: usize = 16;
@@ -38,8 +38,10 @@ impl Engine {
             None => None,
         };
         let code = self.code_of_hint(provider, qr_refs).await?;
-        let asks_about_codes = provider.qr.as_ref().is_some_and(|codes| codes.enquiry.is_some());
-        if let Some(code) = code.as_ref().filter(|_| asks_about_codes) {
+        // Whether to look at the code finds the payment: it is one payment's, and the provider shows those of such codes.
+        let shows_payments = provider.qr.as_ref().is_some_and(|codes| codes.enquiry.is_some());
+        let is_found_there = code.as_ref().is_some_and(|code| shows_payments && has_payments_to_show(code));
+        if let Some(code) = code.as_ref().filter(|_| is_found_there) {
             self.wake_now(&code.header.id).await?;
         }
         match (payment, code) {
@@ -53,7 +55,7 @@ impl Engine {
                 }
                 Ok(Followed::Done)
             }
-            (None, Some(_)) if asks_about_codes => Ok(Followed::Done),
+            (None, Some(_)) if is_found_there => Ok(Followed::Done),
             (None, _) if provider.payments.is_some() && payment_ref.is_some() => Ok(Followed::AskAboutPayment),
             (None, Some(qr)) => match claim {
                 // Both ids have to be of the same code.
@@ -99,6 +101,12 @@ impl Engine {
         Err(StoreError::Unavailable(format!("other writers came first {RACES_MAX} times")))
     }
 
+    /// Whether the account has anything that is not decided yet.
+    async fn has_undecided(&self, provider: &Provider) -> Result<bool, StoreError> {
+        let list = ListKey { account: provider.account.to_string(), key: DOUBTS.to_owned() };
+        Ok(self.store.count(self.partition_of(provider.account.as_str()), &list).await? > 0)
+    }
+
     /// Asks the provider about the payment of a kept hint. True: learned, or certainly nothing of ours.
     pub(super) async fn ask_about_hinted(
         &self,
@@ -132,14 +140,24 @@ impl Engine {
                 self.observe_payment(qr, &shown.snapshot, &told).await?;
                 Ok(true)
             }
-            // Perhaps of a code whose id is still to be learned.
-            Some(Record::Payment(_)) | None => Ok(is_long_ago),
+            // Other business, unless it is of a code whose id is still to be learned.
+            Some(Record::Payment(_)) | None => Ok(!self.has_undecided(provider).await?),
         }
     }
 }
 
+/// Whether a look at the code brings its payments: it was made, and it is for one payment.
+fn has_payments_to_show(qr: &Qr) -> bool {
+    let is_made = match qr.state {
+        QrState::Active | QrState::Closed { .. } => true,
+        // Its text is still to be fetched, so nobody can have paid it.
+        QrState::Requested | QrState::Failed(_) => false,
+    };
+    is_made && qr.order.usage == Usage::SingleUse
+}
+
 /// Whether a payment is the one attempt that the code stands for, where codes have such a thing.
-fn is_of_this_attempt(qr: &Qr, payment_ref: &str) -> bool {
+pub(super) fn is_of_this_attempt(qr: &Qr, payment_ref: &str) -> bool {
     let attempt = qr.code.as_ref().and_then(|code| code.attempt_ref.as_deref());
     attempt.is_none_or(|attempt| attempt == payment_ref)
 }

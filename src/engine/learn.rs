@@ -31,7 +31,9 @@ const RACES_MAX: usize = 16;
 const STORE_PAUSE: Duration = Duration::from_millis(50);
 const STORE_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// How long what was learned waits for a store that is away. Beyond that whoever told it tells it again, or it is looked up.
-const STORE_PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const STORE_PATIENCE: Duration = Duration::from_secs(5);
+/// The pause before a record is looked at again whose account this replica does not have.
+const UNKNOWN_ACCOUNT_PAUSE: Duration = Duration::from_mins(5);
 /// The pause before a provider that gave no answer is asked again about something that was at rest.
 const UNANSWERED_PAUSE: Duration = Duration::from_secs(30);
 
@@ -378,6 +380,10 @@ impl Engine {
 
     /// When to look at `record` again, by the schedule.
     pub(super) fn look_after(&self, record: &Record, asked: Option<Timestamp>, now: Timestamp) -> Look {
+        if !self.providers.contains_key(&record.header().account) {
+            // Another replica may have it, or this one later: what is open stays open.
+            return Look::At(after(now, self.randomness.jittered(UNKNOWN_ACCOUNT_PAUSE)));
+        }
         match next_look(record, asked, now, &self.settings.patience, self.askable(record)) {
             Look::At(time) => Look::At(after(now, self.randomness.jittered(since(now, time)))),
             other @ (Look::Keep | Look::Rest) => other,

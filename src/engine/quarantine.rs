@@ -104,7 +104,9 @@ impl Engine {
         let id = self.randomness.id(Kind::Quarantined, partition, now);
         // Its content is another name of it: a repeat finds it.
         let Kept { body, evidence } = kept;
-        let digest: String = Sha256::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect();
+        // The same bytes, proved this time, are worth more than before.
+        let named = if evidence == Evidence::Unproven { Sha256::digest([&body[..], b"unproven"].concat()) } else { Sha256::digest(&body) };
+        let digest: String = named.iter().map(|byte| format!("{byte:02x}")).collect();
         let content = Reference { account: account.to_string(), sort: QUARANTINE, value: digest };
         let entry = Quarantined {
             id: id.clone(),

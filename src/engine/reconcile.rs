@@ -10,12 +10,13 @@ use super::index::PAYMENT_AT_PROVIDER;
 use super::learn::{Outcome, Told, decode};
 use super::qr::{doubt_of, known};
 use super::schedule::{absence_is_proof, local_end};
+use crate::clock::since;
 use crate::domain::account::DoubtCure;
 use crate::domain::event::{Fact, Record};
 use crate::domain::fact::{Cause, Evidence};
 use crate::domain::id::{Id, Kind};
 use crate::domain::payment::{Payment, PaymentFact, PaymentSnapshot};
-use crate::domain::qr::{Qr, QrFact, QrState, QrStatus, Usage};
+use crate::domain::qr::{CloseReason, Qr, QrFact, QrState, QrStatus, Usage};
 use crate::providers::{
     AskError, CallError, Created, KnownQr, Listed, PaymentOrigin, Provider, QrCodes, QrCreation, QrEnquiry, QrSearch, Sending, ShownPayment,
 };
@@ -73,7 +74,7 @@ impl Engine {
             (QrState::Requested, Some(code)) => self.draw(provider, &codes, qr, &code, told).await,
             (QrState::Active | QrState::Closed { .. }, Some(code)) => match &codes.enquiry {
                 Some(enquiry) => self.look_at_standing_qr(provider, &**enquiry, qr, &code, told).await,
-                None => self.end_in_time(qr, told).await,
+                None => self.end_in_time(qr, provider.late_window, told).await,
             },
             (QrState::Active | QrState::Closed { .. } | QrState::Failed(_), _) => Ok(Stepped::NobodyToAsk),
         }
@@ -162,9 +163,9 @@ impl Engine {
     }
 
     /// A code at a provider that lets nobody look: its announced end is all that is known of it.
-    async fn end_in_time(&self, qr: Qr, told: &Told) -> Result<Stepped, StoreError> {
+    async fn end_in_time(&self, qr: Qr, late_window: Duration, told: &Told) -> Result<Stepped, StoreError> {
         let now = self.clock.now();
-        if qr.state != QrState::Active || local_end(&qr).is_none_or(|end| end > now) {
+        if qr.state != QrState::Active || local_end(&qr, late_window).is_none_or(|end| end > now) {
             return Ok(Stepped::NobodyToAsk);
         }
         let told = Told { cause: Cause::Timer, evidence: Evidence::Answer, asked: None, ..told.clone() };
@@ -211,12 +212,27 @@ impl Engine {
             self.learn(current, &Fact::Qr(QrFact::CloseNotMade), told).await?;
             return Ok(Stepped::Learned);
         }
-        self.learn(current, &Fact::Qr(QrFact::Seen(snapshot)), told).await?;
+        let outcome = self.learn(current, &Fact::Qr(QrFact::Seen(snapshot)), told).await?;
+        if let (Record::Qr(qr), false) = (outcome.record(), unreadable.is_empty()) {
+            self.miss_payment(qr, searched, told).await?;
+        }
         // What the code itself shows holds all the same; a code that is closed is looked at again for its late payments.
         match unreadable.first() {
             Some(cause) => Ok(self.unanswered(provider, &format!("{} payments of `{}` can't be read: {cause}", unreadable.len(), qr_id))),
             None => Ok(Stepped::Learned),
         }
+    }
+
+    /// A code that is paid, and whose payment can't be read however often it is asked for: a person has to look.
+    async fn miss_payment(&self, qr: Qr, searched: Timestamp, told: &Told) -> Result<(), StoreError> {
+        let is_paid_by_nobody = qr.payment_count == 0 && matches!(qr.state, QrState::Closed { reason: Some(CloseReason::Paid), .. });
+        if let (true, QrState::Closed { at, .. }) = (is_paid_by_nobody, &qr.state)
+            && since(*at, searched) >= self.settings.patience.absence_after
+        {
+            let told = Told { fence: None, ..told.clone() };
+            self.learn(Record::Qr(qr), &Fact::Qr(QrFact::PaymentMissing), &told).await?;
+        }
+        Ok(())
     }
 
     /// A payment as the provider lists it. Lists lag behind single fetches by minutes, so where one differs from what is
@@ -262,7 +278,7 @@ impl Engine {
     }
 
     /// Whether the provider shows the payment at another code than it was recorded for.
-    async fn is_misplaced(&self, payment: &Payment, origin: &PaymentOrigin) -> Result<bool, StoreError> {
+    pub(super) async fn is_misplaced(&self, payment: &Payment, origin: &PaymentOrigin) -> Result<bool, StoreError> {
         let PaymentOrigin::Qr { provider_ref: Some(shown_at), .. } = origin else { return Ok(false) };
         Ok(self.code_of(payment).await?.is_some_and(|code| code.provider_ref != *shown_at))
     }

@@ -58,20 +58,25 @@ pub struct Askable {
 pub fn next_look(record: &Record, asked: Option<Timestamp>, now: Timestamp, patience: &Patience, askable: Askable) -> Look {
     match record {
         Record::Qr(qr) if askable.codes || qr.state == QrState::Requested => next_look_at_qr(qr, asked, now, patience, askable),
-        Record::Qr(qr) => next_look_at_unaskable_qr(qr, now),
+        Record::Qr(qr) => next_look_at_unaskable_qr(qr, now, askable.late_window),
         Record::Payment(payment) if askable.payments => next_look_at_payment(payment, now, patience, askable.late_window),
         Record::Payment(_) => Look::Rest,
     }
 }
 
-/// When a code that nobody can be asked about counts as ended; `None`: it has no end.
-pub fn local_end(qr: &Qr) -> Option<Timestamp> {
-    let end = qr.code.as_ref().and_then(|code| code.expire_time);
-    end.map(|end| after(end, LOCAL_EXPIRY_GRACE))
+/// When a code that nobody can be asked about counts as ended: some time after what the provider announced, or if that is not
+/// known when nobody waits for its one payment any more. `None`: it has no end.
+pub fn local_end(qr: &Qr, late_window: Duration) -> Option<Timestamp> {
+    let announced = qr.code.as_ref().and_then(|code| code.expire_time);
+    match (announced, qr.order.usage) {
+        (Some(end), _) => Some(after(end, LOCAL_EXPIRY_GRACE)),
+        (None, Usage::SingleUse) => Some(after(qr.header.create_time, late_window)),
+        (None, Usage::MultipleUse) => None,
+    }
 }
 
-fn next_look_at_unaskable_qr(qr: &Qr, now: Timestamp) -> Look {
-    match (&qr.state, local_end(qr)) {
+fn next_look_at_unaskable_qr(qr: &Qr, now: Timestamp, late_window: Duration) -> Look {
+    match (&qr.state, local_end(qr, late_window)) {
         (QrState::Active, Some(end)) => Look::At(end.max(now)),
         (QrState::Active, None) | (QrState::Requested, _) => Look::At(after(now, UNASKED_EVERY)),
         (QrState::Closed { .. } | QrState::Failed(_), _) => Look::Rest,
@@ -82,7 +87,9 @@ fn next_look_at_qr(qr: &Qr, asked: Option<Timestamp>, now: Timestamp, patience: 
     let late_window = askable.late_window;
     match &qr.state {
         // A person has to decide.
-        QrState::Requested if qr.stray && !askable.lost_creations => Look::At(after(now, UNASKED_EVERY)),
+        QrState::Requested if qr.header.provider_ref.is_none() && qr.stray && !askable.lost_creations => {
+            Look::At(after(now, UNASKED_EVERY))
+        }
         QrState::Requested => Look::At(after(now, grown(since(qr.header.create_time, now), 50, DOUBT_FIRST, DOUBT_MAX))),
         QrState::Active => {
             if let Some(pending) = &qr.pending_change {
@@ -114,10 +121,9 @@ fn next_look_at_payment(payment: &Payment, now: Timestamp, patience: &Patience, 
         PaymentState::Failed(_) => late_look(payment.pay_time, now, late_window),
         PaymentState::Succeeded | PaymentState::Mismatched if payment.credit == Some(Credit::Awaited) => {
             let age = since(payment.pay_time, now);
-            if age >= late_window {
-                return Look::Rest;
-            }
-            Look::At(after(now, grown(age, 50, CREDIT_FIRST, CREDIT_MAX)).min(after(payment.pay_time, late_window)))
+            // Money that was taken and is not credited for so long is asked about until it is.
+            let most = if age >= late_window { UNASKED_EVERY } else { CREDIT_MAX };
+            Look::At(after(now, grown(age, 50, CREDIT_FIRST, most)))
         }
         PaymentState::Succeeded | PaymentState::Mismatched | PaymentState::Reversed => Look::Rest,
     }

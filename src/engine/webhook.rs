@@ -2,21 +2,23 @@
 //! that nothing proves only what it hints at is looked at (`hint`). The door answers 200 only after the commit.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::Engine;
-use super::hint::Followed;
+use super::hint::{Followed, is_of_this_attempt};
 use super::index::{PAYMENT_AT_PROVIDER, QR_AT_PROVIDER, QR_OURS};
-use super::learn::{Outcome, Step, Told};
+use super::learn::{Outcome, STORE_PATIENCE, Step, Told};
 use super::quarantine::{Kept, Reason};
 use crate::domain::account::AccountName;
 use crate::domain::event::{Fact, Record};
 use crate::domain::fact::Cause;
 use crate::domain::header::Header;
 use crate::domain::id::Kind;
-use crate::domain::payment::{Expected, Payment, PaymentFact, PaymentSnapshot};
+use crate::domain::payment::{Expected, Payment, PaymentFact, PaymentSnapshot, PaymentStatus};
 use crate::domain::qr::{Qr, QrFact};
 use crate::domain::upi::UpiLink;
 use crate::providers::{
@@ -25,6 +27,8 @@ use crate::providers::{
 };
 use crate::store::{Commit, Conflict, LeaseStep, StoreError, Wake};
 
+/// The pause before a callback is tried again that the store did not take.
+const STORE_PAUSE: Duration = Duration::from_millis(250);
 /// How often a first report is tried again after another writer recorded the payment first.
 const RACES_MAX: usize = 16;
 
@@ -81,12 +85,25 @@ impl Engine {
             Some(proved) => proved.verify(&Sender { address: sender, headers }, body.clone()).map(|verified| (proved, verified)),
             None => Err(BadSignature),
         };
-        match (verified, &provider.webhooks.hints) {
-            (Ok((proved, verified)), _) => self.receive_facts(provider, &**proved, &verified, traceparent).await?,
-            (Err(_), Some(hints)) => self.receive_hint(provider, &**hints, body, traceparent).await?,
-            (Err(forged), None) => return Err(forged.into()),
-        };
-        Ok(provider.webhooks.acknowledgement)
+        // Of these nobody promises to come again: a store that is away for a moment is waited for.
+        let end = Instant::now() + if provider.webhooks.hints.is_some() { STORE_PATIENCE } else { Duration::ZERO };
+        loop {
+            let received = match (&verified, &provider.webhooks.hints) {
+                (Ok((proved, verified)), _) => self.receive_facts(provider, &***proved, verified, traceparent.clone()).await,
+                (Err(_), Some(hints)) => self.receive_hint(provider, &**hints, body.clone(), traceparent.clone()).await,
+                (Err(BadSignature), None) => Err(BadSignature.into()),
+            };
+            match received {
+                Ok(_) => return Ok(provider.webhooks.acknowledgement),
+                Err(NotReceived::Store(StoreError::Unavailable(cause) | StoreError::InDoubt(cause)))
+                    if Instant::now() + STORE_PAUSE < end =>
+                {
+                    warn!(account = %account, "the store does not take a callback, it is tried again: {cause}");
+                    tokio::time::sleep(STORE_PAUSE).await;
+                }
+                Err(cause) => return Err(cause),
+            }
+        }
     }
 
     /// Learns what a verified callback tells.
@@ -179,7 +196,12 @@ impl Engine {
             }
             Observation::Payment { snapshot, origin } => {
                 if let Some(known) = self.find(provider.account.as_str(), PAYMENT_AT_PROVIDER, &snapshot.provider_ref).await? {
-                    self.learn(known, &Fact::Payment(PaymentFact::Seen(Box::new(snapshot.clone()))), told).await?;
+                    let is_misplaced = match &known {
+                        Record::Payment(payment) => self.is_misplaced(payment, origin).await?,
+                        Record::Qr(_) => false,
+                    };
+                    let fact = if is_misplaced { PaymentFact::Misplaced } else { PaymentFact::Seen(Box::new(snapshot.clone())) };
+                    self.learn(known, &Fact::Payment(fact), told).await?;
                     return Ok(Matched::Learned);
                 }
                 match origin {
@@ -187,6 +209,10 @@ impl Engine {
                     PaymentOrigin::Untold => Ok(Matched::Unlinked),
                     PaymentOrigin::Qr { provider_ref, our_ref } => {
                         match self.find_qr(provider, provider_ref.as_deref(), our_ref.as_deref()).await? {
+                            // Where nobody can be asked both ids have to be of the same code.
+                            Some(Record::Qr(qr)) if provider.payments.is_none() && !is_of_this_attempt(&qr, &snapshot.provider_ref) => {
+                                Ok(Matched::Unmatched)
+                            }
                             Some(Record::Qr(qr)) => {
                                 self.observe_payment(qr, snapshot, told).await?;
                                 Ok(Matched::Learned)
@@ -211,7 +237,12 @@ impl Engine {
                 return self.learn(known, &Fact::Payment(PaymentFact::Seen(Box::new(snapshot.clone()))), &told).await.map(Outcome::record);
             }
             let (header, expected) = self.header_of_payment(&qr, snapshot);
-            let (payment, event) = Payment::first_reported(header, Some(qr.header.id.clone()), expected, snapshot);
+            let can_be_asked = self.providers.get(&account).is_some_and(|provider| provider.payments.is_some());
+            let (payment, event) = match snapshot.status {
+                // What the provider means is not known, and nobody can be asked: an operator has to decide.
+                PaymentStatus::Undecided if !can_be_asked => Payment::first_claimed(header, Some(qr.header.id.clone()), expected, snapshot),
+                _ => Payment::first_reported(header, Some(qr.header.id.clone()), expected, snapshot),
+            };
             let first = Step { before: None, after: Record::Payment(payment), event, lease: LeaseStep::Keep, look: None };
             let payment = first.after.clone();
             let mut steps = vec![first];

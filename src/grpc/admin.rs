@@ -87,7 +87,7 @@ impl AdminService for Api {
             let before = cursor_id(page::cursor(key, "ListDoubtsRequest", &request, page_token)?)?;
             let (doubts, next) = call.in_time(self.engine.list_doubts(&account, before.as_ref(), limit)).await?;
             let admitted = doubts.into_iter().filter(|found| {
-                let needs_operator = matches!(found.kind, DoubtKind::ReportedOnly | DoubtKind::Contradiction);
+                let needs_operator = self.engine.looked_at_again(found).is_none();
                 (kinds.is_empty() || kinds.contains(&doubt_kind(found.kind))) && (needs_operator || !operator_needed_only)
             });
             Ok::<_, Error>((admitted.map(|found| doubt(&found, self.engine.looked_at_again(&found), call.sight)).collect(), next))

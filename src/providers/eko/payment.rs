@@ -24,7 +24,8 @@ impl Payments for EkoPayments {
     /// By `tid`: what else a transaction has is shared by all payments to a code.
     async fn fetch(&self, provider_ref: &str, _code: Option<&KnownQr>) -> Result<ShownPayment, AskError> {
         let path = ["v3", "tools", "reference", "transaction", provider_ref];
-        let shown = to_payment(self.api.ask(Operation::FetchPayment.as_str(), &path).await?)?;
+        let asked = i64::try_from((self.api.now_ms)()).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        let shown = to_payment(self.api.ask(Operation::FetchPayment.as_str(), &path).await?, asked)?;
         if shown.snapshot.provider_ref != provider_ref {
             return Err(unreadable("the answer is about another transaction than was asked for").into());
         }
@@ -33,7 +34,9 @@ impl Payments for EkoPayments {
 }
 
 /// Their transaction as our picture of a payment, and of the code that it came through.
-pub fn to_payment(transaction: wire::Transaction) -> Result<ShownPayment, Unreadable> {
+/// `asked`: stands for the time of one that has none which can be read: what the inquiry shows of a payment to a code is not
+/// documented, and its time is no reason to lose sight of its money.
+pub fn to_payment(transaction: wire::Transaction, asked: Option<Timestamp>) -> Result<ShownPayment, Unreadable> {
     let wire::Transaction {
         tid,
         tx_status,
@@ -53,7 +56,8 @@ pub fn to_payment(transaction: wire::Transaction) -> Result<ShownPayment, Unread
     let amount = amount.filter(|amount| *amount > Money::ZERO).ok_or_else(|| unreadable("the transaction has no amount"))?;
     let word = tx_status.ok_or_else(|| unreadable("the transaction has no status"))?;
     let (status, credited) = status(&word, txstatus_desc.as_deref());
-    let pay_time = timestamp.as_deref().and_then(time).ok_or_else(|| unreadable("the transaction has no time that can be read"))?;
+    let pay_time =
+        timestamp.as_deref().and_then(time).or(asked).ok_or_else(|| unreadable("the transaction has no time that can be read"))?;
     let snapshot = PaymentSnapshot {
         provider_ref: id("transaction", tid)?,
         status,
@@ -112,7 +116,7 @@ mod tests {
     const INQUIRY: &str = include_str!("../../../tests/golden/eko/inquiry.json");
 
     fn read_document(document: &Value) -> Result<ShownPayment, Unreadable> {
-        to_payment(super::super::data(read("answer", document.to_string().as_bytes()).ok())?)
+        to_payment(super::super::data(read("answer", document.to_string().as_bytes()).ok())?, None)
     }
 
     /// What is read of the documented transaction, with `changes` made to it.
@@ -244,7 +248,7 @@ mod tests {
 
         #[test]
         fn arbitrary_bytes_are_survived(body in prop::collection::vec(any::<u8>(), 0..256)) {
-            let _ = read::<wire::Transaction>("transaction", &body).map(to_payment);
+            let _ = read::<wire::Transaction>("transaction", &body).map(|transaction| to_payment(transaction, None));
         }
     }
 }

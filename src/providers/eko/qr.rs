@@ -50,7 +50,16 @@ impl QrCreation for EkoQrCodes {
         };
         let path = ["v3", "user", "collection", "upi-razorpay", "generate-static-qr"];
         let code = self.api.act(sending, &path, &body, timeout).await?;
-        Ok(Created::Ready(Box::new(to_snapshot(code, &mobile)?)))
+        let made = to_snapshot(code, &mobile)?;
+        match made.status {
+            QrStatus::Active => Ok(Created::Ready(Box::new(made))),
+            // The number has its one code, and that can't be paid. It is no record of ours: once the provider has made it active
+            // it is answered to whoever asks then.
+            QrStatus::Closed { .. } => {
+                let message = "the number has a code, and Eko shows it as inactive".to_owned();
+                Err(CallError::Refused { code: "QR_INACTIVE".to_owned(), message })
+            }
+        }
     }
 }
 
@@ -126,8 +135,7 @@ pub fn to_snapshot(code: wire::Code, mobile: &str) -> Result<QrSnapshot, Unreada
     let status = match status.as_deref() {
         // ACTIVE and QR_ACTIVE.
         Some("1" | "2") => QrStatus::Active,
-        // INACTIVE and QR_INACTIVE. The number has its one code, and the provider says that it can't be paid. Asking again
-        // would bring the same answer, and nothing makes it active that we could ask for: it is told as it is.
+        // INACTIVE and QR_INACTIVE.
         Some("0" | "3") => QrStatus::Closed { reason: None, at: None },
         Some(unheard) => return Err(Unreadable(format!("the QR code has the unheard-of status `{}`", token(unheard)))),
         None => return Err(unreadable("the QR code has no status")),

@@ -12,11 +12,15 @@ pub struct EkoHints;
 
 impl HintingCallbacks for EkoHints {
     fn hint(&self, body: &[u8]) -> Result<HintCallback, NotUnderstood> {
-        let wire::Callback { tid, client_ref_id, tx_status } = read("callback", body)?;
+        let wire::Callback { tid, client_ref_id, tx_status, account, ifsc, recipient_name, beneficiary_account_type } =
+            read("callback", body)?;
         let event = match tx_status {
             Some(word) => format!("tx_status {}", token(&word)),
             None => "no tx_status".to_owned(),
         };
+        if account.is_some() || ifsc.is_some() || recipient_name.is_some() || beneficiary_account_type.is_some() {
+            return Ok(HintCallback::Foreign { event });
+        }
         // Of a code this is its `utility_acc_no`; of other products it may be anything.
         let qr_refs = id("QR code", client_ref_id).into_iter().collect();
         // Anybody may have sent it: the claim is not even looked at, the provider itself will say how it stands.
@@ -36,6 +40,18 @@ mod tests {
     const ACCEPTED: &str = include_str!("../../../tests/golden/eko/callback.accepted.json");
     const CREDITED: &str = include_str!("../../../tests/golden/eko/callback.credited.json");
     const CREDITED_AT_ONCE: &str = include_str!("../../../tests/golden/eko/callback.credited_at_once.json");
+
+    #[test]
+    fn a_transfer_to_somebody_is_other_business() {
+        for field in ["account", "ifsc", "recipient_name", "beneficiary_account_type"] {
+            let mut document: Value = serde_json::from_str(ACCEPTED).expect("the golden document is JSON");
+            document[field] = json!("something");
+            let read = EkoHints.hint(document.to_string().as_bytes());
+            assert!(matches!(read, Ok(HintCallback::Foreign { .. })), "{field}");
+            document[field] = Value::Null;
+            assert!(hint(&document.to_string()).is_ok(), "{field}");
+        }
+    }
 
     fn hint(body: &str) -> Result<Hint, NotUnderstood> {
         match EkoHints.hint(body.as_bytes())? {

@@ -1,6 +1,7 @@
 //! Eko's JSON as documented, and nothing else. The same field is a number in one place and a text in another, so both are
 //! read everywhere. Only what is near money is strict.
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -85,7 +86,7 @@ pub struct Transaction {
 }
 
 /// Of a callback, what tells which transaction it is about.
-#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Callback {
     #[serde(deserialize_with = "word")]
@@ -94,4 +95,9 @@ pub struct Callback {
     pub client_ref_id: Option<String>,
     #[serde(deserialize_with = "word")]
     pub tx_status: Option<String>,
+    // What only transfers to somebody have (E15): the URL is the same for all products of the account.
+    pub account: Option<IgnoredAny>,
+    pub ifsc: Option<IgnoredAny>,
+    pub recipient_name: Option<IgnoredAny>,
+    pub beneficiary_account_type: Option<IgnoredAny>,
 }

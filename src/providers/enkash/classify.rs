@@ -28,7 +28,7 @@ pub fn says_no(status: StatusCode) -> bool {
 /// What an answer without success to a request that makes or cancels a code lets us conclude.
 ///
 /// A failure in the documented form counts as a refusal of the first send: what is made here is an order or a code whose
-/// text nobody has fetched, so even if it did exist nobody could pay it; and what a cancel came to is looked at again.
+/// text nobody has fetched, so even if it did exist nobody could pay it.
 /// A server's fault (5xx), an answer in another form, one that names an id all the same: doubt.
 pub fn classify(sending: Sending, status: StatusCode, envelope: Option<&Envelope>) -> CallError {
     let code = envelope.and_then(|envelope| envelope.response_code);

@@ -92,6 +92,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_documented_token_is_read_field_by_field() {
+        let document = include_bytes!("../../../tests/golden/enkash/token.json");
+        let wire::Token { token, expiry } = read("token", document).expect("it is readable");
+        assert_eq!((token.as_deref(), expiry), (Some("tkn-7f2c"), Some(1_767_225_599_000)));
+    }
+
+    #[test]
     fn an_expiry_is_a_moment_or_a_duration() {
         let now_ms = 1_767_225_599_000;
         let check = |expiry: Option<i64>, seconds: u64| assert_eq!(life(expiry, now_ms), Duration::from_secs(seconds), "{expiry:?}");

@@ -67,7 +67,8 @@ impl QrClosing for EnkashQrCodes {
     async fn close(&self, code: &KnownQr, timeout: Duration) -> Result<QrSnapshot, CallError> {
         let path = ["api", "v0", "qr-code", &code.provider_ref, "cancel"];
         let request = self.api.request(Operation::CloseQr.as_str(), Method::PATCH, &path, &[]).json(&serde_json::Map::new());
-        let payload = self.api.act(request, Sending::First, timeout).await?;
+        // What a failure means for a code that may be cancelled already is not published: it is looked at.
+        let payload = self.api.act(request, Sending::Again, timeout).await?;
         let closed = same(code, upi_qr(payload.get().as_bytes())?)?;
         match closed.status {
             QrStatus::Closed { .. } => Ok(closed),

@@ -84,10 +84,8 @@ fn told(body: &[u8], payees: &Payees) -> Result<Told, NotUnderstood> {
     let amount = amount.filter(|amount| *amount > Money::ZERO).ok_or_else(|| missing("amount"))?;
     let word = status.ok_or_else(|| missing("status"))?;
     // No other status is documented: what another one means for the money is not guessed.
-    let (status, provider_status) = match word.as_str() {
-        SUCCESS => (PaymentStatus::Captured, None),
-        unheard => (PaymentStatus::Undecided, Some(token(unheard))),
-    };
+    let status = if word == SUCCESS { PaymentStatus::Captured } else { PaymentStatus::Undecided };
+    let provider_status = Some(token(&word));
     let pay_time = timestamp.and_then(|text| text.parse().ok()).ok_or_else(|| missing("timestamp"))?;
     Ok(Told {
         ref_id: id("QR code", ref_id)?,

@@ -83,11 +83,57 @@ async fn what_an_operator_denies_is_failed_and_moves_no_money() {
     let payment = shop.payment_until(&qr, pb::PaymentState::Failed).await;
     assert_eq!(payment.failure.expect("it says why").reason(), pb::FailureReason::OperatorDecided);
     assert_eq!(shop.app.get_qr(&qr.id).await.payment_count, 0);
-    // The same report once more changes nothing.
+    // The same report once more moves nothing, and is shown: the operator may have been wrong.
     let (status, _) = shop.post(callback(&qr, &attempt(&shop, &qr), 500, "605500000001")).await;
     assert_eq!(status, 200);
-    assert_eq!(shop.payments_of(&qr).await.len(), 1);
-    assert_eq!(shop.payments_of(&qr).await[0].state(), pb::PaymentState::Failed);
+    let again = shop.payment_until(&qr, pb::PaymentState::Failed).await;
+    assert_eq!(again.contradictions.len(), 1);
+    assert!(again.contradictions[0].message.contains("605500000001"), "{}", again.contradictions[0].message);
+    assert_eq!(shop.doubts().await[0].kind(), pb::DoubtKind::Contradiction);
+    shop.decide("after all", &again.id, Some("")).await.expect("it is decided");
+    shop.payment_until(&qr, pb::PaymentState::Succeeded).await;
+    assert!(shop.doubts().await.is_empty());
+    assert_eq!(shop.app.get_qr(&qr.id).await.payment_count, 1);
+}
+
+/// A first word that says nothing, and then success: whoever decides sees both, and the bank's reference.
+#[tokio::test]
+async fn a_later_word_on_the_same_report_is_added_to_it() {
+    let shop = Shop::open_with(At::Oqpay, by_default).await;
+    let qr = shop.code("one").await;
+    let attempt = attempt(&shop, &qr);
+    shop.post(callback(&qr, &attempt, 500, "").replace("\"SUCCESS\"", "\"PENDING\"")).await;
+    let payment = shop.payment_until(&qr, pb::PaymentState::Pending).await;
+    assert_eq!((payment.rrn.as_str(), payment.reported), ("", true));
+    shop.post(callback(&qr, &attempt, 500, "605500000001")).await;
+    let payment = shop.payment_until(&qr, pb::PaymentState::Pending).await;
+    assert_eq!((payment.rrn.as_str(), payment.reported), ("605500000001", true));
+    assert_eq!(payment.provider_statuses.iter().map(|told| told.status.as_str()).collect::<Vec<_>>(), ["PENDING", "SUCCESS"]);
+}
+
+/// What was only reported leaves nothing behind in what is proved.
+#[tokio::test]
+async fn a_proof_takes_over_nothing_of_a_forged_report() {
+    let shop = Shop::open_with(At::Oqpay, by_default).await;
+    let qr = shop.code("one").await;
+    let attempt = attempt(&shop, &qr);
+    shop.post(callback(&qr, &attempt, 700, "000000000000")).await;
+    let payment = shop.payment_until(&qr, pb::PaymentState::Pending).await;
+    // The same store, and addresses that count as evidence now.
+    let (folder, clock, provider) = shop.app.halt().await;
+    let app = crate::support::app::App::start_at(folder, clock, provider.clone(), |config| {
+        config.accounts.clear();
+        let (name, account) = super::shop::account(At::Oqpay, &provider).expect("it has one");
+        config.accounts.insert(name, account);
+    })
+    .await;
+    let url = format!("http://{}/webhooks/oqpay/{}", app.running.webhooks, crate::support::app::URL_SECRET);
+    let client = reqwest::Client::builder().tls_certs_only([]).no_proxy().build().expect("a client for loopback");
+    let answer = client.post(url).body(callback(&qr, &attempt, 500, "605500000001")).send().await.expect("the service answers");
+    assert_eq!(answer.status().as_u16(), 200);
+    let proved = app.get_payment(&payment.id).await;
+    assert_eq!((proved.state(), proved.rrn.as_str(), proved.reported), (pb::PaymentState::Succeeded, "605500000001", false));
+    assert_eq!((proved.amount, proved.contradictions.len()), (Some(rupees(PAISE)), 0));
 }
 
 #[tokio::test]
@@ -169,6 +215,7 @@ async fn an_unheard_of_status_decides_nothing_and_nonsense_is_kept() {
     let unheard = callback(&qr, &attempt(&shop, &qr), 500, "605500000001").replace("\"SUCCESS\"", "\"ON_HOLD\"");
     assert_eq!(shop.post(unheard).await.0, 200);
     let payment = shop.payment_until(&qr, pb::PaymentState::Pending).await;
+    assert!(payment.reported, "nobody can be asked what it means");
     assert_eq!(payment.provider_statuses.iter().map(|told| told.status.as_str()).collect::<Vec<_>>(), ["ON_HOLD"]);
     assert_eq!(shop.post("<html>").await.0, 200);
     let kept = until("the nonsense to be kept", async || shop.quarantine().await.into_iter().next()).await;

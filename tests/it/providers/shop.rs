@@ -6,6 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use upistream::config::{AccountConfig, Cidr, Config, EkoConfig, EnkashConfig, OqpayConfig, ProviderConfig, Secrets};
+use upistream::domain::account::AccountName;
 use upistream::grpc::pb;
 use upistream::sandbox::{
     self, DeliveryStatus, EkoMerchant, EnkashMerchant, Fault, FaultKind, Merchant, OqpayMerchant, PayOptions, Sandbox, SandboxAccount,
@@ -122,6 +123,13 @@ fn configured(at: At, provider: &Sandbox) -> Option<ProviderConfig> {
     })
 }
 
+/// The account at `at` as it stands in a configuration; Razorpay's is there already.
+pub fn account(at: At, provider: &Sandbox) -> Option<(AccountName, AccountConfig)> {
+    let provider = configured(at, provider)?;
+    let webhook_url_secrets = Secrets::one(SecretString::from(URL_SECRET));
+    Some((at.account().parse().expect("a name"), AccountConfig { webhook_url_secrets, provider }))
+}
+
 impl Shop {
     pub async fn open(at: At) -> Self {
         Self::open_with(at, |_| ()).await
@@ -130,12 +138,9 @@ impl Shop {
     /// With the configuration changed by `change`.
     pub async fn open_with(at: At, change: impl FnOnce(&mut Config)) -> Self {
         let provider = providers().await;
-        let account = configured(at, &provider);
+        let account = account(at, &provider);
         let app = App::start_with(provider, |config| {
-            if let Some(provider) = account {
-                let webhook_url_secrets = Secrets::one(SecretString::from(URL_SECRET));
-                config.accounts.insert(at.account().parse().expect("a name"), AccountConfig { webhook_url_secrets, provider });
-            }
+            config.accounts.extend(account);
             change(config);
         })
         .await;

@@ -48,7 +48,7 @@ fn documented() -> PaymentSnapshot {
         pay_time: "2026-03-02T08:01:33.439Z".parse().expect("a time of our days"),
         payee: None,
         credited: None,
-        provider_status: None,
+        provider_status: Some("SUCCESS".to_owned()),
     }
 }
 
