@@ -81,22 +81,38 @@ fn capability_table(account: &pb::Account) -> Table {
     let capabilities = account.capabilities.clone().unwrap_or_default();
     for operation in &capabilities.operations {
         let name = operation.operation().as_str_name().trim_start_matches("PROVIDER_OPERATION_");
-        let doubt = match operation.doubt() {
-            pb::DoubtRemedy::Unspecified => "",
-            pb::DoubtRemedy::Lookup => "looked up",
-            pb::DoubtRemedy::SafeResend => "sent again, safely",
-            pb::DoubtRemedy::None => "an operator decides",
-        };
         table.row([
             name.to_ascii_lowercase().into(),
             possible(operation.supported),
-            doubt.into(),
+            remedy(operation.doubt()).into(),
             operation.missing_reason.as_str().into(),
         ]);
     }
     for qr in &capabilities.qrs {
         let name = qr.usage().as_str_name().trim_start_matches("QR_USAGE_").to_ascii_lowercase();
-        table.row([format!("qr {name}").into(), possible(qr.supported), "".into(), qr.missing_reason.as_str().into()]);
+        table.row([format!("qr {name}").into(), possible(qr.supported), remedy(qr.doubt()).into(), qr.missing_reason.as_str().into()]);
+        if !qr.supported {
+            continue;
+        }
+        for (what, supported, why) in [
+            ("an amount", qr.amount_supported, "the payer chooses"),
+            ("no amount", !qr.amount_required, "an amount is needed"),
+            ("an end", qr.expire_time_supported, "the provider decides"),
+            ("closing", qr.close_supported, qr.close_missing_reason.as_str()),
+            ("payments told of", qr.payments_observable, "nobody hears of them"),
+        ] {
+            let why = if supported { "" } else { why };
+            table.row([format!("   {what}").into(), possible(supported), "".into(), why.into()]);
+        }
     }
     table
+}
+
+fn remedy(doubt: pb::DoubtRemedy) -> &'static str {
+    match doubt {
+        pb::DoubtRemedy::Unspecified => "",
+        pb::DoubtRemedy::Lookup => "looked up",
+        pb::DoubtRemedy::SafeResend => "sent again, safely",
+        pb::DoubtRemedy::None => "an operator decides",
+    }
 }

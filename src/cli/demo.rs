@@ -252,7 +252,7 @@ fn summary(console: &Console, events: &[pb::Event]) -> Result<(), Failure> {
     let next = [
         ("upistream serve", "the same service, staying; prints what listens where"),
         ("upistream events tail", "in another terminal: watch what happens"),
-        ("upistream qr create --amount 499", "make a QR code and see it"),
+        ("upistream qr create --account razorpay-sandbox --amount 499", "make a QR code and see it"),
         ("grpcurl -plaintext 127.0.0.1:50051 list", "the whole API, by reflection"),
         ("upistream config default", "what can be set, for accounts of your own"),
     ];

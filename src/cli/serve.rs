@@ -10,7 +10,7 @@ use super::signals::Signals;
 use super::table::{self, Cell};
 use super::{config, logs};
 use crate::app::{self, Options, Running};
-use crate::config::Config;
+use crate::config::{Config, SANDBOX_ACCOUNT};
 
 /// Run the service
 ///
@@ -93,7 +93,8 @@ fn up(console: &Console, config: &Config, running: &Running, is_trial: bool) -> 
         50051 if grpc.ip().is_loopback() => String::new(),
         _ => format!(" --address http://{grpc}"),
     };
-    let account = if accounts.len() > 1 { format!(" --account {}", accounts[0]) } else { String::new() };
+    let tried = accounts.iter().find(|account| *account == SANDBOX_ACCOUNT).or(accounts.first());
+    let account = tried.filter(|_| accounts.len() > 1).map(|account| format!(" --account {account}")).unwrap_or_default();
     add("try", format!("upistream events tail{address}\nupistream qr create --amount 499{account}{address}"));
     let title = console.paint(Tone::Strong, concat!("upistream ", env!("CARGO_PKG_VERSION"), " serves"));
     let trial = if is_trial { ": a trial set-up, no money moves" } else { "" };

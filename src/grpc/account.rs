@@ -55,8 +55,9 @@ fn operation(named: pb::ProviderOperation, operations: &[OperationCapability]) -
         return pb::OperationCapability { operation: named.into(), missing_reason: NOT_BUILT.to_owned(), ..Default::default() };
     };
     let doubt = match (operation, doubt) {
-        // It only reads.
+        // It only reads, or can't be done.
         (Operation::FetchPayment, _) => pb::DoubtRemedy::Unspecified,
+        _ if missing.is_some() => pb::DoubtRemedy::Unspecified,
         (_, cure) => remedy(*cure),
     };
     pb::OperationCapability {

@@ -259,3 +259,78 @@ async fn codes_whose_payments_nobody_hears_of_are_refused_unless_that_is_wanted(
     shop.app.qr_until(&qr.id, "the code to be found", |qr| qr.state() == pb::QrState::Active).await;
     assert_eq!(shop.asked("qr.create"), 2);
 }
+
+/// An order that is paid and does not say by which of several attempts: nothing is guessed, and a person is told.
+#[tokio::test]
+async fn a_paid_order_that_names_no_payment_is_shown_to_an_operator() {
+    let shop = Shop::open(At::Enkash).await;
+    switched(&shop, |enkash| {
+        enkash.bare_transactions = true;
+        enkash.unheard_statuses = false;
+    });
+    shop.callbacks(WebhookFaultKind::Drop);
+    let qr = shop.code("one").await;
+    // Somebody else fetched the order's code too, and that one was paid.
+    let url = format!("{}/pay/checkout/qrcode/{}", shop.app.provider.url_of(upistream::sandbox::Simulated::Enkash), qr.provider_ref);
+    let client = reqwest::Client::builder().tls_certs_only([]).no_proxy().build().expect("a client for loopback");
+    let other: serde_json::Value = client.get(url).send().await.expect("it answers").json().await.expect("it is JSON");
+    let other = other["payload"]["ekPayId"].as_str().expect("it names the attempt").to_owned();
+    let pay = PayOptions { amount: Some(PAISE), ..PayOptions::default() };
+    shop.app.provider.pay_qr(shop.at.account(), &other, pay).await.expect("it can be paid");
+    let doubt = until("the doubt to be shown", async || {
+        shop.app.advance(minutes(20));
+        shop.doubts().await.into_iter().next()
+    })
+    .await;
+    assert_eq!((doubt.resource_id.as_str(), doubt.kind()), (qr.id.as_str(), pb::DoubtKind::Contradiction));
+    assert!(shop.payments_of(&qr).await.is_empty(), "nothing is guessed");
+}
+
+/// A code that is made and can't be fetched is shown to an operator after a while, who may give it up.
+#[tokio::test]
+async fn a_code_that_can_never_be_fetched_may_be_given_up() {
+    let shop = Shop::open(At::Enkash).await;
+    let fault = upistream::sandbox::Fault { times: u32::MAX, ..upistream::sandbox::Fault::on("order.qr", FaultKind::Garbage) };
+    shop.app.provider.fault(fault).expect("there is room for a fault");
+    let qr = shop.ask_for(shop.order("one")).await.expect("doubt is no error").qr.expect("the answer has the code");
+    assert!(shop.doubts().await.is_empty(), "it is being fetched");
+    shop.app.advance(minutes(20));
+    let doubt = until("the doubt to be shown", async || shop.doubts().await.into_iter().next()).await;
+    assert_eq!((doubt.resource_id.as_str(), doubt.kind()), (qr.id.as_str(), pb::DoubtKind::OutcomeUnknown));
+    shop.decide("give up", &qr.id, None).await.expect("it is decided");
+    assert_eq!(shop.app.get_qr(&qr.id).await.failure.expect("it failed").reason(), pb::FailureReason::OperatorDecided);
+    assert!(shop.doubts().await.is_empty());
+}
+
+/// A replica that lacks an account leaves its records as they are for one that has it.
+#[tokio::test]
+async fn what_is_open_in_an_account_that_is_not_configured_stays_open() {
+    let shop = Shop::open(At::Enkash).await;
+    shop.callbacks(WebhookFaultKind::Drop);
+    let qr = shop.code("one").await;
+    let waiting = shop.pay_with(&qr, PayOptions { outcome: Outcome::Pending, ..PayOptions::default() }).await;
+    shop.app.advance(minutes(3));
+    let payment = shop.payment_until(&qr, pb::PaymentState::Pending).await;
+    let at = shop.at;
+    let (folder, clock, provider) = shop.app.halt().await;
+    // Without the account, for a long time.
+    let app = crate::support::app::App::start_at(folder, clock, provider, |_| ()).await;
+    for _ in 0..5 {
+        app.advance(minutes(60));
+        until("what is due to be passed by", async || {
+            use upistream::clock::Clock;
+            let due = app.running.store().next_due().await.expect("the store answers");
+            due.is_none_or(|due| due > app.clock.now()).then_some(())
+        })
+        .await;
+    }
+    let (folder, clock, provider) = app.halt().await;
+    provider.authorize_late(at.account(), &waiting).await.expect("it waits");
+    let app = crate::support::app::App::start_at(folder, clock, provider.clone(), |config| {
+        config.accounts.extend(super::shop::account(at, &provider));
+    })
+    .await;
+    app.advance(minutes(20));
+    until("the success to be learned", async || (app.get_payment(&payment.id).await.state() == pb::PaymentState::Succeeded).then_some(()))
+        .await;
+}
