@@ -11,6 +11,8 @@ use super::*;
 use crate::domain::money::Money;
 use crate::domain::payment::PaymentStatus;
 use crate::domain::qr::{CloseReason, QrStatus};
+use crate::providers::fuzz_cases;
+use crate::providers::mutation::{json_value, mutated};
 
 macro_rules! golden {
     ($($event:literal),* $(,)?) => {
@@ -286,41 +288,8 @@ fn the_signature_is_over_the_bytes_as_they_came() {
     assert!(RazorpayWebhooks::new(Vec::new(), None).verify(&sender(&signed("", &body)), body).is_err());
 }
 
-fn json_value() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<u64>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        (0..60_000_i64).prop_map(Value::from),
-        ".{0,8}".prop_map(Value::from),
-        "[0-9]{1,25}".prop_map(Value::from),
-        prop::sample::select(vec!["captured", "refunded", "closed", "active", "INR", "upi", "qr_code", "payment"]).prop_map(Value::from),
-    ];
-    leaf.prop_recursive(3, 16, 4, |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::btree_map("[a-z_]{1,8}", inner, 0..4).prop_map(|map| Value::from(serde_json::Map::from_iter(map))),
-        ]
-    })
-}
-
-/// The pointers to everything in `value`.
-fn places(value: &Value, place: String, all: &mut Vec<String>) {
-    let children: Vec<(String, &Value)> = match value {
-        Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), value)).collect(),
-        Value::Array(list) => list.iter().enumerate().map(|(index, value)| (index.to_string(), value)).collect(),
-        _ => Vec::new(),
-    };
-    all.push(place.clone());
-    for (key, child) in children {
-        places(child, format!("{place}/{key}"), all);
-    }
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(fuzz_cases()))]
 
     #[test]
     fn arbitrary_bytes_are_survived(body in prop::collection::vec(any::<u8>(), 0..512)) {
@@ -355,10 +324,7 @@ proptest! {
         if callback["payload"]["payment"].is_object() {
             callback["payload"]["payment"]["entity"]["order_id"] = Value::Null;
         }
-        let mut all = Vec::new();
-        places(&callback, String::new(), &mut all);
-        let place: &String = place.get(&all);
-        *callback.pointer_mut(place).expect("the place is there") = value;
+        let callback = mutated(&callback.to_string(), &place, value);
         let Ok(Callback::Facts { observations, .. }) = read(callback.to_string().as_bytes(), None) else { return Ok(()) };
         for observation in observations {
             match observation {
