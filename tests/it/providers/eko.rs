@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use upistream::config::ProviderConfig;
 use upistream::grpc::pb;
-use upistream::sandbox::{EkoSwitches, FaultKind, Outcome, PayOptions, Switches, WebhookFaultKind};
+use upistream::sandbox::{EkoSwitches, FaultKind, Outcome, PayOptions, QrFailure, Switches, WebhookFaultKind};
 
 use super::shop::{At, PAISE, Shop, rupees};
 use crate::support::app::{check_revisions, minutes, told, until};
@@ -268,4 +268,23 @@ async fn a_lost_answer_is_cured_by_asking_again_even_when_that_is_lost_too() {
     .await;
     assert_eq!(shop.asked("qr.create"), 4);
     assert_eq!(shop.app.provider.qr_codes("eko").expect("the sandbox knows the account").len(), 1);
+}
+
+/// The first request may have made the code, and did: no later answer proves that there is none.
+#[tokio::test]
+async fn a_refusal_of_the_second_request_says_nothing_about_the_first() {
+    let shop = Shop::open(At::Eko).await;
+    shop.fault("qr.create", FaultKind::AnswerLost);
+    let qr = shop.ask_for(shop.order("one")).await.expect("doubt is no error").qr.expect("the answer has the code");
+    switched(&shop, |eko| eko.qr_failure = Some(QrFailure::NoCode));
+    for _ in 0..6 {
+        shop.app.advance_until_asked(minutes(60), "qr.create").await;
+        let qr = shop.app.get_qr(&qr.id).await;
+        assert_eq!((qr.state(), qr.in_doubt), (pb::QrState::Requested, true), "{qr:?}");
+    }
+    switched(&shop, |_| ());
+    shop.app.advance(minutes(60));
+    let found = shop.app.qr_until(&qr.id, "the code to be found", |qr| qr.state() == pb::QrState::Active).await;
+    shop.pay(&found).await;
+    shop.payment_until(&found, pb::PaymentState::Succeeded).await;
 }
