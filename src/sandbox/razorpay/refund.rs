@@ -1,13 +1,14 @@
 //! Refunds that the provider makes by itself: of a payment on a closed code, of a second payment of
-//! a paid order, of a payment that was never captured.
+//! a paid order, of a payment that was never captured. They can be read like any other.
 
 use serde::{Deserialize, Serialize};
 
 use super::desk::Desk;
+use super::error::ApiError;
 use super::event;
-use super::input::Notes;
-use super::notes_as_printed;
+use super::input::{Notes, Page, check_id};
 use super::payment::Status;
+use super::{Call, Collection, notes_as_printed, to_json};
 use crate::sandbox::shelf::Labelled;
 use crate::sandbox::webhooks::News;
 
@@ -68,6 +69,44 @@ pub fn view(refund: &Refund) -> RefundView<'_> {
 }
 
 impl Desk<'_> {
+    pub fn fetch_refund(&self, id: &str, call: &Call) -> Result<String, ApiError> {
+        self.fetch_refund_where(id, call, |_| true)
+    }
+
+    pub fn fetch_payment_refund(&self, payment_id: &str, id: &str, call: &Call) -> Result<String, ApiError> {
+        self.check_payment(payment_id)?;
+        self.fetch_refund_where(id, call, |refund| refund.payment_id == payment_id)
+    }
+
+    pub fn list_refunds(&self, call: &Call) -> Result<String, ApiError> {
+        self.list_refunds_where(call, |_| true)
+    }
+
+    pub fn list_payment_refunds(&self, payment_id: &str, call: &Call) -> Result<String, ApiError> {
+        self.check_payment(payment_id)?;
+        self.list_refunds_where(call, |refund| refund.payment_id == payment_id)
+    }
+
+    fn check_payment(&self, id: &str) -> Result<(), ApiError> {
+        check_id("pay", id)?;
+        self.books.payments.get(id).map(|_| ()).ok_or_else(ApiError::no_such_id)
+    }
+
+    fn fetch_refund_where(&self, id: &str, call: &Call, wanted: impl Fn(&Refund) -> bool) -> Result<String, ApiError> {
+        call.expect_bare(&[])?;
+        check_id("rfnd", id)?;
+        let refund = self.books.refunds.get(id).filter(|refund| wanted(refund)).ok_or_else(ApiError::no_such_id)?;
+        Ok(to_json(&view(refund)))
+    }
+
+    fn list_refunds_where(&self, call: &Call, wanted: impl Fn(&Refund) -> bool) -> Result<String, ApiError> {
+        let page = Page::of(&call.query, &[], self.switches.clamp_count)?;
+        call.expect_no_body()?;
+        let listed = |refund: &&Refund| self.is_listed(refund.created_ms) && wanted(refund);
+        let found = page.collect(self.books.refunds.newest_first().filter(listed), |refund| refund.created_ms / 1_000);
+        Ok(to_json(&Collection::of(found.into_iter().map(view).collect())))
+    }
+
     /// Gives the whole payment back.
     pub fn refund_by_itself(&mut self, payment_id: &str, news: &mut Vec<News>) {
         let id = self.new_id("rfnd");

@@ -116,6 +116,41 @@ async fn another_accounts_codes_do_not_exist() {
 }
 
 #[tokio::test]
+async fn a_refund_is_read_by_itself_and_through_its_payment() {
+    let client = start().await;
+    let qr = client.qr().await;
+    let kept = client.pay(&qr, Outcome::Captured).await;
+    // The code is closed by the first payment, so the second is given back.
+    let back = client.pay(&qr, Outcome::Captured).await;
+    let (kept, back) = (text(&kept, "id"), text(&back, "id"));
+
+    let (_, all) = client.get("/refunds").await;
+    let refund = &all["items"][0];
+    let told = (&all["count"], &refund["entity"], &refund["payment_id"], &refund["amount"], &refund["status"]);
+    assert_eq!(told, (&json!(1), &json!("refund"), &json!(back), &json!(45_000), &json!("processed")));
+    let id = text(refund, "id");
+    for path in [format!("/refunds/{id}"), format!("/payments/{back}/refunds/{id}")] {
+        assert_eq!(client.get(&path).await, (200, refund.clone()), "{path}");
+    }
+    assert_eq!(client.get(&format!("/payments/{back}/refunds")).await, (200, all.clone()));
+    assert_eq!(client.get(&format!("/payments/{kept}/refunds")).await.1["items"], json!([]));
+    assert_eq!(client.get("/refunds?skip=1").await.1["items"], json!([]));
+
+    let refused = [
+        (format!("/payments/{kept}/refunds/{id}"), "The id provided does not exist"),
+        ("/payments/pay_00000000000000/refunds".to_owned(), "The id provided does not exist"),
+        ("/refunds/rfnd_00000000000000".to_owned(), "The id provided does not exist"),
+        (format!("/refunds/{back}"), &format!("{back} is not a valid id")),
+        (format!("/refunds/{id}?colour=red"), "colour is/are not required and should not be sent"),
+        ("/refunds?count=101".to_owned(), "The count may not be greater than 100."),
+    ];
+    for (path, expected) in refused {
+        let (status, error) = client.get(&path).await;
+        assert_eq!((status, description(&error)), (400, expected), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_payment_is_found_through_its_code_and_the_code_through_its_payment() {
     let client = start().await;
     let (_, customer) = client.post("/customers", json!({"name": "Asha Rao", "contact": "+919000000001"})).await;
