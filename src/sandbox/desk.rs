@@ -4,6 +4,7 @@
 use secrecy::SecretString;
 use serde_json::Value;
 
+use super::agenda::Agenda;
 use super::control::{ControlError, PayOptions};
 use super::dice::Dice;
 use super::simulated::{Asked, Reply, Simulated};
@@ -82,6 +83,32 @@ impl<'a, M, B> Desk<'a, M, B> {
         let Callbacks { provider, secret, spread_ms, .. } = self.callbacks;
         let strict_order = provider == Simulated::Razorpay && self.switches.strict_order;
         Manner { provider, account: self.account, secret, now_ms: self.now_ms, spread_ms, strict_order }
+    }
+}
+
+/// Books in which it stands what happens by itself.
+pub trait Appointments {
+    type Due: Ord;
+
+    fn agenda(&mut self) -> &mut Agenda<Self::Due>;
+}
+
+impl<M, B: Appointments> Desk<'_, M, B> {
+    pub fn appoint(&mut self, at_ms: i64, what: B::Due) {
+        self.books.agenda().appoint(at_ms, what);
+    }
+
+    /// Does by `act` what fell due, each thing at its own time. True if there was anything.
+    pub fn do_what_is_due(&mut self, mut act: impl FnMut(&mut Self, &B::Due)) -> bool {
+        let now_ms = self.now_ms;
+        let mut any = false;
+        while let Some((at_ms, what)) = self.books.agenda().take_due(now_ms) {
+            self.now_ms = at_ms;
+            act(self, &what);
+            any = true;
+        }
+        self.now_ms = now_ms;
+        any
     }
 }
 

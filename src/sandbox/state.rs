@@ -141,9 +141,9 @@ impl State {
 
     /// When something happens by itself next. At OQPay nothing does.
     pub fn next_due_ms(&self) -> Option<i64> {
-        let razorpay = self.razorpay.values().filter_map(razorpay::desk::Books::next_due_ms);
-        let enkash = self.enkash.values().filter_map(enkash::Books::next_due_ms);
-        let eko = self.eko.values().filter_map(eko::Books::next_due_ms);
+        let razorpay = self.razorpay.values().filter_map(|books| books.agenda.next_ms());
+        let enkash = self.enkash.values().filter_map(|books| books.agenda.next_ms());
+        let eko = self.eko.values().filter_map(|books| books.agenda.next_ms());
         razorpay.chain(enkash).chain(eko).chain(self.queue.next_due_ms()).min()
     }
 }

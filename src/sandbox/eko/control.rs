@@ -19,7 +19,7 @@ impl Provider for Desk<'_> {
     }
 
     fn keep_appointments(&mut self) -> bool {
-        self.do_what_is_due()
+        self.do_what_is_due(|desk, due| desk.happen(due))
     }
 
     /// A static code names no amount, so the payer has to, unless somebody wrote it into the text.

@@ -11,7 +11,7 @@ use super::qr::Qr;
 use super::service::Service;
 use crate::sandbox::EkoMerchant;
 use crate::sandbox::agenda::Agenda;
-use crate::sandbox::desk;
+use crate::sandbox::desk::{self, Appointments};
 use crate::sandbox::shelf::Shelf;
 
 /// Transaction ids have ten digits and don't fit into 32 bits; each account begins somewhere in these.
@@ -31,13 +31,14 @@ pub struct Books {
     pub au_customer: u64,
     pub payments: Shelf<Payment>,
     tid: u64,
-    agenda: Agenda<Due>,
+    pub agenda: Agenda<Due>,
 }
 
-impl Books {
-    /// When something happens by itself next.
-    pub fn next_due_ms(&self) -> Option<i64> {
-        self.agenda.next_ms()
+impl Appointments for Books {
+    type Due = Due;
+
+    fn agenda(&mut self) -> &mut Agenda<Due> {
+        &mut self.agenda
     }
 }
 
@@ -59,23 +60,10 @@ impl Desk<'_> {
         self.books.tid.to_string()
     }
 
-    pub fn appoint(&mut self, at_ms: i64, what: Due) {
-        self.books.agenda.appoint(at_ms, what);
-    }
-
-    /// Does what fell due, each thing at its own time. True if there was anything.
-    pub fn do_what_is_due(&mut self) -> bool {
-        let now_ms = self.now_ms;
-        let mut any = false;
-        while let Some((at_ms, what)) = self.books.agenda.take_due(now_ms) {
-            self.now_ms = at_ms;
-            match &what {
-                Due::Credit(tid) => self.settle(tid),
-            }
-            any = true;
-        }
-        self.now_ms = now_ms;
-        any
+    /// Does what was appointed for now.
+    pub fn happen(&mut self, due: &Due) {
+        let Due::Credit(tid) = due;
+        self.settle(tid);
     }
 
     pub fn check_initiator(&self, body: &Body) -> Result<(), Refusal> {

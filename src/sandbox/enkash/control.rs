@@ -20,7 +20,7 @@ impl Provider for Desk<'_> {
     }
 
     fn keep_appointments(&mut self) -> bool {
-        self.do_what_is_due()
+        self.do_what_is_due(|desk, due| desk.happen(due))
     }
 
     /// Takes the id of an order, of an attempt (`ekPayId`) or of a UPI QR code, or the text inside a code of either kind.

@@ -9,7 +9,7 @@ use super::qr_code::QrCode;
 use super::transaction::Transaction;
 use crate::sandbox::EnkashMerchant;
 use crate::sandbox::agenda::Agenda;
-use crate::sandbox::desk;
+use crate::sandbox::desk::{self, Appointments};
 use crate::sandbox::shelf::{Labelled, Shelf};
 
 #[derive(Default, Serialize, Deserialize)]
@@ -19,13 +19,15 @@ pub struct Books {
     pub orders: Shelf<Order>,
     pub transactions: Shelf<Transaction>,
     pub qr_codes: Shelf<QrCode>,
-    agenda: Agenda<Due>,
+    /// Orders don't expire on an appointment: whoever looks at one sees it.
+    pub agenda: Agenda<Due>,
 }
 
-impl Books {
-    /// When something happens by itself next. Orders don't expire on an appointment: whoever looks at one sees it.
-    pub fn next_due_ms(&self) -> Option<i64> {
-        self.agenda.next_ms()
+impl Appointments for Books {
+    type Due = Due;
+
+    fn agenda(&mut self) -> &mut Agenda<Due> {
+        &mut self.agenda
     }
 }
 
@@ -44,21 +46,10 @@ impl Desk<'_> {
         format!("{prefix}{}{}", self.now_ms, self.dice.letters(5))
     }
 
-    pub fn appoint(&mut self, at_ms: i64, what: Due) {
-        self.books.agenda.appoint(at_ms, what);
-    }
-
-    /// Does what fell due, each thing at its own time. True if there was anything.
-    pub fn do_what_is_due(&mut self) -> bool {
-        let now_ms = self.now_ms;
-        let mut any = false;
-        while let Some((at_ms, Due::BankAnswers(id))) = self.books.agenda.take_due(now_ms) {
-            self.now_ms = at_ms;
-            self.bank_answers(&id);
-            any = true;
-        }
-        self.now_ms = now_ms;
-        any
+    /// Does what was appointed for now.
+    pub fn happen(&mut self, due: &Due) {
+        let Due::BankAnswers(id) = due;
+        self.bank_answers(id);
     }
 }
 

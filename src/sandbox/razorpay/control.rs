@@ -18,7 +18,7 @@ impl Provider for Desk<'_> {
     }
 
     fn keep_appointments(&mut self) -> bool {
-        self.do_what_is_due()
+        self.do_what_is_due(|desk, due| desk.happen(due))
     }
 
     fn pay_qr(&mut self, code: &str, pay: &PayOptions) -> Result<String, ControlError> {

@@ -10,7 +10,7 @@ use super::qr::Qr;
 use super::refund::Refund;
 use crate::sandbox::RazorpayMerchant;
 use crate::sandbox::agenda::Agenda;
-use crate::sandbox::desk;
+use crate::sandbox::desk::{self, Appointments};
 use crate::sandbox::shelf::{Labelled, Shelf};
 
 #[derive(Default, Serialize, Deserialize)]
@@ -21,12 +21,14 @@ pub struct Books {
     pub orders: Shelf<Order>,
     pub customers: Shelf<Customer>,
     pub refunds: Shelf<Refund>,
-    agenda: Agenda<Due>,
+    pub agenda: Agenda<Due>,
 }
 
-impl Books {
-    pub fn next_due_ms(&self) -> Option<i64> {
-        self.agenda.next_ms()
+impl Appointments for Books {
+    type Due = Due;
+
+    fn agenda(&mut self) -> &mut Agenda<Due> {
+        &mut self.agenda
     }
 }
 
@@ -48,25 +50,13 @@ impl Desk<'_> {
         format!("{prefix}_{}", self.dice.letters(14))
     }
 
-    pub fn appoint(&mut self, at_ms: i64, what: Due) {
-        self.books.agenda.appoint(at_ms, what);
-    }
-
-    /// Does what fell due, each thing at its own time. True if there was anything.
-    pub fn do_what_is_due(&mut self) -> bool {
-        let now_ms = self.now_ms;
-        let mut any = false;
-        while let Some((at_ms, what)) = self.books.agenda.take_due(now_ms) {
-            self.now_ms = at_ms;
-            match &what {
-                Due::QrExpires(id) => self.expire_qr(id, false),
-                Due::PaymentTimesOut(id) => self.time_out_payment(id),
-                Due::PaymentLapses(id) => self.lapse_payment(id),
-            }
-            any = true;
+    /// Does what was appointed for now.
+    pub fn happen(&mut self, due: &Due) {
+        match due {
+            Due::QrExpires(id) => self.expire_qr(id, false),
+            Due::PaymentTimesOut(id) => self.time_out_payment(id),
+            Due::PaymentLapses(id) => self.lapse_payment(id),
         }
-        self.now_ms = now_ms;
-        any
     }
 }
 

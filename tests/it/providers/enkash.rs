@@ -140,15 +140,21 @@ async fn amounts_as_texts_and_times_without_an_offset_are_read_all_the_same() {
     assert!((paid - shop.app.provider.now().as_second()).abs() < 60, "India's time was read as such");
 }
 
-/// A bank that has not answered yet is PENDING, not paid; a failed attempt leaves the order payable.
-#[tokio::test]
-async fn an_attempt_that_waits_for_its_bank_is_pending_and_a_failed_one_leaves_the_code_open() {
+/// A shop without callbacks, a code, and an attempt on it that waits for its bank: its id there, and its payment here.
+async fn with_an_attempt_that_waits() -> (Shop, pb::Qr, String, pb::Payment) {
     let shop = Shop::open(At::Enkash).await;
     shop.callbacks(WebhookFaultKind::Drop);
     let qr = shop.code("one").await;
     let waiting = shop.pay_with(&qr, PayOptions { outcome: Outcome::Pending, ..PayOptions::default() }).await;
     shop.app.advance(minutes(3));
     let payment = shop.payment_until(&qr, pb::PaymentState::Pending).await;
+    (shop, qr, waiting, payment)
+}
+
+/// A bank that has not answered yet is PENDING, not paid; a failed attempt leaves the order payable.
+#[tokio::test]
+async fn an_attempt_that_waits_for_its_bank_is_pending_and_a_failed_one_leaves_the_code_open() {
+    let (shop, qr, waiting, payment) = with_an_attempt_that_waits().await;
     assert_eq!(shop.app.get_qr(&qr.id).await.state(), pb::QrState::Active);
 
     shop.app.provider.fail_payment(shop.at.account(), &waiting).await.expect("it waits");
@@ -305,12 +311,7 @@ async fn a_code_that_can_never_be_fetched_may_be_given_up() {
 /// A replica that lacks an account leaves its records as they are for one that has it.
 #[tokio::test]
 async fn what_is_open_in_an_account_that_is_not_configured_stays_open() {
-    let shop = Shop::open(At::Enkash).await;
-    shop.callbacks(WebhookFaultKind::Drop);
-    let qr = shop.code("one").await;
-    let waiting = shop.pay_with(&qr, PayOptions { outcome: Outcome::Pending, ..PayOptions::default() }).await;
-    shop.app.advance(minutes(3));
-    let payment = shop.payment_until(&qr, pb::PaymentState::Pending).await;
+    let (shop, _, waiting, payment) = with_an_attempt_that_waits().await;
     let at = shop.at;
     let (folder, clock, provider) = shop.app.halt().await;
     // Without the account, for a long time.
