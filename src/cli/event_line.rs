@@ -55,6 +55,7 @@ pub fn amount(event: &pb::Event) -> Option<&pb::Money> {
         Resource::Mandate(mandate) => mandate.max_amount.as_ref(),
         Resource::Debit(debit) => debit.amount.as_ref(),
         Resource::Settlement(settlement) => settlement.amount.as_ref(),
+        Resource::SettlementBreak(difference) => difference.provider_amount.as_ref().or(difference.our_amount.as_ref()),
     }
 }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::fact::Evidence;
 use super::money::Money;
 use super::qr::Usage;
+use super::refund::RefundSpeed;
 
 /// The most characters of an account's name.
 const NAME_MAX: usize = 40;
@@ -109,6 +110,8 @@ pub enum Operation {
     CreateQr,
     CloseQr,
     FetchPayment,
+    CreateRefund,
+    FetchSettlements,
 }
 
 impl Operation {
@@ -117,6 +120,8 @@ impl Operation {
             Operation::CreateQr => "CreateQr",
             Operation::CloseQr => "CloseQr",
             Operation::FetchPayment => "FetchPayment",
+            Operation::CreateRefund => "CreateRefund",
+            Operation::FetchSettlements => "FetchSettlements",
         }
     }
 }
@@ -173,11 +178,38 @@ impl QrUsageCapability {
     }
 }
 
+/// What an account can do with refunds.
+#[derive(Clone, Debug)]
+pub struct RefundCapability {
+    /// The speeds that can be asked for.
+    pub speeds: &'static [RefundSpeed],
+    /// Whether less than the whole payment can be refunded, and more than once.
+    pub partial: bool,
+    pub amount_min: Money,
+    /// The greatest age of a payment that can be refunded; `None`: the provider publishes none.
+    pub payment_age_max: Option<Duration>,
+    /// Whether the provider can't tell two refunds of one payment apart: then one at a time is under way.
+    pub one_at_a_time: bool,
+}
+
+/// What an account tells of its settlements.
+#[derive(Clone, Debug)]
+pub struct SettlementCapability {
+    /// Whether each payment and refund that is settled is told: then one that is not told is missed.
+    pub lines: bool,
+    /// How many working days after a payment it is settled.
+    pub cycle_days: u32,
+}
+
 /// What an account can do.
 #[derive(Clone, Debug)]
 pub struct Capabilities {
     pub operations: Vec<OperationCapability>,
     pub qr: Vec<QrUsageCapability>,
+    /// `None`: no refunds.
+    pub refunds: Option<RefundCapability>,
+    /// `None`: settlements are not told.
+    pub settlements: Option<SettlementCapability>,
 }
 
 impl Capabilities {
@@ -187,6 +219,12 @@ impl Capabilities {
             Some(capability) => capability.missing,
             None => Some("this provider does not offer it"),
         }
+    }
+
+    /// How a lost answer of `operation` is found out here.
+    pub fn doubt(&self, operation: Operation) -> DoubtCure {
+        let known = self.operations.iter().find(|capability| capability.operation == operation);
+        known.map_or(DoubtCure::None, |capability| capability.doubt)
     }
 
     /// What QR codes of `usage` can do here.

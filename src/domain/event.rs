@@ -8,6 +8,8 @@ use super::header::Header;
 use super::id::Id;
 use super::payment::{Payment, PaymentFact, PaymentState};
 use super::qr::{Qr, QrFact, QrState};
+use super::refund::{Refund, RefundFact, RefundState};
+use super::settlement::{Settlement, SettlementBreak, SettlementFact, SettlementState};
 
 macro_rules! event_kinds {
     ($($variant:ident => $name:literal,)*) => {
@@ -45,6 +47,20 @@ event_kinds! {
     PaymentReversed => "payment.reversed",
     PaymentUpdated => "payment.updated",
     PaymentContradicted => "payment.contradicted",
+    PaymentSettled => "payment.settled",
+    RefundRequested => "refund.requested",
+    RefundPending => "refund.pending",
+    RefundSucceeded => "refund.succeeded",
+    RefundFailed => "refund.failed",
+    RefundUpdated => "refund.updated",
+    RefundContradicted => "refund.contradicted",
+    SettlementCreated => "settlement.created",
+    SettlementProcessed => "settlement.processed",
+    SettlementFailed => "settlement.failed",
+    SettlementUpdated => "settlement.updated",
+    SettlementContradicted => "settlement.contradicted",
+    SettlementBreakOpened => "settlement_break.opened",
+    SettlementBreakClosed => "settlement_break.closed",
 }
 
 /// A resource, as it is stored and as an event shows it.
@@ -53,6 +69,9 @@ event_kinds! {
 pub enum Record {
     Qr(Qr),
     Payment(Payment),
+    Refund(Refund),
+    Settlement(Settlement),
+    SettlementBreak(SettlementBreak),
 }
 
 impl Record {
@@ -60,6 +79,9 @@ impl Record {
         match self {
             Record::Qr(qr) => &qr.header,
             Record::Payment(payment) => &payment.header,
+            Record::Refund(refund) => &refund.header,
+            Record::Settlement(settlement) => &settlement.header,
+            Record::SettlementBreak(difference) => &difference.header,
         }
     }
 
@@ -67,6 +89,9 @@ impl Record {
         match self {
             Record::Qr(qr) => &mut qr.header,
             Record::Payment(payment) => &mut payment.header,
+            Record::Refund(refund) => &mut refund.header,
+            Record::Settlement(settlement) => &mut settlement.header,
+            Record::SettlementBreak(difference) => &mut difference.header,
         }
     }
 
@@ -79,6 +104,9 @@ impl Record {
         match self {
             Record::Qr(qr) => qr.state.name(),
             Record::Payment(payment) => payment.state.name(),
+            Record::Refund(refund) => refund.state.name(),
+            Record::Settlement(settlement) => settlement.state.name(),
+            Record::SettlementBreak(difference) => difference.state_name(),
         }
     }
 
@@ -90,6 +118,9 @@ impl Record {
                 PaymentState::Pending | PaymentState::Authorized => false,
                 PaymentState::Succeeded | PaymentState::Mismatched | PaymentState::Failed(_) | PaymentState::Reversed => true,
             },
+            Record::Refund(refund) => matches!(refund.state, RefundState::Succeeded | RefundState::Failed(_)),
+            Record::Settlement(settlement) => matches!(settlement.state, SettlementState::Processed | SettlementState::Failed(_)),
+            Record::SettlementBreak(difference) => difference.close_time.is_some(),
         }
     }
 
@@ -99,6 +130,12 @@ impl Record {
         Some(match self {
             Record::Qr(qr) => (Record::Qr(Qr { header, ..qr.clone() }), EventKind::QrContradicted),
             Record::Payment(payment) => (Record::Payment(Payment { header, ..payment.clone() }), EventKind::PaymentContradicted),
+            Record::Refund(refund) => (Record::Refund(Refund { header, ..refund.clone() }), EventKind::RefundContradicted),
+            Record::Settlement(settlement) => {
+                (Record::Settlement(Settlement { header, ..settlement.clone() }), EventKind::SettlementContradicted)
+            }
+            // It learns nothing that could contradict it.
+            Record::SettlementBreak(_) => return None,
         })
     }
 }
@@ -119,6 +156,8 @@ impl Record {
 pub enum Fact {
     Qr(QrFact),
     Payment(PaymentFact),
+    Refund(RefundFact),
+    Settlement(SettlementFact),
 }
 
 impl Fact {
@@ -127,6 +166,8 @@ impl Fact {
         match self {
             Fact::Qr(fact) => fact.name(),
             Fact::Payment(fact) => fact.name(),
+            Fact::Refund(fact) => fact.name(),
+            Fact::Settlement(fact) => fact.name(),
         }
     }
 }
@@ -137,7 +178,12 @@ impl Record {
         match (self, fact) {
             (Record::Qr(qr), Fact::Qr(fact)) => Ok(qr.learn(fact, evidence, at)?.map(Record::Qr)),
             (Record::Payment(payment), Fact::Payment(fact)) => Ok(payment.learn(fact, evidence, at)?.map(Record::Payment)),
-            (Record::Qr(_), Fact::Payment(_)) | (Record::Payment(_), Fact::Qr(_)) => Err(Contradiction {
+            (Record::Refund(refund), Fact::Refund(fact)) => Ok(refund.learn(fact, evidence, at)?.map(Record::Refund)),
+            (Record::Settlement(settlement), Fact::Settlement(fact)) => Ok(settlement.learn(fact, evidence, at)?.map(Record::Settlement)),
+            (
+                Record::Qr(_) | Record::Payment(_) | Record::Refund(_) | Record::Settlement(_) | Record::SettlementBreak(_),
+                Fact::Qr(_) | Fact::Payment(_) | Fact::Refund(_) | Fact::Settlement(_),
+            ) => Err(Contradiction {
                 fact: "another_kind".to_owned(),
                 evidence,
                 message: "the fact is about another kind of resource".to_owned(),

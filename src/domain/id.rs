@@ -37,14 +37,29 @@ pub enum Kind {
     Mandate,
     Debit,
     Settlement,
+    SettlementEntry,
+    SettlementBreak,
+    /// How far the fetching of an account's settlements is.
+    SettlementSync,
     Event,
     /// A callback that was kept because it could not be applied.
     Quarantined,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 8] =
-        [Kind::Qr, Kind::Payment, Kind::Refund, Kind::Mandate, Kind::Debit, Kind::Settlement, Kind::Event, Kind::Quarantined];
+    pub const ALL: [Kind; 11] = [
+        Kind::Qr,
+        Kind::Payment,
+        Kind::Refund,
+        Kind::Mandate,
+        Kind::Debit,
+        Kind::Settlement,
+        Kind::SettlementEntry,
+        Kind::SettlementBreak,
+        Kind::SettlementSync,
+        Kind::Event,
+        Kind::Quarantined,
+    ];
 
     /// The letters before the underscore.
     pub fn prefix(self) -> &'static str {
@@ -55,6 +70,9 @@ impl Kind {
             Kind::Mandate => "mndt",
             Kind::Debit => "dbt",
             Kind::Settlement => "setl",
+            Kind::SettlementEntry => "sent",
+            Kind::SettlementBreak => "sbrk",
+            Kind::SettlementSync => "ssyn",
             Kind::Event => "evt",
             Kind::Quarantined => "quar",
         }

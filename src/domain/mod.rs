@@ -9,6 +9,9 @@ pub mod money;
 pub mod payment;
 pub mod personal;
 pub mod qr;
+pub mod refund;
+pub mod settlement;
 #[cfg(test)]
 mod transitions;
 pub mod upi;
+pub mod working_days;

@@ -9,6 +9,7 @@ use super::header::Header;
 use super::id::Id;
 use super::money::Money;
 use super::personal::{Email, Phone, Vpa};
+use super::refund::{Refund, RefundState, Settled};
 
 mod learn;
 
@@ -49,7 +50,14 @@ pub struct Payment {
     pub fee: Option<Money>,
     /// The tax within the fee.
     pub tax: Option<Money>,
+    /// What the provider said that was refunded of it, those that it is still at work on included.
     pub refunded: Money,
+    /// What is known of its refunds, one by one.
+    #[serde(default, skip_serializing_if = "RefundTotals::is_none")]
+    pub refunds: RefundTotals,
+    /// The line of a settlement that it was paid out by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<Settled>,
     /// The bank's reference number, once known.
     pub rrn: Option<String>,
     pub upi_transaction_id: Option<String>,
@@ -69,6 +77,50 @@ pub struct Payment {
     /// The provider's own words for where it stood, oldest first, where they say more than our states.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub provider_statuses: Vec<ProviderStatus>,
+}
+
+/// The sums of a payment's refunds, or what one refund adds to them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefundTotals {
+    /// In REQUESTED and PENDING.
+    pub pending: Money,
+    /// In SUCCEEDED.
+    pub succeeded: Money,
+    /// How many of them are contradicted.
+    #[serde(default)]
+    pub contradicted: u32,
+}
+
+impl RefundTotals {
+    /// What `refund` adds to its payment's sums.
+    pub fn of(refund: &Refund) -> Self {
+        let (pending, succeeded) = match refund.state {
+            RefundState::Requested | RefundState::Pending => (refund.amount, Money::ZERO),
+            RefundState::Succeeded => (Money::ZERO, refund.amount),
+            RefundState::Failed(_) => (Money::ZERO, Money::ZERO),
+        };
+        Self { pending, succeeded, contradicted: u32::from(!refund.header.contradictions.is_empty()) }
+    }
+
+    /// Both sums together; `None` where they can't be counted.
+    pub fn sum(&self) -> Option<Money> {
+        self.pending.checked_add(self.succeeded)
+    }
+
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// These sums with one refund's share replaced; `None` where that can't be counted.
+    fn replacing(&self, before: &Self, after: &Self) -> Option<Self> {
+        let sum =
+            |total: Money, before: Money, after: Money| total.checked_sub(before)?.checked_add(after).filter(|sum| !sum.is_negative());
+        Some(Self {
+            pending: sum(self.pending, before.pending, after.pending)?,
+            succeeded: sum(self.succeeded, before.succeeded, after.succeeded)?,
+            contradicted: self.contradicted.checked_sub(before.contradicted)?.checked_add(after.contradicted)?,
+        })
+    }
 }
 
 /// How far the credit of a payment to the merchant is.
@@ -168,6 +220,15 @@ pub enum PaymentFact {
     Claimed(Box<PaymentSnapshot>),
     /// The provider shows it at another code than it was recorded for.
     Misplaced,
+    /// One of its refunds moved: what it adds to the sums, before and after.
+    RefundMoved {
+        before: RefundTotals,
+        after: RefundTotals,
+    },
+    /// The provider shows a refund of it, and not how much.
+    RefundedUnknown,
+    /// A settlement has it; `None`: none has it any more.
+    Settled(Option<Settled>),
     /// An operator decided that what was only reported is true, or is not.
     Confirmed,
     Denied,
@@ -182,6 +243,10 @@ impl PaymentFact {
             PaymentFact::Seen(snapshot) => snapshot.status.fact_name(),
             PaymentFact::Claimed(_) => "claimed",
             PaymentFact::Misplaced => "misplaced",
+            PaymentFact::RefundMoved { .. } => "refund_moved",
+            PaymentFact::RefundedUnknown => "refunded_unknown",
+            PaymentFact::Settled(Some(_)) => "settled",
+            PaymentFact::Settled(None) => "not_settled",
             PaymentFact::Confirmed => "confirmed",
             PaymentFact::Denied => "denied",
             PaymentFact::ContradictionsResolved => "contradictions_resolved",

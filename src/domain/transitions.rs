@@ -11,8 +11,10 @@ use super::fact::{Evidence, Failure, FailureReason, Learned};
 use super::header::Header;
 use super::id::{Id, Kind, Partition};
 use super::money::Money;
-use super::payment::{Payer, Payment, PaymentFact, PaymentSnapshot, PaymentState, PaymentStatus};
+use super::payment::{Payer, Payment, PaymentFact, PaymentSnapshot, PaymentState, PaymentStatus, RefundTotals};
 use super::qr::{CloseReason, Qr, QrCode, QrFact, QrOrder, QrSnapshot, QrState, QrStatus, Usage};
+use super::refund::{Refund, RefundFact, RefundOrigin, RefundSnapshot, RefundSpeed, RefundState, RefundStatus, Settled};
+use super::settlement::{EntriesRead, Settlement, SettlementFact, SettlementSnapshot, SettlementState, SettlementStatus};
 use crate::domain::account::ProviderId;
 
 const AMOUNT: Money = Money::from_paise(49_900);
@@ -105,6 +107,8 @@ fn payment(state: PaymentState) -> Record {
         fee: None,
         tax: None,
         refunded: Money::ZERO,
+        refunds: RefundTotals::default(),
+        settled: None,
         rrn: None,
         upi_transaction_id: None,
         payer: Payer::default(),
@@ -228,6 +232,16 @@ fn every_state_of_a_code_against_every_fact() {
     check(&table(&records, &facts), include_str!("transitions/qr.txt"));
 }
 
+/// A refund of this much came.
+fn moved(amount: Money) -> Fact {
+    let after = RefundTotals { pending: amount, ..RefundTotals::default() };
+    Fact::Payment(PaymentFact::RefundMoved { before: RefundTotals::default(), after })
+}
+
+fn settled() -> Settled {
+    Settled { entry: Id::new(Kind::SettlementEntry, Partition(1), 1, 1), settlement: None, at: time(9) }
+}
+
 #[test]
 fn every_state_of_a_payment_against_every_fact() {
     let records = [
@@ -252,9 +266,127 @@ fn every_state_of_a_payment_against_every_fact() {
         ("claimed", claim(AMOUNT)),
         ("claimed, another sum", claim(Money::from_paise(1))),
         ("misplaced", Fact::Payment(PaymentFact::Misplaced)),
+        ("refund_moved", moved(AMOUNT)),
+        ("refund_moved, too much", moved(Money::from_paise(AMOUNT.paise() + 1))),
+        ("refunded_unknown", Fact::Payment(PaymentFact::RefundedUnknown)),
+        ("settled", Fact::Payment(PaymentFact::Settled(Some(settled())))),
         ("confirmed", Fact::Payment(PaymentFact::Confirmed)),
         ("denied", Fact::Payment(PaymentFact::Denied)),
         ("contradictions_resolved", Fact::Payment(PaymentFact::ContradictionsResolved)),
     ];
     check(&table(&records, &facts), include_str!("transitions/payment.txt"));
+}
+
+fn refund(state: RefundState) -> Record {
+    let pending = state == RefundState::Pending;
+    Record::Refund(Refund {
+        header: Header { provider_ref: (state != RefundState::Requested).then(|| "ref_1".to_owned()), ..header(Kind::Refund) },
+        state,
+        origin: RefundOrigin::Ours,
+        payment: Id::new(Kind::Payment, Partition(1), 1, 1),
+        payment_ref: "pay_1".to_owned(),
+        amount: AMOUNT,
+        speed_requested: Some(RefundSpeed::Normal),
+        speed_processed: pending.then_some(RefundSpeed::Normal),
+        description: String::new(),
+        notes: BTreeMap::new(),
+        rrn: None,
+        arn: None,
+        process_time: None,
+        fee: None,
+        tax: None,
+        refunded_before: Money::ZERO,
+        duplicate_of: None,
+        answer_lost: false,
+        settled: None,
+    })
+}
+
+fn shown(status: RefundStatus, amount: Money, provider_ref: &str) -> Fact {
+    Fact::Refund(RefundFact::Seen(RefundSnapshot {
+        provider_ref: Some(provider_ref.to_owned()),
+        our_ref: None,
+        payment_ref: "pay_1".to_owned(),
+        amount,
+        status,
+        speed_requested: None,
+        speed_processed: Some(RefundSpeed::Normal),
+        rrn: None,
+        arn: None,
+        process_time: None,
+    }))
+}
+
+#[test]
+fn every_state_of_a_refund_against_every_fact() {
+    let records = [
+        ("requested", refund(RefundState::Requested)),
+        ("pending", refund(RefundState::Pending)),
+        ("succeeded", refund(RefundState::Succeeded)),
+        ("failed", refund(RefundState::Failed(failure()))),
+    ];
+    let failed = RefundStatus::Failed { code: String::new(), message: String::new() };
+    let facts = [
+        ("seen_pending", shown(RefundStatus::Pending, AMOUNT, "ref_1")),
+        ("seen_processed", shown(RefundStatus::Processed, AMOUNT, "ref_1")),
+        ("seen_failed", shown(failed, AMOUNT, "ref_1")),
+        ("seen_undecided", shown(RefundStatus::Undecided, AMOUNT, "ref_1")),
+        ("seen, another sum", shown(RefundStatus::Processed, Money::from_paise(1), "ref_1")),
+        ("seen as another", shown(RefundStatus::Processed, AMOUNT, "ref_2")),
+        ("answer_lost", Fact::Refund(RefundFact::AnswerLost)),
+        ("refused", Fact::Refund(RefundFact::Refused { code: String::new(), message: String::new() })),
+        ("not_sent", Fact::Refund(RefundFact::NotSent { message: String::new() })),
+        ("absent", Fact::Refund(RefundFact::Absent)),
+        ("adopted", Fact::Refund(RefundFact::Adopted { provider_ref: None })),
+        ("duplicate", Fact::Refund(RefundFact::Duplicate { of: Id::new(Kind::Refund, Partition(1), 2, 2) })),
+        ("settled", Fact::Refund(RefundFact::Settled(Some(settled())))),
+        ("contradictions_resolved", Fact::Refund(RefundFact::ContradictionsResolved)),
+    ];
+    check(&table(&records, &facts), include_str!("transitions/refund.txt"));
+}
+
+#[test]
+fn every_state_of_a_settlement_against_every_fact() {
+    let settlement = |state| {
+        let entries = EntriesRead::default();
+        let header = header(Kind::Settlement);
+        Record::Settlement(Settlement {
+            header,
+            state,
+            amount: AMOUNT,
+            fee: Money::ZERO,
+            tax: Money::ZERO,
+            utr: None,
+            settle_time: None,
+            entries,
+        })
+    };
+    let seen = |status| {
+        let provider_ref = "ref_1".to_owned();
+        let (fee, tax) = (Money::ZERO, Money::ZERO);
+        Fact::Settlement(SettlementFact::Seen(SettlementSnapshot {
+            provider_ref,
+            amount: AMOUNT,
+            fee,
+            tax,
+            utr: None,
+            status,
+            settle_time: None,
+        }))
+    };
+    let records = [
+        ("created", settlement(SettlementState::Created)),
+        ("processed", settlement(SettlementState::Processed)),
+        ("failed", settlement(SettlementState::Failed(failure()))),
+    ];
+    let read = EntriesRead { count: 1, net: AMOUNT, complete: true };
+    let facts = [
+        ("seen_created", seen(SettlementStatus::Created)),
+        ("seen_processed", seen(SettlementStatus::Processed)),
+        ("seen_failed", seen(SettlementStatus::Failed)),
+        ("seen_undecided", seen(SettlementStatus::Undecided)),
+        ("entries_read", Fact::Settlement(SettlementFact::EntriesRead(read))),
+        ("contradictions_resolved", Fact::Settlement(SettlementFact::ContradictionsResolved)),
+    ];
+    check(&table(&records, &facts), include_str!("transitions/settlement.txt"));
 }

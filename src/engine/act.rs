@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedMutexGuard, oneshot};
 use tokio::time::Instant;
 use tracing::{Instrument, error, info_span, warn};
 
@@ -14,12 +14,13 @@ use super::idempotency::Asked;
 use super::learn::{Told, fence_of};
 use super::qr::{doubt_of, known};
 use super::{Answer, Engine, PROVIDER_RETRY_AFTER};
-use crate::domain::account::DoubtCure;
+use crate::domain::account::{DoubtCure, Operation};
 use crate::domain::event::{EventKind, Fact, Record};
 use crate::domain::fact::{Cause, Evidence};
 use crate::domain::id::Partition;
 use crate::domain::qr::{QrFact, QrOrder, QrState};
-use crate::providers::{CallError, Created, KnownQr, Provider, QrClosing, QrCreation, Sending};
+use crate::domain::refund::{RefundFact, RefundOrder};
+use crate::providers::{CallError, Created, KnownQr, Provider, QrClosing, QrCreation, RefundCreation, Sending};
 use crate::store::{Claim, ClaimStep, Commit, Conflict, Fence, Guard, LeaseStep, StoreError, Stored};
 
 /// The pause before a call that was not delivered is tried again; then twice as long each time.
@@ -31,15 +32,63 @@ const LEASE_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a provider is asked to do, and who does it.
 pub(super) enum Act {
-    Create { creation: Arc<dyn QrCreation>, order: QrOrder, our_ref: String },
-    Close { closing: Arc<dyn QrClosing>, code: KnownQr },
+    CreateQr { creation: Arc<dyn QrCreation>, order: QrOrder, our_ref: String },
+    CloseQr { closing: Arc<dyn QrClosing>, code: KnownQr },
+    CreateRefund { creation: Arc<dyn RefundCreation>, payment_ref: String, order: RefundOrder, our_ref: String },
+}
+
+/// What an answer came to.
+enum Called {
+    Fact(Fact),
+    /// The code is made, and what a payer scans is a call of its own.
+    Registered {
+        provider_ref: String,
+    },
 }
 
 impl Act {
-    async fn call(&self, timeout: Duration) -> Result<Created, CallError> {
+    async fn call(&self, timeout: Duration) -> Result<Called, CallError> {
+        Ok(match self {
+            Act::CreateQr { creation, order, our_ref } => match creation.create(order, our_ref, Sending::First, timeout).await? {
+                Created::Ready(snapshot) => Called::Fact(Fact::Qr(QrFact::Seen(*snapshot))),
+                Created::Registered { provider_ref } => Called::Registered { provider_ref },
+            },
+            Act::CloseQr { closing, code } => Called::Fact(Fact::Qr(QrFact::Seen(closing.close(code, timeout).await?))),
+            Act::CreateRefund { creation, payment_ref, order, our_ref } => {
+                let snapshot = creation.create(payment_ref, order, our_ref, Sending::First, timeout).await?;
+                Called::Fact(Fact::Refund(RefundFact::Seen(snapshot)))
+            }
+        })
+    }
+
+    /// The provider said no.
+    fn refused(&self, code: String, message: String) -> Fact {
         match self {
-            Act::Create { creation, order, our_ref } => creation.create(order, our_ref, Sending::First, timeout).await,
-            Act::Close { closing, code } => closing.close(code, timeout).await.map(|snapshot| Created::Ready(Box::new(snapshot))),
+            Act::CreateQr { .. } => Fact::Qr(QrFact::Refused { code, message }),
+            Act::CloseQr { .. } => Fact::Qr(QrFact::CloseRefused { code, message }),
+            Act::CreateRefund { .. } => Fact::Refund(RefundFact::Refused { code, message }),
+        }
+    }
+
+    /// It certainly did not reach the provider; why, for people.
+    fn not_sent(&self, message: &str) -> Fact {
+        let message = message.to_owned();
+        match self {
+            Act::CreateQr { .. } => Fact::Qr(QrFact::NotSent { message }),
+            Act::CloseQr { .. } => Fact::Qr(QrFact::CloseNotSent),
+            Act::CreateRefund { .. } => Fact::Refund(RefundFact::NotSent { message }),
+        }
+    }
+
+    /// What a lost answer comes to at once, where nobody can be asked for certain.
+    fn answer_lost(&self, provider: &Provider) -> Option<Fact> {
+        match self {
+            Act::CreateQr { order, .. } => (doubt_of(provider, order.usage) == DoubtCure::None).then_some(Fact::Qr(QrFact::AnswerLost)),
+            Act::CloseQr { .. } => None,
+            Act::CreateRefund { .. } => {
+                let nobody = provider.capabilities.doubt(Operation::CreateRefund) == DoubtCure::None;
+                nobody.then_some(Fact::Refund(RefundFact::AnswerLost))
+            }
         }
     }
 }
@@ -55,6 +104,17 @@ pub(super) struct Work {
     pub event: EventKind,
     pub claim: ClaimStep,
     pub act: Act,
+    /// What is written of the record that the request is about, with the intent.
+    pub parent: Option<Box<ParentIntent>>,
+    /// The turn at that record within this process, until the intent is written.
+    pub turn: Option<OwnedMutexGuard<()>>,
+}
+
+/// A record that the intent moves too: before, after, and what is told of it.
+pub(super) struct ParentIntent {
+    pub before: Record,
+    pub after: Record,
+    pub event: EventKind,
 }
 
 /// How the task ended.
@@ -101,7 +161,7 @@ impl Engine {
         }
     }
 
-    async fn make(&self, work: Work, committed: &OnceLock<Record>) -> Result<Ended, Error> {
+    async fn make(&self, mut work: Work, committed: &OnceLock<Record>) -> Result<Ended, Error> {
         let lease = self.settings.patience.lease;
         let told = self.told_by_caller(&work.asked, None);
         if let Some(ended) = self.wait_for_replicas(&work).await? {
@@ -110,7 +170,12 @@ impl Engine {
         loop {
             let mut step = self.step(work.before.clone(), work.intent.clone(), work.event, &told);
             step.lease = LeaseStep::Take(lease);
-            let mut batch = self.batch(vec![step], vec![work.claim.clone()], &told).map_err(Error::of_write)?;
+            let parent = work
+                .parent
+                .as_deref()
+                .map(|ParentIntent { before, after, event }| self.step(Some(before.clone()), after.clone(), *event, &told));
+            let steps = std::iter::once(step).chain(parent).collect();
+            let mut batch = self.batch(steps, vec![work.claim.clone()], &told).map_err(Error::of_write)?;
             if work.before.is_some() {
                 // Only who holds the lease may send: while somebody looks at the record nothing is written.
                 batch.guards.push(Guard::Unheld { id: work.intent.id().clone() });
@@ -119,6 +184,7 @@ impl Engine {
             match self.commit_until(batch, work.asked.deadline).await.map_err(Error::of_write)? {
                 Commit::Done(written) => {
                     let _ = committed.set(work.intent.clone());
+                    drop(work.turn.take());
                     let Some(fence) = fence_of(&written) else {
                         error!("the lease of `{}` was not to be had although nobody held it", work.intent.id());
                         return Ok(Ended::Answer(Box::new(Answer { resource: work.intent, replayed: false })));
@@ -169,12 +235,9 @@ impl Engine {
     /// is told stays true if the store itself is lost meanwhile.
     async fn withdraw(&self, work: &Work, fence: Fence, cause: &StoreError) -> Error {
         warn!("the provider is not asked for `{}`: {cause}", work.intent.id());
-        let fact = match work.act {
-            Act::Create { .. } => QrFact::NotSent { message: "too few replicas of the store had the request".to_owned() },
-            Act::Close { .. } => QrFact::CloseNotSent,
-        };
+        let fact = work.act.not_sent("too few replicas of the store had the request");
         let told = self.told_by_caller(&work.asked, Some(fence));
-        if let Err(cause) = self.learn(work.intent.clone(), &Fact::Qr(fact), &told).await {
+        if let Err(cause) = self.learn(work.intent.clone(), &fact, &told).await {
             completion_lost(cause);
         }
         Error::StoreInDoubt { retry_after: STORE_RETRY_AFTER }
@@ -189,12 +252,11 @@ impl Engine {
             if !self.holds_for_a_call(work, &mut hold).await {
                 return undecided(intent);
             }
-            let fact = match (act.call(provider.call_timeout).await, act) {
-                (Ok(Created::Ready(snapshot)), _) => QrFact::Seen(*snapshot),
-                (Ok(Created::Registered { provider_ref }), _) => return self.register_then_draw(work, hold, provider_ref).await,
-                (Err(CallError::Refused { code, message }), Act::Create { .. }) => QrFact::Refused { code, message },
-                (Err(CallError::Refused { code, message }), Act::Close { .. }) => QrFact::CloseRefused { code, message },
-                (Err(CallError::NotDelivered(cause)), _) => {
+            let fact = match act.call(provider.call_timeout).await {
+                Ok(Called::Fact(fact)) => fact,
+                Ok(Called::Registered { provider_ref }) => return self.register_then_draw(work, hold, provider_ref).await,
+                Err(CallError::Refused { code, message }) => act.refused(code, message),
+                Err(CallError::NotDelivered(cause)) => {
                     let time_for_another = asked.time_left() > pause + provider.deadline_floor;
                     if attempt < DELIVERY_TRIES_MAX && time_for_another {
                         warn!("a call for `{}` was not delivered, it is tried again: {cause}", intent.id());
@@ -204,21 +266,20 @@ impl Engine {
                     }
                     warn!("a call for `{}` was not delivered: {cause}", intent.id());
                     // Every attempt of this record was not delivered: it certainly did not happen.
-                    match act {
-                        Act::Create { .. } => QrFact::NotSent { message: "the provider could not be reached".to_owned() },
-                        Act::Close { .. } => QrFact::CloseNotSent,
+                    act.not_sent("the provider could not be reached")
+                }
+                Err(CallError::InDoubt(cause)) => match act.answer_lost(provider) {
+                    Some(fact) => {
+                        warn!("no answer about `{}`, and nobody can be asked: an operator has to decide: {cause}", intent.id());
+                        fact
                     }
-                }
-                (Err(CallError::InDoubt(cause)), Act::Create { order, .. }) if doubt_of(provider, order.usage) == DoubtCure::None => {
-                    warn!("no answer about `{}`, and nobody can be asked: an operator has to decide: {cause}", intent.id());
-                    QrFact::AnswerLost
-                }
-                (Err(CallError::InDoubt(cause)), _) => {
-                    warn!("no answer about `{}`, it will be looked up: {cause}", intent.id());
-                    self.give_back(intent, &told).await.map_err(completion_lost).ok();
-                    self.woken.notify_waiters();
-                    return undecided(intent);
-                }
+                    None => {
+                        warn!("no answer about `{}`, it will be looked up: {cause}", intent.id());
+                        self.give_back(intent, &told).await.map_err(completion_lost).ok();
+                        self.woken.notify_waiters();
+                        return undecided(intent);
+                    }
+                },
             };
             return self.learn_own(work, intent.clone(), fact, &told).await;
         }
@@ -253,7 +314,7 @@ impl Engine {
                 return undecided(&registered);
             }
             let cause = match drawing.draw(&code, provider.call_timeout).await {
-                Ok(snapshot) => return self.learn_own(work, registered, QrFact::Seen(snapshot), &told).await,
+                Ok(snapshot) => return self.learn_own(work, registered, Fact::Qr(QrFact::Seen(snapshot)), &told).await,
                 Err(cause) => cause,
             };
             let time_for_another = asked.time_left() > pause + provider.deadline_floor;
@@ -284,8 +345,8 @@ impl Engine {
     }
 
     /// Learns what our own call came to, and answers with it.
-    async fn learn_own(&self, work: &Work, record: Record, fact: QrFact, told: &Told) -> Result<Answer<Record>, Error> {
-        match self.learn(record.clone(), &Fact::Qr(fact), told).await {
+    async fn learn_own(&self, work: &Work, record: Record, fact: Fact, told: &Told) -> Result<Answer<Record>, Error> {
+        match self.learn(record.clone(), &fact, told).await {
             Ok(outcome) => self.answer(&work.asked, outcome.record(), false).await,
             // The answer is lost to us; the intent stands, and the reconciler looks it up.
             Err(cause) => {

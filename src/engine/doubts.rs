@@ -11,6 +11,7 @@ use super::idempotency::{Asked, ClaimOutcome};
 use super::index::{DOUBTS, is_doubtful};
 use super::learn::{Told, decode};
 use super::qr::known;
+use super::refund::known_refund;
 use crate::clock::since;
 use crate::domain::account::AccountName;
 use crate::domain::event::{Fact, Record};
@@ -18,7 +19,9 @@ use crate::domain::fact::{Cause, Evidence};
 use crate::domain::id::Id;
 use crate::domain::payment::PaymentFact;
 use crate::domain::qr::{QrFact, QrState, QrStatus, Usage};
-use crate::providers::{AskError, KnownQr, Violation};
+use crate::domain::refund::{Refund, RefundFact, RefundState};
+use crate::domain::settlement::SettlementFact;
+use crate::providers::{AskError, KnownQr, KnownRefund, Violation};
 use crate::store::{ClaimStep, Commit, Conflict, ListKey, Look, PAGE_MAX};
 
 /// Why a record is in doubt.
@@ -49,6 +52,11 @@ pub enum Decision {
 }
 
 impl Doubt {
+    /// Whether what became of a request is not known.
+    fn is_of_outcome(record: &Record) -> bool {
+        Self::of(record.clone()).is_some_and(|doubt| doubt.kind == DoubtKind::OutcomeUnknown)
+    }
+
     fn of(record: Record) -> Option<Self> {
         let (kind, since) = match &record {
             Record::Qr(qr) if qr.state == QrState::Requested => (DoubtKind::OutcomeUnknown, qr.header.create_time),
@@ -56,6 +64,10 @@ impl Doubt {
                 (DoubtKind::ChangeUnknown, qr.pending_change.as_ref().map_or(qr.header.update_time, |pending| pending.since))
             }
             Record::Payment(payment) if payment.is_reported_only() => (DoubtKind::ReportedOnly, payment.header.create_time),
+            Record::Refund(refund) if refund.state == RefundState::Requested => (DoubtKind::OutcomeUnknown, refund.header.create_time),
+            Record::Refund(refund) if refund.state == RefundState::Pending && refund.header.provider_ref.is_none() => {
+                (DoubtKind::OutcomeUnknown, refund.header.create_time)
+            }
             _ => (DoubtKind::Contradiction, record.header().contradictions.first()?.time),
         };
         Some(Self { kind, since, record })
@@ -140,10 +152,7 @@ impl Engine {
                 message: "the provider does not show that it happened".to_owned(),
             });
         }
-        match &mut after {
-            Record::Qr(qr) => qr.header.operator_note = Some(note),
-            Record::Payment(payment) => payment.header.operator_note = Some(note),
-        }
+        after.header_mut().operator_note = Some(note);
         let mut step = self.step(Some(record.clone()), after.clone(), event, &told);
         // What holds now is the provider's to say.
         step.look = Some(Look::At(now));
@@ -167,6 +176,8 @@ impl Engine {
         // What the provider has already made is only to be fetched: nobody has anything to decide while that may still come.
         let patience = match (doubt.kind, &doubt.record.header().provider_ref) {
             (DoubtKind::OutcomeUnknown, Some(_)) => self.settings.patience.absence_after,
+            // The provider took it: its outcome may still show.
+            (DoubtKind::OutcomeUnknown, None) if doubt.record.state_name() == "pending" => self.settings.patience.absence_after,
             (DoubtKind::OutcomeUnknown | DoubtKind::ChangeUnknown, _) => self.settings.patience.lease,
             (DoubtKind::ReportedOnly | DoubtKind::Contradiction, _) => return false,
         };
@@ -193,7 +204,7 @@ impl Engine {
     async fn decided_fact(&self, record: &Record, decision: &Decision) -> Result<Fact, Error> {
         if let (Decision::Happened { provider_ref }, known) = (decision, &record.header().provider_ref) {
             match known {
-                None if provider_ref.is_empty() => {
+                None if provider_ref.is_empty() && self.gives_an_id(record) => {
                     return Err(invalid("happened.provider_ref", "is needed: nothing else tells what happened"));
                 }
                 Some(known) if !provider_ref.is_empty() && provider_ref != known => {
@@ -254,6 +265,62 @@ impl Engine {
             }
             (Record::Payment(payment), Decision::DidNotHappen) if payment.is_reported_only() => Ok(Fact::Payment(PaymentFact::Denied)),
             (Record::Payment(_), _) => Ok(Fact::Payment(PaymentFact::ContradictionsResolved)),
+            (Record::Refund(refund), _) if Doubt::is_of_outcome(record) => self.decided_refund(refund, decision).await,
+            (Record::Refund(_), _) => Ok(Fact::Refund(RefundFact::ContradictionsResolved)),
+            (Record::Settlement(_), _) => Ok(Fact::Settlement(SettlementFact::ContradictionsResolved)),
+            (Record::SettlementBreak(_), _) => {
+                Err(Error::StateForbids { state: record.state_name(), message: "a break closes by itself".to_owned() })
+            }
+        }
+    }
+
+    /// Whether the provider gives what `record` stands for an id of its own.
+    fn gives_an_id(&self, record: &Record) -> bool {
+        let refunds = self.providers.get(&record.header().account).and_then(|provider| provider.capabilities.refunds.as_ref());
+        !(matches!(record, Record::Refund(_)) && refunds.is_some_and(|refunds| refunds.one_at_a_time))
+    }
+
+    /// What an operator's word on a refund comes to: what the provider shows of it holds all the same.
+    async fn decided_refund(&self, refund: &Refund, decision: &Decision) -> Result<Fact, Error> {
+        let provider = self.provider(&refund.header.account)?;
+        let payment = self.payment_of(refund).await.map_err(Error::of_read)?;
+        let (Some(refunds), Some(payment)) = (&provider.refunds, payment) else {
+            return Err(Error::Lacks { operation: "CreateRefund", why: "this provider can't be asked about refunds".to_owned() });
+        };
+        let unavailable = Error::ProviderUnavailable { id: Some(refund.header.id.clone()), retry_after: super::PROVIDER_RETRY_AFTER };
+        let known = known_refund(refund, &payment);
+        let seen = |snapshot| Ok(Fact::Refund(RefundFact::Seen(snapshot)));
+        match decision {
+            Decision::Happened { provider_ref } if !self.gives_an_id(&Record::Refund(refund.clone())) => {
+                match refunds.enquiry.look_up(&known).await {
+                    Ok(Some(snapshot)) => seen(snapshot),
+                    // The operator's word is all there is.
+                    Ok(None) | Err(AskError::Absent) => {
+                        let provider_ref = Some(provider_ref.clone()).filter(|text| !text.is_empty());
+                        Ok(Fact::Refund(RefundFact::Adopted { provider_ref }))
+                    }
+                    Err(AskError::Unanswered(_)) => Err(unavailable),
+                }
+            }
+            Decision::Happened { provider_ref } => {
+                let named = KnownRefund { provider_ref: Some(provider_ref.clone()), ..known };
+                match refunds.enquiry.fetch(&named).await {
+                    // Every refund of ours carries our reference.
+                    Ok(snapshot) if snapshot.our_ref != refund.header.our_ref => {
+                        Err(invalid("happened.provider_ref", "is another refund at the provider"))
+                    }
+                    Ok(snapshot) => seen(snapshot),
+                    Err(AskError::Absent) => Err(invalid("happened.provider_ref", "is not known to the provider")),
+                    Err(AskError::Unanswered(_)) => Err(unavailable),
+                }
+            }
+            Decision::DidNotHappen => match refunds.enquiry.look_up(&known).await {
+                Ok(Some(_)) => {
+                    Err(Error::StateForbids { state: refund.state.name(), message: "the provider shows that it was made".to_owned() })
+                }
+                Ok(None) | Err(AskError::Absent) => Ok(Fact::Refund(RefundFact::Absent)),
+                Err(AskError::Unanswered(_)) => Err(unavailable),
+            },
         }
     }
 }

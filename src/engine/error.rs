@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::domain::id::Id;
+use crate::domain::money::Money;
 use crate::providers::Violation;
 use crate::store::StoreError;
 
@@ -23,6 +24,14 @@ pub enum Error {
     ChangePending { id: Id },
     #[error("{message}")]
     StateForbids { state: &'static str, message: String },
+    #[error("only {} of the payment can still be refunded", left.display())]
+    RefundExceedsPayment { id: Id, left: Money },
+    #[error("the refund `{id}` of this payment is still under way, and this provider can't tell two of them apart")]
+    RefundInDoubt { id: Id },
+    #[error("`{id}` is contradicted by what the provider says: an operator has to resolve that first")]
+    ContradictionBlocks { id: Id },
+    #[error("{message}")]
+    RuleForbids { rule: &'static str, message: String, next_permitted_time: Option<Timestamp> },
     #[error("the provider refused")]
     Refused { id: Id, code: String, message: String, replayed: bool },
     #[error("the provider can't do {operation}: {why}")]
@@ -71,6 +80,10 @@ impl Error {
             | Error::KeyReused { .. }
             | Error::ChangePending { .. }
             | Error::StateForbids { .. }
+            | Error::RefundExceedsPayment { .. }
+            | Error::RefundInDoubt { .. }
+            | Error::ContradictionBlocks { .. }
+            | Error::RuleForbids { .. }
             | Error::Lacks { .. }
             | Error::ProviderUnavailable { .. }
             | Error::DeadlineTooShort { .. }

@@ -141,7 +141,7 @@ impl Engine {
                 Ok(true)
             }
             // Other business, unless it is of a code whose id is still to be learned.
-            Some(Record::Payment(_)) | None => Ok(!self.has_undecided(provider).await?),
+            Some(_) | None => Ok(!self.has_undecided(provider).await?),
         }
     }
 }

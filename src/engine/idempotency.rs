@@ -181,7 +181,8 @@ impl Engine {
     pub(super) async fn answer(&self, asked: &Asked, record: Record, replayed: bool) -> Result<Answer<Record>, Error> {
         let stands_for_it = match &record {
             Record::Qr(qr) => qr.duplicate_of.clone(),
-            Record::Payment(_) => None,
+            Record::Refund(refund) => refund.duplicate_of.clone(),
+            Record::Payment(_) | Record::Settlement(_) | Record::SettlementBreak(_) => None,
         };
         match stands_for_it {
             Some(other) => match self.read_again(&other).await {
@@ -200,7 +201,8 @@ impl Engine {
 pub(super) fn is_decided(record: &Record) -> bool {
     match record {
         Record::Qr(qr) => qr.is_decided(),
-        Record::Payment(_) => true,
+        Record::Refund(refund) => refund.is_decided(),
+        Record::Payment(_) | Record::Settlement(_) | Record::SettlementBreak(_) => true,
     }
 }
 
@@ -213,6 +215,25 @@ fn is_newer(record: &Record, than: &Record) -> bool {
 fn decided_answer(asked: &Asked, record: Record, replayed: bool) -> Result<Answer<Record>, Error> {
     use crate::domain::fact::{ChangeFailure, FailureReason};
     use crate::domain::qr::QrState;
+    use crate::domain::refund::RefundState;
+    if let Record::Refund(refund) = &record
+        && let RefundState::Failed(failure) = &refund.state
+    {
+        let id = refund.header.id.clone();
+        match failure.reason {
+            FailureReason::ProviderRefused => {
+                let (code, message) = (failure.provider_code.clone(), failure.provider_message.clone());
+                return Err(Error::Refused { id, code, message, replayed });
+            }
+            FailureReason::NotSent => {
+                return Err(Error::ProviderUnavailable { id: Some(id), retry_after: super::PROVIDER_RETRY_AFTER });
+            }
+            FailureReason::AbsentAtProvider
+            | FailureReason::OperatorDecided
+            | FailureReason::DuplicateReference
+            | FailureReason::ProviderFailed => {}
+        }
+    }
     if let Record::Qr(qr) = &record {
         let created_by_it = qr.header.claim.as_ref() == Some(&asked.scope(qr.header.account.as_str()).0);
         match (&qr.state, qr.change_failure.as_ref().filter(|_| !created_by_it)) {

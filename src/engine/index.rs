@@ -1,15 +1,23 @@
 //! Where records are found again: by references, and in lists.
 
+use crate::domain::account::ProviderId;
 use crate::domain::event::Record;
 use crate::domain::id::{Id, Kind};
 use crate::domain::payment::Payment;
 use crate::domain::qr::{Customer, Qr, QrOrder};
+use crate::domain::refund::RefundState;
+use crate::domain::settlement::SettlementBreak;
 use crate::store::{ListKey, Reference, ReferenceStep};
 
 /// The sorts of references.
 pub(super) const QR_AT_PROVIDER: &str = "qr.provider";
 pub(super) const QR_OURS: &str = "qr.ours";
 pub(super) const PAYMENT_AT_PROVIDER: &str = "payment.provider";
+pub(super) const REFUND_AT_PROVIDER: &str = "refund.provider";
+pub(super) const REFUND_OURS: &str = "refund.ours";
+pub(super) const SETTLEMENT_AT_PROVIDER: &str = "settlement.provider";
+/// The newest difference of a kind about a thing.
+pub(super) const BREAK: &str = "settlement_break";
 /// The list of what is not at rest for somebody: in doubt, reported only, or contradicted.
 pub(super) const DOUBTS: &str = "doubts";
 
@@ -20,6 +28,12 @@ pub(super) fn references(before: Option<&Record>, after: &Record) -> Vec<Referen
     let (at_provider, ours) = match after {
         Record::Qr(_) => (QR_AT_PROVIDER, Some(QR_OURS)),
         Record::Payment(_) => (PAYMENT_AT_PROVIDER, None),
+        Record::Refund(_) => (REFUND_AT_PROVIDER, Some(REFUND_OURS)),
+        Record::Settlement(_) => (SETTLEMENT_AT_PROVIDER, None),
+        Record::SettlementBreak(difference) => {
+            let named = ReferenceStep::Latest(reference(BREAK, &difference.identity()));
+            return if before.is_none() { vec![named] } else { Vec::new() };
+        }
     };
     let mut steps = Vec::new();
     if let (Some(provider_ref), None) = (&header.provider_ref, before.and_then(|before| before.header().provider_ref.as_ref())) {
@@ -49,6 +63,38 @@ pub(super) fn list_of_parent(kind: Kind, parent: &Id) -> String {
     format!("{}/of/{parent}", kind.prefix())
 }
 
+/// The list of an account's differences that are open.
+pub(super) const BREAKS_OPEN: &str = "sbrk/open";
+
+pub(super) fn list_of_open_breaks(settlement: &Id) -> String {
+    format!("sbrk/open/of/{settlement}")
+}
+
+/// The list of what was collected or sent back and stands in no settlement yet.
+pub(super) fn list_of_unsettled(kind: Kind) -> String {
+    format!("{}/unsettled", kind.prefix())
+}
+
+/// Whether a settlement should bring this, and none has yet. Only of providers that tell their settlements line by line.
+fn is_unsettled(record: &Record) -> bool {
+    if !tells_settlement_lines(record.header().provider) {
+        return false;
+    }
+    match record {
+        Record::Payment(payment) => payment.state.is_collected() && payment.settled.is_none(),
+        Record::Refund(refund) => refund.state == RefundState::Succeeded && refund.settled.is_none(),
+        Record::Qr(_) | Record::Settlement(_) | Record::SettlementBreak(_) => false,
+    }
+}
+
+/// Whether a provider tells which payment or refund each rupee of a settlement is for. Eko tells it by its callback.
+pub(super) fn tells_settlement_lines(provider: ProviderId) -> bool {
+    match provider {
+        ProviderId::Razorpay | ProviderId::Eko => true,
+        ProviderId::Enkash | ProviderId::Oqpay => false,
+    }
+}
+
 /// The lists that a write has its record join and leave.
 pub(super) fn lists(before: Option<&Record>, after: &Record) -> (Vec<ListKey>, Vec<ListKey>) {
     let header = after.header();
@@ -67,6 +113,27 @@ pub(super) fn lists(before: Option<&Record>, after: &Record) -> (Vec<ListKey>, V
         if let Record::Payment(Payment { qr: Some(qr), .. }) = after {
             join.push(list(list_of_parent(kind, qr)));
         }
+        if let Record::Refund(refund) = after {
+            join.push(list(list_of_parent(kind, &refund.payment)));
+        }
+        if let Record::SettlementBreak(SettlementBreak { settlement: Some(settlement), .. }) = after {
+            join.push(list(list_of_parent(kind, settlement)));
+        }
+    }
+    if let Record::SettlementBreak(difference) = after {
+        let open = |step: &mut Vec<ListKey>| {
+            step.push(list(BREAKS_OPEN.to_owned()));
+            step.extend(difference.settlement.as_ref().map(|settlement| list(list_of_open_breaks(settlement))));
+        };
+        match difference.close_time {
+            None => open(&mut join),
+            Some(_) => open(&mut leave),
+        }
+    }
+    match (before.is_some_and(is_unsettled), is_unsettled(after)) {
+        (false, true) => join.push(list(list_of_unsettled(kind))),
+        (true, false) => leave.push(list(list_of_unsettled(kind))),
+        (true, true) | (false, false) => {}
     }
     match (before.is_some_and(is_doubtful), is_doubtful(after)) {
         (false, true) => join.push(list(DOUBTS.to_owned())),
@@ -81,6 +148,9 @@ pub(super) fn is_doubtful(record: &Record) -> bool {
     let undecided = match record {
         Record::Qr(qr) => !qr.is_decided(),
         Record::Payment(payment) => payment.is_reported_only(),
+        // What has no id at the provider may never show how it ended.
+        Record::Refund(refund) => !refund.is_decided() || (refund.state == RefundState::Pending && refund.header.provider_ref.is_none()),
+        Record::Settlement(_) | Record::SettlementBreak(_) => false,
     };
     undecided || !record.header().contradictions.is_empty()
 }

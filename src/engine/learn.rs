@@ -9,21 +9,17 @@ use tracing::{error, warn};
 
 use super::Engine;
 use super::error::Error;
-use super::idempotency::ClaimOutcome;
 use super::index;
-use super::qr::doubt_of;
-use super::schedule::{Askable, next_look};
+use super::schedule::next_look;
 use crate::clock::{after, since};
-use crate::domain::account::DoubtCure;
 use crate::domain::event::{Event, EventKind, Fact, Record};
-use crate::domain::fact::{Cause, ChangeFailure, Contradiction, Evidence, FailureReason, Learned};
+use crate::domain::fact::{Cause, Contradiction, Evidence, Learned};
 use crate::domain::id::{Id, Kind};
 use crate::domain::payment::Payment;
-use crate::domain::qr::{Qr, QrFact, QrState, Usage};
+use crate::domain::qr::{Qr, QrFact};
+use crate::domain::refund::{Refund, RefundFact};
 use crate::store::record;
-use crate::store::{
-    Batch, Change, ClaimScope, ClaimStep, Commit, Conflict, Fence, LeaseStep, Look, NewEvent, Reference, StoreError, Stored, Written,
-};
+use crate::store::{Batch, Change, ClaimStep, Commit, Conflict, Fence, LeaseStep, Look, NewEvent, Reference, StoreError, Stored, Written};
 
 /// How often a fact is learned again after another writer came first. Each time that writer got something done.
 const RACES_MAX: usize = 16;
@@ -94,14 +90,8 @@ impl Engine {
             let now = self.clock.now();
             let overtaken = told.is_overtaken_by(&record);
             let evidence = if overtaken { Evidence::Answer } else { told.evidence };
-            let (steps, outcome): (Vec<Step>, fn(Record) -> Outcome) = match record.learn(fact, evidence, now) {
-                Ok(Learned::Moved(after, event)) => {
-                    let mut steps = vec![self.step(Some(record.clone()), after, event, told)];
-                    if let Some(parent) = self.parent_step(&steps[0], told).await? {
-                        steps.push(parent);
-                    }
-                    (steps, Outcome::Known)
-                }
+            let (mut steps, outcome): (Vec<Step>, fn(Record) -> Outcome) = match record.learn(fact, evidence, now) {
+                Ok(Learned::Moved(after, event)) => (vec![self.step(Some(record.clone()), after, event, told)], Outcome::Known),
                 Ok(Learned::AlreadyKnown) => {
                     self.give_back(&record, told).await?;
                     return Ok(Outcome::Known(record));
@@ -130,13 +120,16 @@ impl Engine {
                     }
                 },
             };
+            steps.extend(self.parent_step(&steps[0], told).await?);
             let after = steps[0].after.clone();
             match self.write(steps, Vec::new(), told).await? {
                 Commit::Done(_) => return Ok(outcome(after)),
                 Commit::Conflict(Conflict::Referenced { holder, .. }) => {
                     // The provider answered with what another record stands for: a replay of that record.
                     warn!(resource.id = %record.id(), "the provider answered `{}` with what `{holder}` stands for", record.id());
-                    let duplicate = Fact::Qr(QrFact::Duplicate { of: holder });
+                    let Some(duplicate) = duplicate_of(&record, holder) else {
+                        return Err(StoreError::Broken(format!("another record stands for what `{}` is", record.id())));
+                    };
                     return Box::pin(self.learn(record, &duplicate, told)).await;
                 }
                 Commit::Conflict(_) => record = self.read_again(record.id()).await?,
@@ -152,33 +145,8 @@ impl Engine {
         Some(self.step(Some(record.clone()), after, event, told))
     }
 
-    /// Whether the provider can be asked how `record` stands.
-    fn can_be_asked_about(&self, record: &Record) -> bool {
-        let askable = self.askable(record);
-        match record {
-            Record::Qr(_) => askable.codes,
-            Record::Payment(_) => askable.payments,
-        }
-    }
-
-    /// What the provider of `record` can be asked about.
-    pub(super) fn askable(&self, record: &Record) -> Askable {
-        let Some(provider) = self.providers.get(&record.header().account) else { return Askable::default() };
-        let codes = provider.qr.as_ref();
-        let lost_creations = match record {
-            Record::Qr(qr) => doubt_of(provider, qr.order.usage) != DoubtCure::None,
-            Record::Payment(_) => false,
-        };
-        Askable {
-            lost_creations,
-            codes: codes.is_some_and(|codes| codes.enquiry.is_some()),
-            payments: provider.payments.is_some(),
-            late_window: provider.late_window,
-        }
-    }
-
     /// Counts and logs a fact that contradicts `record`.
-    fn alert(&self, record: &Record, contradiction: &Contradiction) {
+    pub(super) fn alert(&self, record: &Record, contradiction: &Contradiction) {
         let (id, fact) = (record.id(), contradiction.fact.as_str());
         self.metrics.contradictions.with_label_values(&[record.header().account.as_str(), fact]).inc();
         error!(resource.id = %id, fact, "a fact contradicts `{id}` and is not applied: {contradiction}");
@@ -197,41 +165,6 @@ impl Engine {
     pub(super) fn step(&self, before: Option<Record>, after: Record, event: EventKind, told: &Told) -> Step {
         let lease = told.fence.map_or(LeaseStep::Keep, LeaseStep::Release);
         Step { before, after, event, lease, look: None }
-    }
-
-    /// What a payment's step means for the code that it was paid to: money received, or taken back.
-    pub(super) async fn parent_step(&self, step: &Step, told: &Told) -> Result<Option<Step>, StoreError> {
-        let Record::Payment(after) = &step.after else { return Ok(None) };
-        let was_collected = matches!(&step.before, Some(Record::Payment(before)) if before.state.is_collected());
-        let amount = after.amount;
-        let is_collected = after.state.is_collected();
-        if was_collected == is_collected {
-            return Ok(None);
-        }
-        let Some(parent) = &after.qr else { return Ok(None) };
-        // A code that came to rest long ago may be forgotten before its payments are.
-        let Some(qr) = self.store.get(parent).await?.as_ref().map(decode).transpose()? else { return Ok(None) };
-        let fact = if is_collected {
-            // Where nobody can look, the payment of a single-use code is its end.
-            let closes = matches!(&qr, Record::Qr(qr) if qr.order.usage == Usage::SingleUse) && !self.can_be_asked_about(&qr);
-            QrFact::Received { amount, closes }
-        } else {
-            QrFact::TakenBack { amount }
-        };
-        let now = self.clock.now();
-        let (next, event) = match qr.learn(&Fact::Qr(fact), told.evidence, now) {
-            Ok(Learned::Moved(next, event)) => (next, event),
-            Ok(Learned::AlreadyKnown | Learned::AskFirst) => return Ok(None),
-            Err(contradiction) => {
-                self.alert(&qr, &contradiction);
-                match qr.contradicted(&contradiction) {
-                    Some(contradicted) => contradicted,
-                    None => return Ok(None),
-                }
-            }
-        };
-        // The code may be closed by this: ask at once.
-        Ok(Some(Step { before: Some(qr), after: next, event, lease: LeaseStep::Keep, look: Some(Look::At(now)) }))
     }
 
     /// Writes all of `steps` with their events, and what they mean for claims, lists and next looks.
@@ -254,16 +187,6 @@ impl Engine {
             changes.push(change);
         }
         Ok(Batch { partition, write: self.randomness.bits(), claims, changes, guards: Vec::new() })
-    }
-
-    /// The start of the retention of the claim that a record was made by: it came to rest.
-    fn retention_of(&self, record: &Record) -> Option<ClaimStep> {
-        let scope = ClaimScope(record.header().claim.clone()?);
-        let record = match record {
-            Record::Qr(qr) => qr.duplicate_of.clone().unwrap_or_else(|| qr.header.id.clone()),
-            Record::Payment(payment) => payment.header.id.clone(),
-        };
-        Some(ClaimStep::StartRetention { scope, record, keep: self.settings.claim_retention })
     }
 
     /// Commits what is known and not to be lost: a store that is away is waited for, as long as that helps.
@@ -336,48 +259,6 @@ impl Engine {
         })
     }
 
-    /// The claims that a step decides: that of the creation, and that of a pending change.
-    fn claims_settled_by(&self, step: &Step) -> Vec<ClaimStep> {
-        let (Some(Record::Qr(before)), Record::Qr(after)) = (&step.before, &step.after) else { return Vec::new() };
-        let mut claims = Vec::new();
-        if let (QrState::Requested, Some(claim)) = (&before.state, &before.header.claim) {
-            let record = after.header.id.clone();
-            let scope = ClaimScope(claim.clone());
-            match &after.state {
-                QrState::Requested => {}
-                QrState::Failed(failure) if failure.reason == FailureReason::NotSent => claims.push(ClaimStep::Free { scope, record }),
-                QrState::Failed(failure) if failure.reason == FailureReason::ProviderRefused => {
-                    let outcome = ClaimOutcome::Refused { code: failure.provider_code.clone(), message: failure.provider_message.clone() };
-                    claims.push(self.settle(scope, record.clone(), outcome, record, None));
-                }
-                QrState::Failed(_) | QrState::Active | QrState::Closed { .. } => {
-                    let answer = after.duplicate_of.clone().unwrap_or_else(|| record.clone());
-                    claims.push(self.settle(scope, record, ClaimOutcome::Done, answer, None));
-                }
-            }
-        }
-        if let (Some(pending), None) = (&before.pending_change, &after.pending_change) {
-            let record = after.header.id.clone();
-            let scope = ClaimScope(pending.claim.clone());
-            let keep = Some(self.settings.claim_retention);
-            claims.push(match &after.change_failure {
-                Some(ChangeFailure::NotSent) => ClaimStep::Free { scope, record },
-                Some(ChangeFailure::Refused { code, message }) => {
-                    let outcome = ClaimOutcome::Refused { code: code.clone(), message: message.clone() };
-                    self.settle(scope, record.clone(), outcome, record, keep)
-                }
-                Some(ChangeFailure::NotMade) | None => self.settle(scope, record.clone(), ClaimOutcome::Done, record, keep),
-            });
-        }
-        claims
-    }
-
-    /// Notes how a request ended. The claim of a creation is kept as long as its record is not at rest; that of a change
-    /// for its retention from now on.
-    pub(super) fn settle(&self, scope: ClaimScope, record: Id, outcome: ClaimOutcome, answer: Id, keep: Option<Duration>) -> ClaimStep {
-        ClaimStep::Settle { scope, record, outcome: outcome.to_bytes(), answer, keep }
-    }
-
     /// When to look at `record` again, by the schedule.
     pub(super) fn look_after(&self, record: &Record, asked: Option<Timestamp>, now: Timestamp) -> Look {
         if !self.providers.contains_key(&record.header().account) {
@@ -432,6 +313,15 @@ impl Engine {
     }
 }
 
+/// That another record stands for what `record` asked for; `None`: it asked for nothing.
+fn duplicate_of(record: &Record, holder: Id) -> Option<Fact> {
+    match record {
+        Record::Qr(_) => Some(Fact::Qr(QrFact::Duplicate { of: holder })),
+        Record::Refund(_) => Some(Fact::Refund(RefundFact::Duplicate { of: holder })),
+        Record::Payment(_) | Record::Settlement(_) | Record::SettlementBreak(_) => None,
+    }
+}
+
 /// A record from its stored form.
 pub(super) fn decode(stored: &Stored) -> Result<Record, StoreError> {
     let (mut record, is_whole): (Record, bool) = record::decode_whole(&format_args!("the record `{}`", stored.id), &stored.body)?;
@@ -454,16 +344,15 @@ impl From<Record> for Error {
 
 /// The code in `record`.
 pub(super) fn as_qr(record: Record) -> Result<Qr, Error> {
-    match record {
-        Record::Qr(qr) => Ok(qr),
-        other @ Record::Payment(_) => Err(other.into()),
-    }
+    if let Record::Qr(qr) = record { Ok(qr) } else { Err(record.into()) }
 }
 
 /// The payment in `record`.
 pub(super) fn as_payment(record: Record) -> Result<Payment, Error> {
-    match record {
-        Record::Payment(payment) => Ok(payment),
-        other @ Record::Qr(_) => Err(other.into()),
-    }
+    if let Record::Payment(payment) = record { Ok(payment) } else { Err(record.into()) }
+}
+
+/// The refund in `record`.
+pub(super) fn as_refund(record: Record) -> Result<Refund, Error> {
+    if let Record::Refund(refund) = record { Ok(refund) } else { Err(record.into()) }
 }

@@ -6,11 +6,12 @@ use jiff::Timestamp;
 
 use super::Engine;
 use super::error::Error;
-use super::index::{list_of_customer, list_of_kind, list_of_parent, list_of_reference};
+use super::index::{BREAKS_OPEN, list_of_customer, list_of_kind, list_of_open_breaks, list_of_parent, list_of_reference};
 use super::learn::decode;
 use crate::domain::account::AccountName;
 use crate::domain::event::Record;
 use crate::domain::id::{Id, Kind};
+use crate::domain::settlement::BreakKind;
 use crate::store::{ListKey, PAGE_MAX};
 
 /// Which records of an account.
@@ -30,6 +31,8 @@ pub struct ListQuery {
     pub customer: String,
     pub parent: Option<Id>,
     pub labels: BTreeMap<String, String>,
+    /// Of settlement breaks; empty: all.
+    pub break_kinds: Vec<BreakKind>,
 }
 
 /// A page of a list.
@@ -41,9 +44,28 @@ pub struct Page {
 }
 
 impl ListQuery {
+    /// Everything of `kind` in `account`.
+    pub fn all_of(account: AccountName, kind: Kind) -> Self {
+        Self {
+            account,
+            kind,
+            states: Vec::new(),
+            from: None,
+            to: None,
+            reference: String::new(),
+            customer: String::new(),
+            parent: None,
+            labels: BTreeMap::new(),
+            break_kinds: Vec::new(),
+        }
+    }
+
     /// The shortest list that holds everything asked for.
     fn list(&self) -> ListKey {
+        let open_breaks = self.kind == Kind::SettlementBreak && self.states == ["open"];
         let key = match &self.parent {
+            Some(settlement) if open_breaks => list_of_open_breaks(settlement),
+            None if open_breaks => BREAKS_OPEN.to_owned(),
             Some(parent) => list_of_parent(self.kind, parent),
             None if !self.customer.is_empty() => list_of_customer(self.kind, &self.customer),
             None if !self.reference.is_empty() => list_of_reference(self.kind, &self.reference),
@@ -58,7 +80,17 @@ impl ListQuery {
             && self.from.is_none_or(|from| header.create_time >= from)
             && self.to.is_none_or(|to| header.create_time < to)
             && (self.reference.is_empty() || header.reference == self.reference)
+            && self.admits_break(record)
             && self.labels.iter().all(|(key, value)| header.labels.get(key) == Some(value))
+    }
+}
+
+impl ListQuery {
+    fn admits_break(&self, record: &Record) -> bool {
+        match record {
+            Record::SettlementBreak(difference) => self.break_kinds.is_empty() || self.break_kinds.contains(&difference.kind),
+            _ => true,
+        }
     }
 }
 

@@ -2,6 +2,9 @@
 
 pub mod accounts;
 mod act;
+mod admission;
+mod askable;
+mod claims;
 pub mod doubts;
 pub mod error;
 pub mod events;
@@ -10,13 +13,16 @@ pub mod idempotency;
 mod index;
 mod learn;
 pub mod lists;
+mod parents;
 pub mod payment;
 pub mod qr;
 pub mod qr_image;
 pub mod quarantine;
 mod reconcile;
 pub mod reference;
+pub mod refund;
 pub mod schedule;
+pub mod settlement;
 mod turns;
 pub mod webhook;
 mod worker;

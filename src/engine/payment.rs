@@ -8,6 +8,7 @@ use super::Engine;
 use super::error::Error;
 use super::learn::{Outcome, Told, as_payment, decode};
 use crate::domain::account::Operation;
+use crate::domain::event::Record;
 use crate::domain::fact::Cause;
 use crate::domain::id::Id;
 use crate::domain::payment::Payment;
@@ -54,7 +55,10 @@ impl Engine {
             Ok(shown) => {
                 let told = Told { occur_time: shown.snapshot.pay_time, ..told };
                 let outcome = self.learn_shown(payment, shown, &told).await.map_err(Error::of_write)?;
-                as_payment(Outcome::record(outcome))
+                let record = Outcome::record(outcome);
+                self.learn_unknown_refunds(provider, &record, &told).await.map_err(Error::of_write)?;
+                let record = if may_have_moved(&record) { self.read_again(record.id()).await.map_err(Error::of_write)? } else { record };
+                as_payment(record)
             }
             Err(AskError::Absent) => {
                 tracing::error!(resource.id = %payment.header.id, "the provider no longer has the payment `{}`", payment.header.id);
@@ -66,4 +70,9 @@ impl Engine {
             }
         }
     }
+}
+
+/// Whether refunds that were learned just now have moved the payment's sums.
+fn may_have_moved(record: &Record) -> bool {
+    matches!(record, Record::Payment(payment) if payment.has_unknown_refunds())
 }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use tracing::error;
 
 use super::act::{Act, Work};
+use super::admission::lacks;
 use super::error::{Error, STORE_RETRY_AFTER};
 use super::idempotency::Asked;
 use super::learn::as_qr;
@@ -52,7 +53,8 @@ impl Engine {
             Err(forbidden) => {
                 let partition = self.partition_of(wish.account.as_str());
                 let nothing = self.randomness.id(Kind::Qr, partition, now);
-                return self.replay_or(&asked, &wish.account, nothing, forbidden).await;
+                let Answer { resource, replayed } = self.replay_or(&asked, &wish.account, nothing, forbidden).await?;
+                return Ok(Answer { resource: as_qr(resource)?, replayed });
             }
         };
 
@@ -78,8 +80,8 @@ impl Engine {
         };
         let qr = Record::Qr(Qr::requested(header, order.clone()));
         let claim = ClaimStep::Take { scope, fingerprint: asked.fingerprint.to_bytes(), record: qr.id().clone() };
-        let act = Act::Create { creation, order, our_ref };
-        let work = Work { asked, provider, before: None, intent: qr, event: EventKind::QrRequested, claim, act };
+        let act = Act::CreateQr { creation, order, our_ref };
+        let work = Work { asked, provider, before: None, intent: qr, event: EventKind::QrRequested, claim, act, parent: None, turn: None };
         match self.write_then_act(work).await? {
             Some(Answer { resource, replayed }) => Ok(Answer { resource: as_qr(resource)?, replayed }),
             None => {
@@ -100,7 +102,10 @@ impl Engine {
         let provider = self.provider(&qr.header.account)?.clone();
         let closing = match self.check_time(&asked, &provider).and_then(|()| may_close(&provider, &qr)) {
             Ok(closing) => closing,
-            Err(forbidden) => return self.replay_or(&asked, &qr.header.account, qr.header.id.clone(), forbidden).await,
+            Err(forbidden) => {
+                let Answer { resource, replayed } = self.replay_or(&asked, &qr.header.account, qr.header.id.clone(), forbidden).await?;
+                return Ok(Answer { resource: as_qr(resource)?, replayed });
+            }
         };
         let id = qr.header.id.clone();
         let scope = asked.scope(qr.header.account.as_str());
@@ -122,9 +127,9 @@ impl Engine {
                     }),
                 };
             };
-            let act = Act::Close { closing: Arc::clone(&closing), code };
+            let act = Act::CloseQr { closing: Arc::clone(&closing), code };
             let (asked, provider, claim) = (asked.clone(), provider.clone(), claim.clone());
-            let work = Work { asked, provider, before: Some(before), intent, event, claim, act };
+            let work = Work { asked, provider, before: Some(before), intent, event, claim, act, parent: None, turn: None };
             match self.write_then_act(work).await? {
                 Some(Answer { resource, replayed }) => return Ok(Answer { resource: as_qr(resource)?, replayed }),
                 None => qr = self.get_qr(&id).await?,
@@ -175,26 +180,6 @@ impl Engine {
         Ok(Arc::clone(&codes.creation))
     }
 
-    /// What forbids a request now does not concern one that was taken before: a repeat of that is answered as every
-    /// repeat is. To say NOT_SENT of it would be wrong. `record`: whom the claim would be for; it need not exist.
-    async fn replay_or(&self, asked: &Asked, account: &AccountName, record: Id, forbidden: Error) -> Result<Answer<Qr>, Error> {
-        let claim = ClaimStep::Take { scope: asked.scope(account.as_str()), fingerprint: asked.fingerprint.to_bytes(), record };
-        match self.claimed_by_whom(&claim).await? {
-            Some((claim, record)) => self.replay_qr(asked, claim, record).await,
-            None => Err(forbidden),
-        }
-    }
-
-    fn check_time(&self, asked: &Asked, provider: &Provider) -> Result<(), Error> {
-        if self.draining.is_cancelled() {
-            return Err(Error::Draining { retry_after: super::PROVIDER_RETRY_AFTER });
-        }
-        if asked.time_left() < provider.deadline_floor {
-            return Err(Error::DeadlineTooShort { floor: provider.deadline_floor });
-        }
-        Ok(())
-    }
-
     async fn replay_qr(
         &self,
         asked: &Asked,
@@ -238,10 +223,6 @@ fn may_close(provider: &Provider, qr: &Qr) -> Result<Arc<dyn QrClosing>, Error> 
         return Err(lacks(Operation::CloseQr, why));
     }
     codes.closing.clone().ok_or_else(|| lacks(Operation::CloseQr, "this provider closes no codes"))
-}
-
-fn lacks(operation: Operation, why: &str) -> Error {
-    Error::Lacks { operation: operation.as_str(), why: why.to_owned() }
 }
 
 /// What the provider has to be told to find the code again; `None`: it has none that we know of.

@@ -317,9 +317,11 @@ fn provider_refs(provider: &Provider, body: &Bytes, evidence: Evidence) -> Vec<S
     };
     observations
         .into_iter()
-        .map(|observation| match observation {
-            Observation::Qr(snapshot) => snapshot.provider_ref,
-            Observation::Payment { snapshot, .. } => snapshot.provider_ref,
+        .filter_map(|observation| match observation {
+            Observation::Qr(snapshot) => Some(snapshot.provider_ref),
+            Observation::Payment { snapshot, .. } => Some(snapshot.provider_ref),
+            Observation::Refund(snapshot) => snapshot.provider_ref,
+            Observation::Settlement(snapshot) => Some(snapshot.provider_ref),
         })
         .collect()
 }

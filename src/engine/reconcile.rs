@@ -22,6 +22,9 @@ use crate::providers::{
 };
 use crate::store::{Fence, Leased, StoreError};
 
+mod refund;
+mod settlement;
+
 /// How far back a multiple-use code's payments are read again: longer than any pause between two looks.
 const PAYMENTS_WINDOW: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -58,6 +61,9 @@ impl Engine {
         let stepped = match record.clone() {
             Record::Qr(qr) => self.look_at_qr(&provider, qr, &told).await?,
             Record::Payment(payment) => self.look_at_payment(&provider, payment, &told).await?,
+            Record::Refund(refund) => self.look_at_refund(&provider, refund, &told).await?,
+            Record::Settlement(settlement) => self.look_at_settlement(&provider, settlement, &told).await?,
+            Record::SettlementBreak(_) => Stepped::NobodyToAsk,
         };
         match stepped {
             Stepped::Learned => {}
@@ -262,7 +268,8 @@ impl Engine {
         let code = self.code_of(&payment).await?;
         match payments.fetch(&provider_ref, code.as_ref()).await {
             Ok(shown) => {
-                self.learn_shown(payment, shown, told).await?;
+                let outcome = self.learn_shown(payment, shown, told).await?;
+                self.learn_unknown_refunds(provider, &outcome.record(), told).await?;
                 Ok(Stepped::Learned)
             }
             Err(AskError::Absent) => Ok(self.gone(provider, &payment.header.id)),
@@ -288,18 +295,18 @@ impl Engine {
         let Some(qr) = &payment.qr else { return Ok(None) };
         Ok(match self.store.get(qr).await?.as_ref().map(decode).transpose()? {
             Some(Record::Qr(qr)) => known(&qr),
-            Some(Record::Payment(_)) | None => None,
+            Some(_) | None => None,
         })
     }
 
     /// The provider says that it does not have what it had: nothing can be learned from that.
-    fn gone(&self, provider: &Provider, id: &Id) -> Stepped {
+    pub(super) fn gone(&self, provider: &Provider, id: &Id) -> Stepped {
         self.metrics.provider_unanswered.with_label_values(&[provider.account.as_str()]).inc();
         error!(resource.id = %id, account = %provider.account, "the provider no longer has what `{id}` stands for");
         Stepped::NobodyToAsk
     }
 
-    fn unanswered(&self, provider: &Provider, cause: &str) -> Stepped {
+    pub(super) fn unanswered(&self, provider: &Provider, cause: &str) -> Stepped {
         self.metrics.provider_unanswered.with_label_values(&[provider.account.as_str()]).inc();
         warn!(account = %provider.account, "the provider gave no answer, the record is looked at again later: {cause}");
         Stepped::Unanswered

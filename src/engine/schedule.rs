@@ -8,8 +8,11 @@ use jiff::Timestamp;
 
 use crate::clock::{after, since};
 use crate::domain::event::Record;
+use crate::domain::fact::FailureReason;
 use crate::domain::payment::{Credit, Payment, PaymentState};
 use crate::domain::qr::{CloseReason, Qr, QrState, Usage};
+use crate::domain::refund::{Refund, RefundState};
+use crate::domain::settlement::{Settlement, SettlementState};
 use crate::store::Look;
 
 /// How patient the reconciler is.
@@ -37,6 +40,10 @@ const UNASKED_EVERY: Duration = Duration::from_hours(24);
 /// A payment that was taken and is not credited yet: providers credit after a day or two.
 const CREDIT_FIRST: Duration = Duration::from_hours(1);
 const CREDIT_MAX: Duration = Duration::from_hours(12);
+/// For how long the bank's reference of a refund that was made is asked for.
+const BANK_REFERENCE_FOR: Duration = Duration::from_hours(7 * 24);
+/// The longest wait between two looks at a settlement that was announced.
+const SETTLEMENT_MAX: Duration = Duration::from_hours(6);
 /// The first look at something that has come to an end which may still change.
 const LATE_FIRST: Duration = Duration::from_secs(300);
 
@@ -49,6 +56,10 @@ pub struct Askable {
     pub codes: bool,
     /// How a payment stands.
     pub payments: bool,
+    /// How a refund stands.
+    pub refunds: bool,
+    /// How a settlement stands.
+    pub settlements: bool,
     /// How long it may change its mind about what has come to an end.
     pub late_window: Duration,
 }
@@ -60,7 +71,42 @@ pub fn next_look(record: &Record, asked: Option<Timestamp>, now: Timestamp, pati
         Record::Qr(qr) if askable.codes || qr.state == QrState::Requested => next_look_at_qr(qr, asked, now, patience, askable),
         Record::Qr(qr) => next_look_at_unaskable_qr(qr, now, askable.late_window),
         Record::Payment(payment) if askable.payments => next_look_at_payment(payment, now, patience, askable.late_window),
-        Record::Payment(_) => Look::Rest,
+        Record::Refund(refund) if askable.refunds => next_look_at_refund(refund, now, patience, askable),
+        Record::Settlement(settlement) if askable.settlements => next_look_at_settlement(settlement, now, patience, askable.late_window),
+        Record::Payment(_) | Record::Refund(_) | Record::Settlement(_) | Record::SettlementBreak(_) => Look::Rest,
+    }
+}
+
+fn next_look_at_refund(refund: &Refund, now: Timestamp, patience: &Patience, askable: Askable) -> Look {
+    let age = since(refund.header.create_time, now);
+    match &refund.state {
+        // That it was made may still show; that it was not never does, and a person has to decide.
+        RefundState::Requested if refund.answer_lost && !askable.lost_creations => {
+            Look::At(after(now, grown(age, 50, DOUBT_MAX, UNASKED_EVERY)))
+        }
+        RefundState::Requested => Look::At(after(now, grown(age, 50, DOUBT_FIRST, DOUBT_MAX))),
+        RefundState::Pending => Look::At(after(now, grown(age, 50, patience.first_look, patience.look_max))),
+        // What the payer's bank can find it by is told by no callback: it is fetched once it is there.
+        RefundState::Succeeded if refund.header.provider_ref.is_some() && refund.rrn.is_none() && refund.arn.is_none() => {
+            late_look(refund.header.create_time, now, BANK_REFERENCE_FOR)
+        }
+        RefundState::Succeeded => Look::Rest,
+        // What never reached the provider, or was refused, or is another record, has no late edge.
+        RefundState::Failed(failure) => match failure.reason {
+            FailureReason::ProviderFailed | FailureReason::AbsentAtProvider | FailureReason::OperatorDecided => {
+                late_look(refund.header.create_time, now, askable.late_window)
+            }
+            FailureReason::ProviderRefused | FailureReason::NotSent | FailureReason::DuplicateReference => Look::Rest,
+        },
+    }
+}
+
+fn next_look_at_settlement(settlement: &Settlement, now: Timestamp, patience: &Patience, late_window: Duration) -> Look {
+    let age = since(settlement.header.create_time, now);
+    match &settlement.state {
+        SettlementState::Created => Look::At(after(now, grown(age, 50, patience.first_look, SETTLEMENT_MAX))),
+        SettlementState::Failed(_) => late_look(settlement.header.create_time, now, late_window),
+        SettlementState::Processed => Look::Rest,
     }
 }
 
@@ -147,5 +193,10 @@ fn grown(age: Duration, percent: u32, least: Duration, most: Duration) -> Durati
 /// `searched`: by then no owner's request can still travel, and the provider's lists have caught up. Not the time at
 /// which the answer is judged: a process may stand still in between.
 pub fn absence_is_proof(asked: Timestamp, searched: Timestamp, patience: &Patience, call_timeout: Duration) -> bool {
-    since(asked, searched) >= patience.lease + call_timeout + patience.absence_after
+    since(asked, searched) >= proof_after(patience, call_timeout)
+}
+
+/// How long after something was asked for its absence proves that it did not happen.
+pub fn proof_after(patience: &Patience, call_timeout: Duration) -> Duration {
+    patience.lease + call_timeout + patience.absence_after
 }

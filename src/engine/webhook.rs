@@ -13,6 +13,7 @@ use super::hint::{Followed, is_of_this_attempt};
 use super::index::{PAYMENT_AT_PROVIDER, QR_AT_PROVIDER, QR_OURS};
 use super::learn::{Outcome, STORE_PATIENCE, Step, Told};
 use super::quarantine::{Kept, Reason};
+use crate::clock::after;
 use crate::domain::account::AccountName;
 use crate::domain::event::{Fact, Record};
 use crate::domain::fact::Cause;
@@ -29,6 +30,8 @@ use crate::store::{Commit, Conflict, LeaseStep, StoreError, Wake};
 
 /// The pause before a callback is tried again that the store did not take.
 const STORE_PAUSE: Duration = Duration::from_millis(250);
+/// When a provider is asked again that gave no answer about something at rest.
+const LATER: Duration = Duration::from_secs(30);
 /// How often a first report is tried again after another writer recorded the payment first.
 const RACES_MAX: usize = 16;
 
@@ -194,11 +197,13 @@ impl Engine {
                 self.learn(record, &Fact::Qr(QrFact::Seen(snapshot.clone())), told).await?;
                 Ok(Matched::Learned)
             }
+            Observation::Refund(snapshot) => self.observe_refund(provider, snapshot, told).await,
+            Observation::Settlement(snapshot) => self.observe_settlement(provider, snapshot, told).await.map(|_| Matched::Learned),
             Observation::Payment { snapshot, origin } => {
                 if let Some(known) = self.find(provider.account.as_str(), PAYMENT_AT_PROVIDER, &snapshot.provider_ref).await? {
                     let is_misplaced = match &known {
                         Record::Payment(payment) => self.is_misplaced(payment, origin).await?,
-                        Record::Qr(_) => false,
+                        _ => false,
                     };
                     let fact = if is_misplaced { PaymentFact::Misplaced } else { PaymentFact::Seen(Box::new(snapshot.clone())) };
                     self.learn(known, &Fact::Payment(fact), told).await?;
@@ -217,8 +222,8 @@ impl Engine {
                                 self.observe_payment(qr, snapshot, told).await?;
                                 Ok(Matched::Learned)
                             }
-                            Some(Record::Payment(_)) | None if our_ref.is_some() || !provider.carries_our_ref => Ok(Matched::Unmatched),
-                            Some(Record::Payment(_)) | None => Ok(Matched::Foreign),
+                            Some(_) | None if our_ref.is_some() || !provider.carries_our_ref => Ok(Matched::Unmatched),
+                            Some(_) | None => Ok(Matched::Foreign),
                         }
                     }
                 }
@@ -301,6 +306,12 @@ impl Engine {
             Some(our_ref) => self.find(account, QR_OURS, our_ref).await,
             None => Ok(None),
         }
+    }
+
+    /// Makes a record that stands at rest due in a while.
+    pub(super) async fn wake_later(&self, id: &crate::domain::id::Id) -> Result<(), StoreError> {
+        self.store.wake(id, after(self.clock.now(), LATER), Wake::News).await?;
+        Ok(())
     }
 
     /// Makes a record due now.

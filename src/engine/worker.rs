@@ -16,7 +16,6 @@ use super::quarantine::QUARANTINE;
 use super::reconcile::Stepped;
 use crate::clock::after;
 use crate::domain::account::AccountName;
-use crate::domain::event::Record;
 use crate::domain::id::Kind;
 use crate::store::{Leased, ListKey, Look, StoreError};
 
@@ -201,7 +200,7 @@ impl Engine {
             return super::quarantine::account_of(&leased.record).map(|account| (account, false));
         }
         let record = super::learn::decode(&leased.record).ok()?;
-        let in_doubt = matches!(&record, Record::Qr(qr) if !qr.is_decided());
+        let in_doubt = !super::idempotency::is_decided(&record);
         Some((record.header().account.clone(), in_doubt))
     }
 

@@ -4,9 +4,10 @@ use tonic::{Request, Response, Status};
 
 use super::call::Call;
 use super::pb::account_service_server::AccountService;
+use super::refund_resource::speed;
 use super::resource;
 use super::{Api, pb};
-use crate::domain::account::{Capabilities, DoubtCure, Operation, OperationCapability, QrUsageCapability};
+use crate::domain::account::{Capabilities, DoubtCure, Operation, OperationCapability, QrUsageCapability, RefundCapability};
 use crate::providers::Provider;
 
 #[tonic::async_trait]
@@ -36,12 +37,12 @@ impl Api {
 const NOT_BUILT: &str = "not part of this release";
 
 fn capabilities(capabilities: &Capabilities) -> pb::Capabilities {
-    let Capabilities { operations, qr } = capabilities;
+    let Capabilities { operations, qr, refunds, settlements: _ } = capabilities;
     pb::Capabilities {
         operations: every_operation().map(|named| operation(named, operations)).collect(),
         qrs: qr.iter().map(qr_usage).collect(),
         mandates: None,
-        refunds: None,
+        refunds: refunds.as_ref().map(refund),
     }
 }
 
@@ -56,7 +57,7 @@ fn operation(named: pb::ProviderOperation, operations: &[OperationCapability]) -
     };
     let doubt = match (operation, doubt) {
         // It only reads, or can't be done.
-        (Operation::FetchPayment, _) => pb::DoubtRemedy::Unspecified,
+        (Operation::FetchPayment | Operation::FetchSettlements, _) => pb::DoubtRemedy::Unspecified,
         _ if missing.is_some() => pb::DoubtRemedy::Unspecified,
         (_, cure) => remedy(*cure),
     };
@@ -81,6 +82,17 @@ fn name(operation: Operation) -> pb::ProviderOperation {
         Operation::CreateQr => pb::ProviderOperation::CreateQr,
         Operation::CloseQr => pb::ProviderOperation::CloseQr,
         Operation::FetchPayment => pb::ProviderOperation::RefreshPayment,
+        Operation::CreateRefund => pb::ProviderOperation::CreateRefund,
+        Operation::FetchSettlements => pb::ProviderOperation::FetchSettlements,
+    }
+}
+
+fn refund(capability: &RefundCapability) -> pb::RefundCapability {
+    let RefundCapability { speeds, partial, amount_min: _, payment_age_max, one_at_a_time: _ } = capability;
+    pb::RefundCapability {
+        speeds: speeds.iter().map(|named| speed(*named).into()).collect(),
+        partial_supported: *partial,
+        max_payment_age: payment_age_max.map(resource::duration),
     }
 }
 

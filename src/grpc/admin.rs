@@ -6,6 +6,8 @@ use tonic::{Request, Response, Status};
 use super::call::Call;
 use super::list::cursor_id;
 use super::pb::admin_service_server::AdminService;
+use super::refund_resource::refund;
+use super::settlement_resource::settlement;
 use super::status::status;
 use super::violations::Violations;
 use super::{Api, page, pb, resource};
@@ -124,6 +126,10 @@ impl AdminService for Api {
         let resource = match &resource {
             Record::Qr(qr) => pb::resolve_doubt_response::Resource::Qr(resource::qr(qr, call.sight)),
             Record::Payment(payment) => pb::resolve_doubt_response::Resource::Payment(resource::payment(payment, call.sight)),
+            Record::Refund(found) => pb::resolve_doubt_response::Resource::Refund(refund(found)),
+            Record::Settlement(found) => pb::resolve_doubt_response::Resource::Settlement(settlement(found, 0)),
+            // It is never in doubt.
+            Record::SettlementBreak(_) => return Err(status(&Error::Internal)),
         };
         Ok(Response::new(pb::ResolveDoubtResponse { resource: Some(resource), idempotency_replayed: replayed }))
     }
@@ -192,11 +198,14 @@ fn doubt(found: &Doubt, next_look: Option<Timestamp>, sight: Sight) -> pb::Doubt
     let Doubt { kind, since, record } = found;
     let header = record.header();
     let (operation, resource) = match record {
+        Record::Refund(found) => ("create_refund", Some(pb::doubt::Resource::Refund(refund(found)))),
+        Record::Settlement(found) => ("", Some(pb::doubt::Resource::Settlement(settlement(found, 0)))),
+        Record::SettlementBreak(_) => ("", None),
         Record::Qr(qr) => {
             let operation = if qr.state == QrState::Requested { "create_qr" } else { "close_qr" };
-            (operation, pb::doubt::Resource::Qr(resource::qr(qr, sight)))
+            (operation, Some(pb::doubt::Resource::Qr(resource::qr(qr, sight))))
         }
-        Record::Payment(payment) => ("", pb::doubt::Resource::Payment(resource::payment(payment, sight))),
+        Record::Payment(payment) => ("", Some(pb::doubt::Resource::Payment(resource::payment(payment, sight)))),
     };
     let operation = if *kind == DoubtKind::Contradiction { "" } else { operation };
     pb::Doubt {
@@ -207,6 +216,6 @@ fn doubt(found: &Doubt, next_look: Option<Timestamp>, sight: Sight) -> pb::Doubt
         operation: operation.to_owned(),
         since: Some(resource::time(*since)),
         next_look_time: next_look.map(resource::time),
-        resource: Some(resource),
+        resource,
     }
 }

@@ -31,17 +31,7 @@ impl Filters<'_> {
         violations.reference(reference);
         violations.labels("labels", labels);
         let (reference, labels) = (reference.to_owned(), labels.clone());
-        account.map(|account| ListQuery {
-            account,
-            kind,
-            states: Vec::new(),
-            from,
-            to,
-            reference,
-            customer: String::new(),
-            parent: None,
-            labels,
-        })
+        account.map(|account| ListQuery { from, to, reference, labels, ..ListQuery::all_of(account, kind) })
     }
 }
 

@@ -12,7 +12,11 @@ mod page;
 mod payment;
 pub mod pb;
 mod qr;
+mod refund;
+mod refund_resource;
 mod resource;
+mod settlement;
+mod settlement_resource;
 mod status;
 mod violations;
 
@@ -30,16 +34,29 @@ use crate::domain::account::AccountName;
 use crate::engine::Engine;
 
 /// The services of this release: what is not built yet is not registered.
-pub const SERVICES: [&str; 5] = [
+pub const SERVICES: [&str; 7] = [
     "upistream.v1.QrService",
     "upistream.v1.PaymentService",
+    "upistream.v1.RefundService",
+    "upistream.v1.SettlementService",
     "upistream.v1.EventService",
     "upistream.v1.AccountService",
     "upistream.v1.AdminService",
 ];
 
 /// What the caller may do where none is configured, in alphabetical order.
-const ALL_PERMISSIONS: [&str; 7] = ["admin", "doubt:resolve", "events:read", "payment:read", "pii:read", "qr:read", "qr:write"];
+const ALL_PERMISSIONS: [&str; 10] = [
+    "admin",
+    "doubt:resolve",
+    "events:read",
+    "payment:read",
+    "pii:read",
+    "qr:read",
+    "qr:write",
+    "refund:read",
+    "refund:write",
+    "settlement:read",
+];
 
 /// The bounds and the default of a subscription's heartbeat.
 #[derive(Clone, Copy, Debug)]
@@ -133,6 +150,8 @@ pub fn routes(engine: Arc<Engine>, settings: ApiSettings) -> Result<Routes, toni
     };
     Ok(Routes::new(pb::qr_service_server::QrServiceServer::new(api.clone()).max_decoding_message_size(limit))
         .add_service(pb::payment_service_server::PaymentServiceServer::new(api.clone()).max_decoding_message_size(limit))
+        .add_service(pb::refund_service_server::RefundServiceServer::new(api.clone()).max_decoding_message_size(limit))
+        .add_service(pb::settlement_service_server::SettlementServiceServer::new(api.clone()).max_decoding_message_size(limit))
         .add_service(pb::framed::event_service_server::EventServiceServer::new(api.clone()).max_decoding_message_size(limit))
         .add_service(pb::account_service_server::AccountServiceServer::new(api.clone()).max_decoding_message_size(limit))
         .add_service(pb::admin_service_server::AdminServiceServer::new(api).max_decoding_message_size(limit))

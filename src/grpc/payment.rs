@@ -20,7 +20,7 @@ impl PaymentService for Api {
     async fn get_payment(&self, request: Request<pb::GetPaymentRequest>) -> Result<Response<pb::GetPaymentResponse>, Status> {
         let call = Call::of(&request, self.deadlines);
         let pb::GetPaymentRequest { id } = request.into_inner();
-        let payment = self.visible_payment(&call, &id).await.map_err(|error| status(&error))?;
+        let payment = self.visible_payment(&call, ("id", &id), Violations::default()).await.map_err(|error| status(&error))?;
         Ok(Response::new(pb::GetPaymentResponse { payment: Some(resource::payment(&payment, call.sight)) }))
     }
 
@@ -32,9 +32,9 @@ impl PaymentService for Api {
             self.page(&call, ("ListPaymentsRequest", &request, &request.page_token), query).await
         };
         let (records, next_page_token) = listed.await.map_err(|error| status(&error))?;
-        let payments = records.into_iter().filter_map(|record| match record {
-            Record::Payment(payment) => Some(resource::payment(&payment, call.sight)),
-            Record::Qr(_) => None,
+        let payments = records.iter().filter_map(|record| match record {
+            Record::Payment(payment) => Some(resource::payment(payment, call.sight)),
+            _ => None,
         });
         Ok(Response::new(pb::ListPaymentsResponse { payments: payments.collect(), next_page_token }))
     }
@@ -43,7 +43,7 @@ impl PaymentService for Api {
         let call = Call::of(&request, self.deadlines);
         let pb::RefreshPaymentRequest { id } = request.into_inner();
         let refreshed = async {
-            let payment = self.visible_payment(&call, &id).await?;
+            let payment = self.visible_payment(&call, ("id", &id), Violations::default()).await?;
             self.engine.refresh_payment(payment, call.deadline, call.traceparent.clone()).await
         };
         let payment = refreshed.await.map_err(|error| status(&error))?;
@@ -52,9 +52,14 @@ impl PaymentService for Api {
 }
 
 impl Api {
-    async fn visible_payment(&self, call: &Call, id: &str) -> Result<Payment, Error> {
-        let mut violations = Violations::default();
-        let parsed = violations.id("id", Kind::Payment, id);
+    /// The payment with this id, if the caller may see it. `violations`: what is wrong with the rest of the request.
+    pub(super) async fn visible_payment(
+        &self,
+        call: &Call,
+        (field, id): (&str, &str),
+        mut violations: Violations,
+    ) -> Result<Payment, Error> {
+        let parsed = violations.id(field, Kind::Payment, id);
         let parsed = violations.unless_any(parsed)?;
         let payment = call.in_time(self.engine.get_payment(&parsed)).await?;
         call.check_account(&self.engine, &payment.header.account, "payment", id)?;

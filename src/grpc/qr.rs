@@ -1,7 +1,5 @@
 //! QrService: take apart, do, put together.
 
-use std::collections::BTreeMap;
-
 use tonic::{Request, Response, Status};
 
 use super::call::Call;
@@ -22,8 +20,6 @@ use crate::engine::{Answer, Error};
 
 const NAME_CHARS_MAX: usize = 64;
 const DESCRIPTION_CHARS_MAX: usize = 255;
-const NOTES_MAX: usize = 15;
-const NOTE_CHARS_MAX: usize = 256;
 const IMAGE_PIXELS_DEFAULT: u32 = 512;
 const CUSTOMER_REF_CHARS_MAX: usize = 64;
 
@@ -57,9 +53,9 @@ impl QrService for Api {
             self.page(&call, ("ListQrsRequest", &request, &request.page_token), query).await
         };
         let (records, next_page_token) = listed.await.map_err(|error| status(&error))?;
-        let qrs = records.into_iter().filter_map(|record| match record {
-            Record::Qr(qr) => Some(resource::qr(&qr, call.sight)),
-            Record::Payment(_) => None,
+        let qrs = records.iter().filter_map(|record| match record {
+            Record::Qr(qr) => Some(resource::qr(qr, call.sight)),
+            _ => None,
         });
         Ok(Response::new(pb::ListQrsResponse { qrs: qrs.collect(), next_page_token }))
     }
@@ -133,7 +129,7 @@ fn wish(request: pb::CreateQrRequest) -> (Option<QrWish>, Violations) {
     violations.text("name", &name, NAME_CHARS_MAX);
     violations.text("description", &description, DESCRIPTION_CHARS_MAX);
     let expire_time = violations.time("expire_time", expire_time.as_ref());
-    check_notes(&notes, &mut violations);
+    violations.notes("notes", &notes);
     let customer = customer.and_then(|customer| self::customer(customer, &mut violations));
     let order = usage.map(|usage| QrOrder { usage, amount, name, description, expire_time, notes, customer });
     let wish = account.zip(order).map(|(account, order)| QrWish { account, reference, labels, order });
@@ -171,21 +167,6 @@ fn customer_ref(field: &str, text: &str, violations: &mut Violations) {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if text.len() > CUSTOMER_REF_CHARS_MAX || !text.chars().all(fits) {
         violations.add(field, format!("must be the provider's id: at most {CUSTOMER_REF_CHARS_MAX} letters, digits, `_` and `-`"));
-    }
-}
-
-fn check_notes(notes: &BTreeMap<String, String>, violations: &mut Violations) {
-    if notes.len() > NOTES_MAX {
-        violations.add("notes", format!("must have at most {NOTES_MAX} entries"));
-    }
-    for (key, value) in notes {
-        if key.is_empty() || key.chars().count() > NOTE_CHARS_MAX || value.chars().count() > NOTE_CHARS_MAX {
-            let named: String = key.chars().take(40).collect();
-            violations.add(
-                format!("notes[\"{}\"]", named.escape_debug()),
-                format!("a note's key and value must have at most {NOTE_CHARS_MAX} characters, the key at least one"),
-            );
-        }
     }
 }
 

@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use prost::Message;
 
 use super::pb;
+use super::refund_resource::refund;
+use super::settlement_resource::{settlement, settlement_break};
 use crate::domain::event::{Event, Record};
 use crate::domain::fact::{Cause, ChangeFailure, ChangeOperation, Contradiction, Evidence, Failure, FailureReason, PendingChange};
 use crate::domain::money::Money;
@@ -35,11 +37,11 @@ pub(super) fn money(money: Money) -> pb::Money {
     pb::Money { currency_code: "INR".to_owned(), minor_units: money.paise() }
 }
 
-fn revision(revision: u64) -> i64 {
+pub(super) fn revision(revision: u64) -> i64 {
     i64::try_from(revision).unwrap_or(i64::MAX)
 }
 
-fn failure(failure: &Failure) -> pb::Failure {
+pub(super) fn failure(failure: &Failure) -> pb::Failure {
     let Failure { reason, message, provider_code, provider_message } = failure;
     let reason = match reason {
         FailureReason::ProviderRefused => pb::FailureReason::ProviderRefused,
@@ -72,7 +74,7 @@ fn change_failure(failure: &ChangeFailure) -> pb::Failure {
     pb::Failure { reason: reason.into(), message: message.to_owned(), provider_code, provider_message }
 }
 
-fn contradiction(contradiction: &Contradiction) -> pb::Contradiction {
+pub(super) fn contradiction(contradiction: &Contradiction) -> pb::Contradiction {
     let Contradiction { fact, evidence: proof, message, time: at } = contradiction;
     pb::Contradiction { fact: fact.clone(), evidence: evidence(*proof).into(), message: message.clone(), time: Some(time(*at)) }
 }
@@ -202,7 +204,9 @@ pub(super) fn payment(payment: &Payment, sight: Sight) -> pb::Payment {
         amount,
         fee,
         tax,
-        refunded,
+        refunded: _,
+        refunds,
+        settled,
         rrn,
         upi_transaction_id,
         payer,
@@ -242,8 +246,8 @@ pub(super) fn payment(payment: &Payment, sight: Sight) -> pb::Payment {
         expected_amount: expected.map(money),
         fee: fee.map(money),
         tax: tax.map(money),
-        amount_refunded: Some(money(*refunded)),
-        amount_refund_pending: Some(money(Money::ZERO)),
+        amount_refunded: Some(money(payment.amount_refunded())),
+        amount_refund_pending: Some(money(refunds.pending)),
         rrn: rrn.clone().unwrap_or_default(),
         upi_transaction_id: upi_transaction_id.clone().unwrap_or_default(),
         payer_vpa: vpa.as_ref().map(|vpa| vpa.show(sight)).unwrap_or_default(),
@@ -261,6 +265,8 @@ pub(super) fn payment(payment: &Payment, sight: Sight) -> pb::Payment {
             .iter()
             .map(|ProviderStatus { word, at }| pb::ProviderStatus { status: word.clone(), time: Some(time(*at)) })
             .collect(),
+        settlement_id: settled.as_ref().and_then(|settled| settled.settlement.as_ref()).map(ToString::to_string).unwrap_or_default(),
+        settle_time: settled.as_ref().map(|settled| time(settled.at)),
     }
 }
 
@@ -281,6 +287,9 @@ pub(super) fn pb_event(event: &Event, position: Position, sight: Sight) -> pb::E
     let resource = match record {
         Record::Qr(record) => pb::event::Resource::Qr(qr(record, sight)),
         Record::Payment(record) => pb::event::Resource::Payment(payment(record, sight)),
+        Record::Refund(record) => pb::event::Resource::Refund(refund(record)),
+        Record::Settlement(record) => pb::event::Resource::Settlement(settlement(record, 0)),
+        Record::SettlementBreak(record) => pb::event::Resource::SettlementBreak(settlement_break(record)),
     };
     let recorded = i64::try_from(position.ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     pb::Event {

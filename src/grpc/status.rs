@@ -66,6 +66,27 @@ pub(super) fn status(error: &Error) -> Status {
             add("state", state.to_uppercase());
             (Code::FailedPrecondition, Reason::StateForbids)
         }
+        Error::RefundExceedsPayment { id, left } => {
+            add("resource_id", id.to_string());
+            add("refundable_minor_units", left.paise().to_string());
+            (Code::FailedPrecondition, Reason::RefundExceedsPayment)
+        }
+        Error::RefundInDoubt { id } => {
+            add("resource_id", id.to_string());
+            retry_after = Some(Duration::from_secs(5));
+            (Code::Aborted, Reason::RefundInDoubt)
+        }
+        Error::ContradictionBlocks { id } => {
+            add("resource_id", id.to_string());
+            (Code::FailedPrecondition, Reason::ContradictionBlocks)
+        }
+        Error::RuleForbids { rule, next_permitted_time, .. } => {
+            add("rule", (*rule).to_owned());
+            if let Some(time) = next_permitted_time {
+                add("next_permitted_time", time.to_string());
+            }
+            (Code::FailedPrecondition, Reason::RuleForbids)
+        }
         Error::Refused { id, code, replayed, .. } => {
             add("resource_id", id.to_string());
             add("provider_code", code.clone());

@@ -14,6 +14,8 @@ use crate::providers::Violation;
 
 /// Printable ASCII characters of an idempotency key, at most.
 const KEY_CHARS_MAX: usize = 255;
+const NOTES_MAX: usize = 15;
+const NOTE_CHARS_MAX: usize = 256;
 /// The default and the greatest size of a page.
 const PAGE_DEFAULT: usize = 50;
 const PAGE_MAX: usize = 200;
@@ -156,6 +158,22 @@ impl Violations {
                 self.add(
                     &entry,
                     format!("a label's value must have at most {LABEL_VALUE_CHARS_MAX} characters, none of them control characters"),
+                );
+            }
+        }
+    }
+
+    /// Pairs that are sent to the provider.
+    pub fn notes(&mut self, field: &str, notes: &BTreeMap<String, String>) {
+        if notes.len() > NOTES_MAX {
+            self.add(field, format!("must have at most {NOTES_MAX} entries"));
+        }
+        for (key, value) in notes {
+            if key.is_empty() || key.chars().count() > NOTE_CHARS_MAX || value.chars().count() > NOTE_CHARS_MAX {
+                let named: String = key.chars().take(40).collect();
+                self.add(
+                    format!("{field}[\"{}\"]", named.escape_debug()),
+                    format!("a note's key and value must have at most {NOTE_CHARS_MAX} characters, the key at least one"),
                 );
             }
         }

@@ -15,6 +15,8 @@ use crate::domain::account::{AccountName, Capabilities, ProviderId};
 use crate::domain::money::Money;
 use crate::domain::payment::PaymentSnapshot;
 use crate::domain::qr::{QrOrder, QrSnapshot, Usage};
+use crate::domain::refund::{RefundOrder, RefundSnapshot};
+use crate::domain::settlement::{SettlementLine, SettlementSnapshot};
 
 pub mod eko;
 pub mod enkash;
@@ -83,6 +85,8 @@ pub struct Violation {
 pub enum Observation {
     Qr(QrSnapshot),
     Payment { snapshot: PaymentSnapshot, origin: PaymentOrigin },
+    Refund(RefundSnapshot),
+    Settlement(SettlementSnapshot),
 }
 
 /// What a payment was made for, as far as a callback tells.
@@ -258,6 +262,94 @@ pub trait Payments: Send + Sync {
     async fn fetch(&self, provider_ref: &str, code: Option<&KnownQr>) -> Result<ShownPayment, AskError>;
 }
 
+/// A refund that is asked about, with what is known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownRefund {
+    /// `None`: the provider's id of it is not known, or there is none.
+    pub provider_ref: Option<String>,
+    /// The reference that we sent; `None`: the provider made it.
+    pub our_ref: Option<String>,
+    /// The provider's id of the payment.
+    pub payment_ref: String,
+    pub amount: Money,
+    /// Of the payment: what was paid, and what was refunded before this refund was asked for.
+    pub payment_amount: Money,
+    pub refunded_before: Money,
+}
+
+/// Making refunds.
+#[async_trait]
+pub trait RefundCreation: Send + Sync {
+    /// All that the provider would refuse about `order`, or that it can't do.
+    fn violations(&self, order: &RefundOrder) -> Vec<Violation>;
+
+    /// Asks the provider to refund a payment; the request carries `our_ref`. Waits at most `timeout`.
+    async fn create(
+        &self,
+        payment_ref: &str,
+        order: &RefundOrder,
+        our_ref: &str,
+        sending: Sending,
+        timeout: Duration,
+    ) -> Result<RefundSnapshot, CallError>;
+}
+
+/// Asking how a refund stands.
+#[async_trait]
+pub trait RefundEnquiry: Send + Sync {
+    /// How a refund stands that the provider has.
+    async fn fetch(&self, refund: &KnownRefund) -> Result<RefundSnapshot, AskError>;
+
+    /// The refund that carries our reference, after its answer was lost. `None`: the provider does not show it (yet); its
+    /// lists may lag.
+    async fn look_up(&self, refund: &KnownRefund) -> Result<Option<RefundSnapshot>, AskError>;
+}
+
+/// All refunds of a payment, whoever made them.
+#[async_trait]
+pub trait RefundsOfPayment: Send + Sync {
+    async fn of_payment(&self, payment_ref: &str) -> Result<Vec<RefundSnapshot>, AskError>;
+}
+
+/// Refunds at a provider. What it can't do is a `None`.
+#[derive(Clone)]
+pub struct Refunds {
+    pub creation: Arc<dyn RefundCreation>,
+    pub enquiry: Arc<dyn RefundEnquiry>,
+    pub of_payment: Option<Arc<dyn RefundsOfPayment>>,
+}
+
+/// A page of a list that is read from its beginning.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PageOf<T> {
+    pub items: Vec<T>,
+    /// Whether there may be more after these.
+    pub more: bool,
+}
+
+/// The settlements of an account.
+#[async_trait]
+pub trait SettlementListing: Send + Sync {
+    /// Those made since `from`, after the first `skip` of them.
+    async fn settlements(&self, from: Timestamp, skip: u64) -> Result<PageOf<SettlementSnapshot>, AskError>;
+
+    async fn fetch(&self, provider_ref: &str) -> Result<SettlementSnapshot, AskError>;
+}
+
+/// The lines of settlements, by the day in India on which they were settled.
+#[async_trait]
+pub trait SettlementReport: Send + Sync {
+    /// The lines of `day` after the first `skip` of them, in an order that stays the same once the day is over.
+    async fn lines(&self, day: jiff::civil::Date, skip: u64) -> Result<PageOf<SettlementLine>, AskError>;
+}
+
+/// Settlements at a provider. What it can't tell is a `None`.
+#[derive(Clone)]
+pub struct Settlements {
+    pub listing: Arc<dyn SettlementListing>,
+    pub report: Option<Arc<dyn SettlementReport>>,
+}
+
 /// Callbacks that prove who sent them.
 pub trait ProvedCallbacks: Send + Sync {
     /// Checks that the provider sent exactly these bytes.
@@ -299,6 +391,8 @@ pub struct Provider {
     pub carries_our_ref: bool,
     pub qr: Option<QrCodes>,
     pub payments: Option<Arc<dyn Payments>>,
+    pub refunds: Option<Refunds>,
+    pub settlements: Option<Settlements>,
     pub webhooks: Webhooks,
 }
 

@@ -412,5 +412,5 @@ pub fn partition_of(store: &dyn Store, account: &str) -> Partition {
 
 /// The kinds of record that are resources, which every write of makes an event of.
 pub fn is_resource(kind: Kind) -> bool {
-    !matches!(kind, Kind::Event | Kind::Quarantined)
+    !matches!(kind, Kind::Event | Kind::Quarantined | Kind::SettlementEntry | Kind::SettlementSync)
 }

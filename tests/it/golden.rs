@@ -15,9 +15,13 @@ use upistream::domain::fact::{Cause, ChangeFailure, ChangeOperation, Contradicti
 use upistream::domain::header::Header;
 use upistream::domain::id::{Id, Kind, Partition};
 use upistream::domain::money::Money;
-use upistream::domain::payment::{Payer, Payment, PaymentState};
+use upistream::domain::payment::{Payer, Payment, PaymentState, RefundTotals};
 use upistream::domain::personal::{Email, Phone, Vpa};
 use upistream::domain::qr::{CloseReason, Qr, QrCode, QrOrder, QrState, Usage};
+use upistream::domain::refund::{Refund, RefundOrigin, RefundSpeed, RefundState, Settled};
+use upistream::domain::settlement::{
+    BreakKind, EntriesRead, EntryKind, Settlement, SettlementBreak, SettlementEntry, SettlementLine, SettlementState,
+};
 use upistream::store::record;
 
 const MS: u64 = 1_767_240_000_000;
@@ -144,6 +148,8 @@ fn full_payment() -> Payment {
         fee: Some(Money::from_paise(1_178)),
         tax: Some(Money::from_paise(180)),
         refunded: Money::from_paise(100),
+        refunds: RefundTotals::default(),
+        settled: None,
         rrn: Some(text("601234567890")),
         upi_transaction_id: Some(text("AXI1234567890")),
         payer: Payer {
@@ -177,6 +183,126 @@ fn bare_payment() -> Payment {
     }
 }
 
+fn settled() -> Settled {
+    Settled { entry: id(Kind::SettlementEntry, 4), settlement: Some(id(Kind::Settlement, 3)), at: at(90) }
+}
+
+fn settled_payment() -> Payment {
+    let refunds = RefundTotals { pending: Money::from_paise(40), succeeded: Money::from_paise(60), contradicted: 1 };
+    Payment { refunds, settled: Some(settled()), ..full_payment() }
+}
+
+fn full_refund() -> Refund {
+    Refund {
+        header: full_header(Kind::Refund),
+        state: RefundState::Succeeded,
+        origin: RefundOrigin::Ours,
+        payment: id(Kind::Payment, 1),
+        payment_ref: text("pay_Pz4kQ1xV7mT2Ld"),
+        amount: Money::from_paise(12_000),
+        speed_requested: Some(RefundSpeed::Instant),
+        speed_processed: Some(RefundSpeed::Normal),
+        description: text("damaged"),
+        notes: pairs(&[("case", "7")]),
+        rrn: Some(text("600298765432")),
+        arn: Some(text("10000000000000")),
+        process_time: Some(at(70)),
+        fee: Some(Money::from_paise(590)),
+        tax: Some(Money::from_paise(90)),
+        refunded_before: Money::from_paise(100),
+        duplicate_of: Some(id(Kind::Refund, 2)),
+        answer_lost: true,
+        settled: Some(settled()),
+    }
+}
+
+fn bare_refund() -> Refund {
+    Refund {
+        header: bare_header(Kind::Refund),
+        state: RefundState::Requested,
+        origin: RefundOrigin::Provider,
+        speed_requested: None,
+        speed_processed: None,
+        rrn: None,
+        arn: None,
+        process_time: None,
+        fee: None,
+        tax: None,
+        duplicate_of: None,
+        answer_lost: false,
+        settled: None,
+        ..full_refund()
+    }
+}
+
+fn full_settlement() -> Settlement {
+    Settlement {
+        header: full_header(Kind::Settlement),
+        state: SettlementState::Processed,
+        amount: Money::from_paise(31_938),
+        fee: Money::from_paise(10),
+        tax: Money::from_paise(2),
+        utr: Some(text("EXMPN26003000123")),
+        settle_time: Some(at(80)),
+        entries: EntriesRead { count: 2, net: Money::from_paise(31_938), complete: true },
+    }
+}
+
+fn full_line() -> SettlementLine {
+    SettlementLine {
+        kind: EntryKind::Payment,
+        entity_ref: text("pay_Pz4kQ1xV7mT2Ld"),
+        payment_ref: Some(text("pay_Pz4kQ1xV7mT2Le")),
+        settlement_ref: Some(text("setl_Pz9fS4jE2uW0Mx")),
+        gross: Money::from_paise(45_000),
+        fee: Money::from_paise(1_062),
+        tax: Money::from_paise(162),
+        net: Money::from_paise(43_938),
+        utr: Some(text("EXMPN26003000123")),
+        transact_time: Some(at(10)),
+        settle_time: Some(at(80)),
+        description: text("Order 381"),
+        foreign: false,
+    }
+}
+
+fn full_entry() -> SettlementEntry {
+    SettlementEntry {
+        id: id(Kind::SettlementEntry, 4),
+        line: full_line(),
+        settlement: Some(id(Kind::Settlement, 3)),
+        payment: Some(id(Kind::Payment, 1)),
+        refund: Some(id(Kind::Refund, 2)),
+        ordinal: 1,
+        pass: 7,
+        create_time: at(90),
+    }
+}
+
+fn full_break() -> SettlementBreak {
+    SettlementBreak {
+        header: full_header(Kind::SettlementBreak),
+        kind: BreakKind::AmountDiffers,
+        settlement: Some(id(Kind::Settlement, 3)),
+        entry: Some(id(Kind::SettlementEntry, 4)),
+        payment: Some(id(Kind::Payment, 1)),
+        refund: Some(id(Kind::Refund, 2)),
+        subject_ref: Some(text("pay_Pz4kQ1xV7mT2Ld")),
+        our_amount: Some(Money::from_paise(45_000)),
+        provider_amount: Some(Money::from_paise(45_001)),
+        message: text("the two differ"),
+        close_time: None,
+    }
+}
+
+fn refund(state: RefundState) -> Record {
+    Record::Refund(Refund { state, ..full_refund() })
+}
+
+fn settlement(state: SettlementState) -> Record {
+    Record::Settlement(Settlement { state, ..full_settlement() })
+}
+
 fn qr(state: QrState) -> Record {
     Record::Qr(Qr { state, ..full_qr() })
 }
@@ -199,6 +325,18 @@ fn record_of(kind: EventKind) -> Record {
         EventKind::PaymentMismatched => payment(PaymentState::Mismatched),
         EventKind::PaymentFailed => payment(PaymentState::Failed(failure(FailureReason::ProviderFailed))),
         EventKind::PaymentReversed => payment(PaymentState::Reversed),
+        EventKind::PaymentSettled => Record::Payment(settled_payment()),
+        EventKind::RefundRequested => refund(RefundState::Requested),
+        EventKind::RefundPending => refund(RefundState::Pending),
+        EventKind::RefundSucceeded | EventKind::RefundUpdated | EventKind::RefundContradicted => refund(RefundState::Succeeded),
+        EventKind::RefundFailed => refund(RefundState::Failed(failure(FailureReason::ProviderFailed))),
+        EventKind::SettlementCreated => settlement(SettlementState::Created),
+        EventKind::SettlementProcessed | EventKind::SettlementUpdated | EventKind::SettlementContradicted => {
+            settlement(SettlementState::Processed)
+        }
+        EventKind::SettlementFailed => settlement(SettlementState::Failed(failure(FailureReason::ProviderFailed))),
+        EventKind::SettlementBreakOpened => Record::SettlementBreak(full_break()),
+        EventKind::SettlementBreakClosed => Record::SettlementBreak(SettlementBreak { close_time: Some(at(99)), ..full_break() }),
     }
 }
 
@@ -241,6 +379,11 @@ fn records_and_events_are_stored_as_they_always_were() {
     check("qr.bare.json", &Record::Qr(bare_qr()), &mut checked);
     check("payment.full.json", &Record::Payment(full_payment()), &mut checked);
     check("payment.bare.json", &Record::Payment(bare_payment()), &mut checked);
+    check("refund.full.json", &Record::Refund(full_refund()), &mut checked);
+    check("refund.bare.json", &Record::Refund(bare_refund()), &mut checked);
+    check("settlement.full.json", &Record::Settlement(full_settlement()), &mut checked);
+    check("settlement_break.full.json", &Record::SettlementBreak(full_break()), &mut checked);
+    check("settlement_entry.full.json", &full_entry(), &mut checked);
     for kind in EventKind::ALL {
         check(&format!("event.{}.json", kind.as_str()), &event(*kind), &mut checked);
     }
@@ -266,6 +409,9 @@ fn records_and_events_are_stored_as_they_always_were() {
     let failures = vec![ChangeFailure::Refused { code: text("C"), message: text("m") }, ChangeFailure::NotMade, ChangeFailure::NotSent];
     check("words.change_failure.json", &failures, &mut checked);
     check("words.close_reason.json", &vec![CloseReason::Cancelled, CloseReason::Paid, CloseReason::Expired], &mut checked);
+    let kinds = vec![EntryKind::Payment, EntryKind::Refund, EntryKind::Adjustment];
+    check("words.settlement_entry_kind.json", &kinds, &mut checked);
+    check("words.settlement_break_kind.json", &BreakKind::ALL.to_vec(), &mut checked);
     check("words.provider.json", &vec![ProviderId::Razorpay, ProviderId::Enkash, ProviderId::Oqpay, ProviderId::Eko], &mut checked);
 
     let files: BTreeSet<String> = fs::read_dir(folder()).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();

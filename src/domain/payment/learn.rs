@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{
     Credit, Expected, PROVIDER_STATUSES_MAX, Payer, Payment, PaymentFact, PaymentLearned, PaymentSnapshot, PaymentState, PaymentStatus,
-    ProviderStatus,
+    ProviderStatus, RefundTotals,
 };
 use crate::domain::event::EventKind;
 use crate::domain::fact::{Contradiction, Evidence, Failure, FailureReason, Learned};
@@ -41,6 +41,8 @@ impl Payment {
             fee,
             tax,
             refunded: refunded.unwrap_or(Money::ZERO),
+            refunds: RefundTotals::default(),
+            settled: None,
             rrn,
             upi_transaction_id,
             payer,
@@ -74,6 +76,18 @@ impl Payment {
                 message: "the provider shows it at another code than it was recorded for".to_owned(),
                 time: at,
             }),
+            PaymentFact::RefundMoved { before, after } => self.count_refund(before, after, evidence, at),
+            PaymentFact::RefundedUnknown => Err(Contradiction {
+                fact: fact.name().to_owned(),
+                evidence,
+                message: "the provider shows a refund that is not known here, and not how much it is".to_owned(),
+                time: at,
+            }),
+            PaymentFact::Settled(settled) if self.settled == *settled => Ok(Learned::AlreadyKnown),
+            PaymentFact::Settled(settled) => {
+                let event = if settled.is_some() { EventKind::PaymentSettled } else { EventKind::PaymentUpdated };
+                Ok(Learned::Moved(Self { header: self.header.next(at), settled: settled.clone(), ..self.clone() }, event))
+            }
             // Who denied it may learn better.
             PaymentFact::Confirmed if self.was_denied() => {
                 let mut confirmed = self.clone();
@@ -102,6 +116,51 @@ impl Payment {
         let shown = self.state_for(&snapshot.status);
         let refunded = snapshot.refunded.is_none_or(|refunded| refunded == self.refunded);
         shown.name() == self.state.name() && snapshot.amount == self.amount && refunded && !self.reported
+    }
+
+    /// What can still be refunded. Both what is known of its refunds and what the provider says of their sum count.
+    pub fn refundable(&self) -> Money {
+        let known = self.refunds.sum().unwrap_or(self.amount);
+        let left = self.amount.checked_sub(known.max(self.refunded)).unwrap_or(Money::ZERO);
+        left.max(Money::ZERO)
+    }
+
+    /// Whether the provider says that more was refunded than is known one by one.
+    pub fn has_unknown_refunds(&self) -> bool {
+        self.refunds.sum().is_some_and(|known| self.refunded > known)
+    }
+
+    /// What was sent back for good: not yet that which is on its way.
+    pub fn amount_refunded(&self) -> Money {
+        let told = self.refunded.checked_sub(self.refunds.pending).unwrap_or(Money::ZERO);
+        self.refunds.succeeded.max(told)
+    }
+
+    /// One of its refunds moved. Refunds of more than was paid are counted all the same, and a person has to know.
+    fn count_refund(
+        &self,
+        before: &RefundTotals,
+        after: &RefundTotals,
+        evidence: Evidence,
+        at: Timestamp,
+    ) -> Result<PaymentLearned, Contradiction> {
+        let contradiction =
+            |message: &str| Contradiction { fact: "refund_moved".to_owned(), evidence, message: message.to_owned(), time: at };
+        if before == after {
+            return Ok(Learned::AlreadyKnown);
+        }
+        let Some(refunds) = self.refunds.replacing(before, after) else {
+            return Err(contradiction("the sums of its refunds can't be counted"));
+        };
+        let exceeds = |totals: &RefundTotals| totals.sum().is_none_or(|sum| sum > self.amount);
+        let next = Self { refunds, ..self.clone() };
+        if exceeds(&refunds) && !exceeds(&self.refunds) {
+            let too_much = contradiction("its refunds together are more than was paid");
+            if let Some(header) = self.header.contradicted(&too_much) {
+                return Ok(Learned::Moved(Self { header, ..next }, EventKind::PaymentContradicted));
+            }
+        }
+        Ok(Learned::Moved(Self { header: self.header.next(at), ..next }, EventKind::PaymentUpdated))
     }
 
     /// Whether nothing but a callback that nobody proves has told of it.

@@ -100,6 +100,8 @@ pub fn provider(account: AccountName, settings: EkoSettings, http: HttpClient) -
             search: None,
             of_payment: None,
         }),
+        refunds: None,
+        settlements: None,
         payments: Some(Arc::new(payment::EkoPayments { api })),
         webhooks: Webhooks { proved: None, hints: Some(Arc::new(webhook::EkoHints)), acknowledgement: "" },
     }
@@ -129,6 +131,8 @@ fn capabilities(service_code: u32) -> Capabilities {
             OperationCapability { operation: Operation::FetchPayment, doubt: DoubtCure::Lookup, missing: None },
         ],
         qr: vec![usage(Usage::MultipleUse, None), usage(Usage::SingleUse, Some(NO_SINGLE_USE))],
+        refunds: None,
+        settlements: None,
     }
 }
 

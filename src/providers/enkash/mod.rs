@@ -127,6 +127,8 @@ pub fn provider(account: AccountName, settings: EnkashSettings, http: HttpClient
             search: Some(codes),
             of_payment: None,
         }),
+        refunds: None,
+        settlements: None,
         payments: Some(Arc::new(payment::EnkashPayments { api })),
         webhooks: Webhooks { proved: None, hints: Some(Arc::new(webhook::EnkashWebhooks)), acknowledgement: "" },
     }
@@ -169,6 +171,8 @@ fn capabilities(doubt: DoubtCure, unobservable_allowed: bool) -> Capabilities {
             operation(Operation::FetchPayment, DoubtCure::Lookup),
         ],
         qr: vec![single, multiple],
+        refunds: None,
+        settlements: None,
     }
 }
 

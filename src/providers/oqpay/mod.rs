@@ -84,6 +84,8 @@ pub fn provider(account: AccountName, settings: OqpaySettings, http: HttpClient)
             search: None,
             of_payment: None,
         }),
+        refunds: None,
+        settlements: None,
         payments: None,
         webhooks: Webhooks {
             proved: callbacks_prove.map(|prove| Arc::new(webhook::OqpayWebhooks { prove, payees: payees.clone() }) as _),
@@ -120,6 +122,8 @@ fn capabilities(evidence: Evidence) -> Capabilities {
             operation(Operation::FetchPayment, Some(NO_FETCH)),
         ],
         qr: vec![usage(Usage::SingleUse, None), usage(Usage::MultipleUse, Some(NO_MULTIPLE_USE))],
+        refunds: None,
+        settlements: None,
     }
 }
 

@@ -99,6 +99,8 @@ pub fn provider(account: AccountName, settings: RazorpaySettings, http: HttpClie
             search: Some(codes.clone()),
             of_payment: Some(codes),
         }),
+        refunds: None,
+        settlements: None,
         payments: Some(Arc::new(payment::RazorpayPayments { api })),
         webhooks: Webhooks {
             proved: Some(Arc::new(webhook::RazorpayWebhooks::new(webhook_secrets, account_id))),
@@ -130,6 +132,8 @@ fn capabilities(lives: (Duration, Duration)) -> Capabilities {
     Capabilities {
         operations: [Operation::CreateQr, Operation::CloseQr, Operation::FetchPayment].map(operation).into(),
         qr: vec![usage(Usage::SingleUse, false, Some(lives)), usage(Usage::MultipleUse, true, None)],
+        refunds: None,
+        settlements: None,
     }
 }
 

@@ -12,7 +12,7 @@ use upistream::clock::SystemClock;
 use upistream::domain::event::{Event, EventKind, Record};
 use upistream::domain::id::Kind;
 use upistream::domain::money::Money;
-use upistream::domain::payment::{Payer, Payment, PaymentState};
+use upistream::domain::payment::{Payer, Payment, PaymentState, RefundTotals};
 use upistream::domain::personal::{Email, Phone, Sight, Vpa};
 use upistream::events::subscription::Pace;
 use upistream::events::{Encode, Feed, Filter, Frame, Message, Start, Subscription, Token};
@@ -130,6 +130,8 @@ async fn the_payer_is_masked_for_those_without_sight_of_him() {
         fee: None,
         tax: None,
         refunded: Money::ZERO,
+        refunds: RefundTotals::default(),
+        settled: None,
         rrn: None,
         upi_transaction_id: None,
         payer: Payer {

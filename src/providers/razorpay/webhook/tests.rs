@@ -72,7 +72,7 @@ fn the_only(callback: Result<Callback, NotUnderstood>) -> Observation {
 fn origin_of(callback: &Value) -> PaymentOrigin {
     match the_only(read_value(callback)) {
         Observation::Payment { origin, .. } => origin,
-        Observation::Qr(code) => panic!("{code:?} is no payment"),
+        other => panic!("{other:?} is no payment"),
     }
 }
 
@@ -333,6 +333,7 @@ proptest! {
                     prop_assert_eq!(Some(snapshot.amount.paise()), told["amount"].as_i64());
                     prop_assert_eq!(snapshot.fee.map(Money::paise), told["fee"].as_i64());
                 }
+                Observation::Refund(_) | Observation::Settlement(_) => {}
                 Observation::Qr(code) => {
                     let told = &callback["payload"]["qr_code"]["entity"];
                     if let Some(amount) = code.amount {
