@@ -101,16 +101,6 @@ impl Sandbox {
         self.at_desk(account, |desk| desk.fail_payment(id))
     }
 
-    /// The merchant refunds in EnKash's dashboard: `amount` in paise, or all that is left.
-    pub async fn refund_payment(&self, account: &str, id: &str, amount: Option<i64>) -> Result<(), ControlError> {
-        let inner = &self.inner;
-        let account = inner.account(account).ok_or_else(|| ControlError::UnknownAccount(account.to_owned()))?;
-        inner.change(|state, now_ms| match inner.desk(state, account, now_ms) {
-            AnyDesk::Enkash(mut desk) => desk.refund(id, amount),
-            AnyDesk::Razorpay(_) | AnyDesk::Oqpay(_) | AnyDesk::Eko(_) => Err(ControlError::NotOffered(account.merchant.provider())),
-        })
-    }
-
     /// Money that had arrived is taken back.
     pub async fn reverse_payment(&self, account: &str, id: &str) -> Result<(), ControlError> {
         self.at_desk(account, |desk| desk.reverse_payment(id))
@@ -204,7 +194,7 @@ impl Sandbox {
         inner.change(|state, now_ms| act(inner.desk(state, account, now_ms).provider()))
     }
 
-    fn at_razorpay<R>(
+    pub(super) fn at_razorpay<R>(
         &self,
         account: &str,
         act: impl FnOnce(&mut razorpay::desk::Desk<'_>) -> Result<R, ControlError>,

@@ -9,9 +9,10 @@
 //! | `POST /{provider}/{account}/reverse` | `{"payment_id"}` | `{}` |
 //! | `POST /{provider}/{account}/forge` | `{"qr": id or text, "amount"?}` | `{}`: a callback tells of a payment that never was |
 //! | `POST /razorpay/{account}/capture` | `{"payment_id"}` | `{}` |
-//! | `POST /enkash/{account}/refund` | `{"payment_id", "amount"?}`: all that is left where nothing is said | `{}` |
-//! | `GET /{provider}/{account}/qr_codes`, `…/payments` | | `{"items": […]}`, newest first |
-//! | `POST /faults` | `{"account"?, "operation"?, "kind", "times"?}` | `{}` |
+//! | `POST /{provider}/{account}/refund` | `{"payment_id", "amount"?}`: all that is left where nothing is said | `{"refund_id"}`, null at EnKash |
+//! | `POST /{provider}/{account}/end_refund` | `{"refund_id", "how"}`: `processed`, `failed` or `slow_down`; EnKash's refunds go by their `requestId` | `{}` |
+//! | `GET /{provider}/{account}/qr_codes`, `…/payments`, `…/refunds` | | `{"items": […]}`, newest first |
+//! | `POST /faults` | `{"account"?, "operation"?, "kind", "times"?, "after"?}` | `{}` |
 //! | `POST /webhook_faults` | `{"account"?, "event"?, "kind", "times"?}` | `{}` |
 //! | `DELETE /faults` | | `{}`: both kinds are forgotten |
 //! | `POST /webhooks/release` | | `{}` |
@@ -36,7 +37,7 @@ use serde_json::{Value, json};
 
 use super::razorpay::link;
 use super::server::json as respond;
-use super::{ControlError, Inner, Outcome, PayOptions, Sandbox, Simulated};
+use super::{ControlError, Inner, Outcome, PayOptions, RefundEnd, Sandbox, Simulated};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -62,6 +63,13 @@ struct PaymentId {
 struct Refund {
     payment_id: String,
     amount: Option<i64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EndRefund {
+    refund_id: String,
+    how: RefundEnd,
 }
 
 #[derive(Deserialize)]
@@ -194,13 +202,19 @@ async fn act_at(sandbox: &Sandbox, method: &str, account: &str, what: &str, body
         ("POST", "reverse") => sandbox.reverse_payment(account, &read::<PaymentId>(body)?.payment_id).await?,
         ("POST", "refund") => {
             let Refund { payment_id, amount } = read(body)?;
-            sandbox.refund_payment(account, &payment_id, amount).await?;
+            let id = sandbox.refund_payment(account, &payment_id, amount).await?;
+            return Ok(json!({ "refund_id": id }));
+        }
+        ("POST", "end_refund") => {
+            let EndRefund { refund_id, how } = read(body)?;
+            sandbox.end_refund(account, &refund_id, how).await?;
         }
         ("POST", "forge") => {
             let Forgery { qr, amount } = read(body)?;
             sandbox.send_forged(account, &qr, amount).await?;
         }
         ("GET", "qr_codes") => return Ok(items(sandbox.qr_codes(account)?)),
+        ("GET", "refunds") => return Ok(items(sandbox.refunds(account)?)),
         ("GET", "payments") => return Ok(items(sandbox.payments(account)?)),
         _ => return Err(Refusal::NoSuchPath),
     }

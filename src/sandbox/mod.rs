@@ -6,6 +6,7 @@
 //! `/enkash/…`, `/oqpay/…`, `/eko/…`) and the control interface (`/control/…`, see `control_http.rs` for the table).
 
 mod agenda;
+mod clearing;
 mod clock;
 mod control;
 mod control_http;
@@ -42,6 +43,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use clearing::RefundEnd;
 use clock::Clock;
 pub use control::{ControlError, Outcome, PayOptions};
 use desk::AnyDesk;
@@ -53,7 +55,7 @@ pub use oqpay::OqpaySwitches;
 pub use simulated::Simulated;
 use state::State;
 pub use state::{Answered, SeenRequest};
-pub use switches::{Switches, Throttle};
+pub use switches::{RefundCourse, RefundRrn, Switches, Throttle};
 pub use webhooks::{Delivery, DeliveryStatus};
 
 #[derive(Clone, Debug)]

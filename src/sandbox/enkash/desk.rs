@@ -6,6 +6,7 @@ use super::auth::Token;
 use super::failure::Failure;
 use super::order::Order;
 use super::qr_code::QrCode;
+use super::refund::Refund;
 use super::transaction::Transaction;
 use crate::sandbox::EnkashMerchant;
 use crate::sandbox::agenda::Agenda;
@@ -19,6 +20,7 @@ pub struct Books {
     pub orders: Shelf<Order>,
     pub transactions: Shelf<Transaction>,
     pub qr_codes: Shelf<QrCode>,
+    pub refunds: Shelf<Refund>,
     /// Orders don't expire on an appointment: whoever looks at one sees it.
     pub agenda: Agenda<Due>,
 }
@@ -36,6 +38,8 @@ impl Appointments for Books {
 pub enum Due {
     /// The bank decides on a pending payment.
     BankAnswers(String),
+    /// A pending refund ends well.
+    RefundEnds(String),
 }
 
 pub type Desk<'a> = desk::Desk<'a, EnkashMerchant, Books>;
@@ -48,8 +52,10 @@ impl Desk<'_> {
 
     /// Does what was appointed for now.
     pub fn happen(&mut self, due: &Due) {
-        let Due::BankAnswers(id) = due;
-        self.bank_answers(id);
+        match due {
+            Due::BankAnswers(id) => self.bank_answers(id),
+            Due::RefundEnds(id) => self.end_refund_by_itself(id),
+        }
     }
 }
 

@@ -71,6 +71,7 @@ impl Desk<'_> {
             upi_transaction_id: None,
             qr_id,
             order_id,
+            refunds: Vec::new(),
         }
     }
 

@@ -10,6 +10,7 @@
 //! - `image_url` points back at the sandbox, since a made-up address at the real host could be somebody's.
 
 mod auth;
+mod clearing;
 mod control;
 mod customer;
 pub mod desk;
@@ -22,6 +23,8 @@ mod order;
 mod payment;
 mod qr;
 mod refund;
+mod refund_create;
+mod refund_life;
 mod webhook;
 
 use http::Method;
@@ -49,6 +52,7 @@ pub enum Operation {
     PaymentFetch(String),
     PaymentUpdate(String),
     PaymentCapture(String),
+    RefundCreate(String),
     PaymentRefunds(String),
     /// Of a payment: this refund.
     PaymentRefundFetch(String, String),
@@ -86,6 +90,7 @@ impl Operation {
             ("GET", ["payments", payment]) => Self::PaymentFetch(id(payment)),
             ("PATCH", ["payments", payment]) => Self::PaymentUpdate(id(payment)),
             ("POST", ["payments", payment, "capture"]) => Self::PaymentCapture(id(payment)),
+            ("POST", ["payments", payment, "refund"]) => Self::RefundCreate(id(payment)),
             ("GET", ["payments", payment, "refunds"]) => Self::PaymentRefunds(id(payment)),
             ("GET", ["payments", payment, "refunds", refund]) => Self::PaymentRefundFetch(id(payment), id(refund)),
             ("GET", ["refunds"]) => Self::RefundList,
@@ -115,6 +120,7 @@ impl Operation {
             Self::PaymentFetch(_) => "payment.fetch",
             Self::PaymentUpdate(_) => "payment.update",
             Self::PaymentCapture(_) => "payment.capture",
+            Self::RefundCreate(_) => "refund.create",
             Self::PaymentRefunds(_) => "payment.refunds",
             Self::PaymentRefundFetch(..) => "payment.refund_fetch",
             Self::RefundList => "refund.list",
@@ -166,6 +172,7 @@ fn act(desk: &mut Desk<'_>, asked: &Asked) -> Result<String, ApiError> {
         Operation::PaymentFetch(id) => desk.fetch_payment(id, call),
         Operation::PaymentUpdate(id) => desk.update_payment(id, call),
         Operation::PaymentCapture(id) => desk.capture_payment(id, call),
+        Operation::RefundCreate(id) => desk.create_refund(id, call, &asked.headers),
         Operation::PaymentRefunds(id) => desk.list_payment_refunds(id, call),
         Operation::PaymentRefundFetch(payment, id) => desk.fetch_payment_refund(payment, id, call),
         Operation::RefundList => desk.list_refunds(call),

@@ -5,6 +5,7 @@ mod enkash;
 mod faults;
 mod oqpay;
 mod providers;
+mod refunds;
 mod time;
 mod webhooks;
 mod wire;
