@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::desk::Clearing;
-use super::{ControlError, Sandbox};
+use super::{BulkSettlement, ControlError, Sandbox};
 
 /// How a refund turns out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +14,24 @@ pub enum RefundEnd {
     Failed,
     /// An instant one becomes a normal one, and is still pending.
     SlowDown,
+}
+
+/// What can be wrong with Razorpay's recon report, or with a settlement's own amount.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum ReconFault {
+    /// The line is left out.
+    Missing { entity_id: String },
+    /// The line comes twice.
+    Doubled { entity_id: String },
+    /// The line's amount, and what it credits or debits, is so much more, or less.
+    OffBy { entity_id: String, paise: i64 },
+    /// The line stands in the newest of the other settlements as well.
+    InOtherSettlementToo { entity_id: String },
+    /// The settlement's amount differs from its lines.
+    SettlementOffBy { settlement_id: String, paise: i64 },
+    /// The newest settlement's report has one more line: a UPI payment that nobody knows.
+    Unknown,
 }
 
 impl Sandbox {
@@ -32,6 +50,34 @@ impl Sandbox {
     /// EnKash the refund is known by its `requestId`, and one that is done may still fail: the bank sends it back.
     pub async fn end_refund(&self, account: &str, refund: &str, how: RefundEnd) -> Result<(), ControlError> {
         self.at_clearing(account, |desk| desk.end_refund(refund, how))
+    }
+
+    /// Settles at once all that waits for it, whatever its age. Answers the settlement's id.
+    pub async fn settle(&self, account: &str) -> Result<String, ControlError> {
+        self.at_clearing(account, |desk| desk.settle())
+    }
+
+    /// The account's settlements as the provider prints them, newest first.
+    pub fn settlements(&self, account: &str) -> Result<Vec<Value>, ControlError> {
+        self.look_at_clearing(account, |desk| desk.print_settlements())
+    }
+
+    /// Makes a settlement at Razorpay of so many lines that nobody paid. The same seed gives the same figures, if the
+    /// account has as many settlements already.
+    pub async fn settle_bulk(&self, account: &str, lines: usize, seed: u64) -> Result<BulkSettlement, ControlError> {
+        self.at_razorpay(account, |desk| desk.settle_bulk(lines, seed))
+    }
+
+    /// Makes Razorpay's answers about settlements wrong until `mend_recon`. Answers the id of the line or settlement.
+    pub async fn recon_fault(&self, account: &str, fault: ReconFault) -> Result<String, ControlError> {
+        self.at_razorpay(account, |desk| desk.set_recon_fault(fault))
+    }
+
+    pub async fn mend_recon(&self, account: &str) -> Result<(), ControlError> {
+        self.at_razorpay(account, |desk| {
+            desk.mend_recon();
+            Ok(())
+        })
     }
 
     fn at_clearing<R>(&self, account: &str, act: impl FnOnce(&mut dyn Clearing) -> Result<R, ControlError>) -> Result<R, ControlError> {

@@ -63,6 +63,10 @@ pub enum ControlError {
     TooLittle(i64),
     #[error("an amount here is whole rupees")]
     NotWholeRupees,
+    #[error("what waits to be settled comes to {0} paise, and less than one is not paid out")]
+    NothingToSettle(i64),
+    #[error("a settlement here has 1 to {0} lines")]
+    BadCount(usize),
     #[error("{} has no such thing", .0.name())]
     NotOffered(Simulated),
 }

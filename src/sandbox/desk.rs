@@ -155,6 +155,12 @@ pub trait Clearing {
 
     /// The refunds as the provider prints them, newest first.
     fn print_refunds(&self) -> Vec<Value>;
+
+    /// Settles at once all that waits for it, whatever its age. Answers the settlement's id.
+    fn settle(&mut self) -> Result<String, ControlError>;
+
+    /// The settlements as the provider prints them, newest first.
+    fn print_settlements(&self) -> Vec<Value>;
 }
 
 /// A desk, at whichever provider it stands.

@@ -27,6 +27,7 @@ mod state;
 mod switches;
 mod upi;
 mod webhooks;
+mod working_day;
 
 #[cfg(test)]
 mod tests;
@@ -43,7 +44,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use clearing::RefundEnd;
+pub use clearing::{ReconFault, RefundEnd};
 use clock::Clock;
 pub use control::{ControlError, Outcome, PayOptions};
 use desk::AnyDesk;
@@ -52,6 +53,7 @@ pub use enkash::{EnkashSwitches, RepeatedOrder};
 pub use faults::{Fault, FaultKind, WebhookFault, WebhookFaultKind};
 pub use merchant::{EkoMerchant, EnkashMerchant, Merchant, OqpayMerchant, RazorpayMerchant, SandboxAccount};
 pub use oqpay::OqpaySwitches;
+pub use razorpay::BulkSettlement;
 pub use simulated::Simulated;
 use state::State;
 pub use state::{Answered, SeenRequest};

@@ -54,6 +54,13 @@ pub struct Switches {
     pub refund_keys_last_s: Option<u64>,
     /// S20: where header and receipt both repeat, the receipt is refused instead of the first refund answered.
     pub receipt_wins: bool,
+    /// S21: a settlement's `utr` is absent instead of null before it is processed.
+    pub empty_utr_left_out: bool,
+    /// S22: the days of the recon report begin at midnight in Greenwich instead of India.
+    pub recon_day_in_utc: bool,
+    /// Whether settlements are made on working days at eleven in India, at every provider that makes them; off, the
+    /// control interface alone makes them.
+    pub settlement_runs: bool,
     /// S25: `refund.speed_changed` has its `created_at` inside `payload`.
     pub speed_changed_at_inside: bool,
     /// S24: bodies of webhooks print non-ASCII as `\uXXXX`.
@@ -134,6 +141,9 @@ impl Default for Switches {
             amount_refunded_stays: false,
             refund_keys_last_s: None,
             receipt_wins: false,
+            empty_utr_left_out: false,
+            recon_day_in_utc: false,
+            settlement_runs: true,
             speed_changed_at_inside: false,
             escape_unicode: false,
             gateway_error_status: 502,

@@ -1,4 +1,4 @@
-//! EnKash's refunds for whoever plays the dashboard and the bank.
+//! EnKash's refunds and payouts for whoever plays the dashboard and the bank.
 
 use serde_json::Value;
 
@@ -43,6 +43,19 @@ impl Clearing for Desk<'_> {
             _ => return Err(wrong_state(id, status.word())),
         }
         Ok(())
+    }
+
+    fn settle(&mut self) -> Result<String, ControlError> {
+        if self.books.payouts.is_full() {
+            return Err(ControlError::Full);
+        }
+        let id = self.make_payout(i64::MAX).map_err(ControlError::NothingToSettle)?;
+        self.end_payout(&id);
+        Ok(id)
+    }
+
+    fn print_settlements(&self) -> Vec<Value> {
+        self.books.payouts.newest_first().map(|payout| to_value(self.view_payout(payout))).collect()
     }
 
     fn print_refunds(&self) -> Vec<Value> {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::auth::Token;
 use super::failure::Failure;
 use super::order::Order;
+use super::payout::{Payout, Unsettled};
 use super::qr_code::QrCode;
 use super::refund::Refund;
 use super::transaction::Transaction;
@@ -21,6 +22,9 @@ pub struct Books {
     pub transactions: Shelf<Transaction>,
     pub qr_codes: Shelf<QrCode>,
     pub refunds: Shelf<Refund>,
+    /// Payments that succeeded and refunds that were done, oldest first.
+    pub unsettled: Vec<Unsettled>,
+    pub payouts: Shelf<Payout>,
     /// Orders don't expire on an appointment: whoever looks at one sees it.
     pub agenda: Agenda<Due>,
 }
@@ -40,6 +44,10 @@ pub enum Due {
     BankAnswers(String),
     /// A pending refund ends well.
     RefundEnds(String),
+    /// What is ready for it is paid out.
+    PayoutRun,
+    /// A payout reaches the merchant's bank, or not.
+    PayoutEnds(String),
 }
 
 pub type Desk<'a> = desk::Desk<'a, EnkashMerchant, Books>;
@@ -55,6 +63,8 @@ impl Desk<'_> {
         match due {
             Due::BankAnswers(id) => self.bank_answers(id),
             Due::RefundEnds(id) => self.end_refund_by_itself(id),
+            Due::PayoutRun => self.run_payout(),
+            Due::PayoutEnds(id) => self.end_payout(id),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::desk::{Desk, Due, milliseconds};
 use super::notify;
+use super::payout::Item;
 use super::transaction::{Pays, Status, Transaction};
 use crate::sandbox::Outcome;
 
@@ -61,6 +62,7 @@ impl Desk<'_> {
             if let Some(transaction) = self.books.transactions.get_mut(id) {
                 transaction.rrn = Some(rrn);
             }
+            self.await_payout(Item::Sale(id.to_owned()));
         }
         self.move_on(id, status);
         let news = notify::of_outcome(self, id);

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use super::desk::{Desk, Due, room_on};
 use super::failure::Failure;
 use super::input;
+use super::payout::Item;
 use super::print::Printed;
 use super::transaction::{Status as TransactionStatus, no_such_transaction};
 use crate::sandbox::clock::SECOND_MS;
@@ -162,6 +163,11 @@ impl Desk<'_> {
         };
         if status != transaction.status {
             self.move_on(&transaction_id, status);
+        }
+        match (before, end) {
+            (_, Status::Success) => self.await_payout(Item::Refund(id.to_owned())),
+            (Status::Success, _) => self.take_back_from_payout(id),
+            _ => (),
         }
     }
 

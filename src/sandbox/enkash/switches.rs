@@ -49,6 +49,8 @@ pub struct EnkashSwitches {
     pub refunds: RefundCourse,
     /// A `requestId` that comes again makes another refund.
     pub request_ids_ignored: bool,
+    /// Settlement payouts end in a failure.
+    pub payouts_fail: bool,
     /// Amounts are printed as strings instead of numbers.
     pub amounts_as_strings: bool,
     /// Times are printed as Indian ones without an offset, instead of in UTC with a `Z`.
@@ -98,6 +100,7 @@ impl Default for EnkashSwitches {
             pending_fails: false,
             refunds: RefundCourse::default(),
             request_ids_ignored: false,
+            payouts_fail: false,
             amounts_as_strings: false,
             times_without_offset: false,
             null_card_fields: false,

@@ -2,15 +2,20 @@
 
 use serde_json::Value;
 
+use super::bulk::{Bulk, BulkSettlement};
 use super::control::to_value;
 use super::desk::Desk;
 use super::input::Notes;
 use super::payment::Status as PaymentStatus;
 use super::refund::{self, Refund, Speed, Status};
 use super::refund_life::Wish;
+use super::settlement::Content;
 use crate::sandbox::RefundEnd;
 use crate::sandbox::control::ControlError;
 use crate::sandbox::desk::Clearing;
+
+/// A settlement as large as any that is tested; its totals take a moment to add up.
+const BULK_LINES_MAX: usize = 100_000;
 
 impl Clearing for Desk<'_> {
     fn refund_payment(&mut self, payment: &str, amount: Option<i64>) -> Result<Option<String>, ControlError> {
@@ -43,8 +48,38 @@ impl Clearing for Desk<'_> {
         Ok(())
     }
 
+    fn settle(&mut self) -> Result<String, ControlError> {
+        if self.books.settlements.is_full() {
+            return Err(ControlError::Full);
+        }
+        let id = self.make_settlement(i64::MAX).map_err(ControlError::NothingToSettle)?;
+        self.process_settlement(&id);
+        Ok(id)
+    }
+
+    fn print_settlements(&self) -> Vec<Value> {
+        self.books.settlements.newest_first().map(|settlement| to_value(self.view_settlement(settlement))).collect()
+    }
+
     fn print_refunds(&self) -> Vec<Value> {
         self.books.refunds.newest_first().map(|refund| to_value(refund::view(refund))).collect()
+    }
+}
+
+impl Desk<'_> {
+    /// A settlement of so many lines that nobody paid.
+    pub fn settle_bulk(&mut self, lines: usize, seed: u64) -> Result<BulkSettlement, ControlError> {
+        if !(1..=BULK_LINES_MAX).contains(&lines) {
+            return Err(ControlError::BadCount(BULK_LINES_MAX));
+        }
+        if self.books.settlements.is_full() {
+            return Err(ControlError::Full);
+        }
+        let bulk = Bulk::new(seed, lines, self.books.settlements.len());
+        let totals = bulk.totals();
+        let id = self.open_settlement(totals.net, Content::MadeUp(bulk));
+        self.process_settlement(&id);
+        Ok(BulkSettlement { id, ..totals })
     }
 }
 

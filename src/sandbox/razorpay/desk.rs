@@ -9,8 +9,10 @@ use super::error::ApiError;
 use super::order::Order;
 use super::payment::Payment;
 use super::qr::Qr;
+use super::recon_fault::Placed;
 use super::refund::Refund;
 use super::refund_create::KeptAnswer;
+use super::settlement::{Settlement, Unsettled};
 use crate::sandbox::RazorpayMerchant;
 use crate::sandbox::agenda::Agenda;
 use crate::sandbox::desk::{self, Appointments};
@@ -26,6 +28,10 @@ pub struct Books {
     pub refunds: Shelf<Refund>,
     /// By the idempotency key that they were made under.
     pub refund_keys: BTreeMap<String, KeptAnswer>,
+    /// Captured payments and processed refunds, oldest first.
+    pub unsettled: Vec<Unsettled>,
+    pub settlements: Shelf<Settlement>,
+    pub recon_faults: Vec<Placed>,
     pub agenda: Agenda<Due>,
 }
 
@@ -50,6 +56,10 @@ pub enum Due {
     RefundGoesOn(String),
     /// The bank's reference of a processed refund becomes known.
     RefundGetsRrn(String),
+    /// What is ready for it is settled.
+    SettlementRun,
+    /// The transfer of a settlement starts.
+    SettlementProcessed(String),
 }
 
 pub type Desk<'a> = desk::Desk<'a, RazorpayMerchant, Books>;
@@ -67,6 +77,8 @@ impl Desk<'_> {
             Due::PaymentLapses(id) => self.lapse_payment(id),
             Due::RefundGoesOn(id) => self.refund_goes_on(id),
             Due::RefundGetsRrn(id) => self.refund_gets_rrn(id),
+            Due::SettlementRun => self.run_settlement(),
+            Due::SettlementProcessed(id) => self.process_settlement(id),
         }
     }
 }

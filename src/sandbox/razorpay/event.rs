@@ -9,6 +9,7 @@ use super::order::{self, OrderView};
 use super::payment::{Payment, PaymentForm, PaymentView, view};
 use super::qr::{Qr, QrForm, QrView};
 use super::refund::{self, RefundView};
+use super::settlement::{self, SettlementView};
 use super::to_json;
 use crate::sandbox::webhooks::News;
 
@@ -33,6 +34,8 @@ struct Payload<'a> {
     order: Option<Entity<OrderView<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     qr_code: Option<Entity<QrView<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settlement: Option<Entity<SettlementView<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     created_at: Option<i64>,
 }
@@ -104,6 +107,13 @@ pub fn refund(event: &'static str, desk: &Desk<'_>, id: &str) -> Option<News> {
         ..Payload::default()
     };
     Some(news(desk, event, &["refund", "payment"], payload))
+}
+
+/// With the settlement's own amount, whatever the recon report is made to say.
+pub fn settlement_processed(desk: &Desk<'_>, id: &str) -> Option<News> {
+    let settlement = settlement::view(desk.books.settlements.get(id)?, desk.switches.empty_utr_left_out);
+    let payload = Payload { settlement: Some(Entity { entity: settlement }), ..Payload::default() };
+    Some(news(desk, "settlement.processed", &["settlement"], payload))
 }
 
 fn news(desk: &Desk<'_>, event: &'static str, contains: &'static [&'static str], payload: Payload<'_>) -> News {

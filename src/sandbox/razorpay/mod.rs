@@ -10,6 +10,7 @@
 //! - `image_url` points back at the sandbox, since a made-up address at the real host could be somebody's.
 
 mod auth;
+mod bulk;
 mod clearing;
 mod control;
 mod customer;
@@ -22,9 +23,12 @@ pub mod link;
 mod order;
 mod payment;
 mod qr;
+mod recon;
+mod recon_fault;
 mod refund;
 mod refund_create;
 mod refund_life;
+mod settlement;
 mod webhook;
 
 use http::Method;
@@ -32,6 +36,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 pub use auth::authenticate;
+pub use bulk::BulkSettlement;
 use desk::Desk;
 use error::ApiError;
 pub use webhook::{headers as webhook_headers, schedule};
@@ -58,6 +63,9 @@ pub enum Operation {
     PaymentRefundFetch(String, String),
     RefundList,
     RefundFetch(String),
+    SettlementList,
+    SettlementFetch(String),
+    SettlementRecon,
     OrderCreate,
     OrderList,
     OrderFetch(String),
@@ -95,6 +103,9 @@ impl Operation {
             ("GET", ["payments", payment, "refunds", refund]) => Self::PaymentRefundFetch(id(payment), id(refund)),
             ("GET", ["refunds"]) => Self::RefundList,
             ("GET", ["refunds", refund]) => Self::RefundFetch(id(refund)),
+            ("GET", ["settlements"]) => Self::SettlementList,
+            ("GET", ["settlements", settlement]) => Self::SettlementFetch(id(settlement)),
+            ("GET", ["settlements", "recon", "combined"]) => Self::SettlementRecon,
             ("POST", ["orders"]) => Self::OrderCreate,
             ("GET", ["orders"]) => Self::OrderList,
             ("GET", ["orders", order]) => Self::OrderFetch(id(order)),
@@ -125,6 +136,9 @@ impl Operation {
             Self::PaymentRefundFetch(..) => "payment.refund_fetch",
             Self::RefundList => "refund.list",
             Self::RefundFetch(_) => "refund.fetch",
+            Self::SettlementList => "settlement.list",
+            Self::SettlementFetch(_) => "settlement.fetch",
+            Self::SettlementRecon => "settlement.recon",
             Self::OrderCreate => "order.create",
             Self::OrderList => "order.list",
             Self::OrderFetch(_) => "order.fetch",
@@ -177,6 +191,9 @@ fn act(desk: &mut Desk<'_>, asked: &Asked) -> Result<String, ApiError> {
         Operation::PaymentRefundFetch(payment, id) => desk.fetch_payment_refund(payment, id, call),
         Operation::RefundList => desk.list_refunds(call),
         Operation::RefundFetch(id) => desk.fetch_refund(id, call),
+        Operation::SettlementList => desk.list_settlements(call),
+        Operation::SettlementFetch(id) => desk.fetch_settlement(id, call),
+        Operation::SettlementRecon => desk.recon(call),
         Operation::OrderCreate => desk.create_order(call),
         Operation::OrderList => desk.list_orders(call),
         Operation::OrderFetch(id) => desk.fetch_order(id, call),

@@ -7,6 +7,7 @@ use super::event;
 use super::input::Notes;
 use super::payment::Status as PaymentStatus;
 use super::refund::{Refund, Speed, Status};
+use super::settlement::Item;
 use crate::sandbox::clock::{MINUTE_MS, SECOND_MS};
 use crate::sandbox::switches::{RefundCourse, RefundRrn};
 use crate::sandbox::webhooks::News;
@@ -158,8 +159,13 @@ impl Desk<'_> {
 
     fn set_processed(&mut self, id: &str) {
         self.count(id, true);
-        if let Some(refund) = self.books.refunds.get_mut(id) {
-            refund.status = Status::Processed;
+        let Some(refund) = self.books.refunds.get_mut(id) else {
+            return;
+        };
+        refund.status = Status::Processed;
+        // Money that was never captured is not settled either.
+        if self.books.payments.get(&refund.payment_id).is_some_and(|payment| payment.captured) {
+            self.await_settlement(Item::Refund(id.to_owned()));
         }
         match self.switches.refund_rrn {
             RefundRrn::Later => self.appoint(self.now_ms + RRN_MS, Due::RefundGetsRrn(id.to_owned())),

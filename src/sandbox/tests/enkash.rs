@@ -1,6 +1,7 @@
 //! EnKash, as its merchants and their payers meet it.
 
 mod payments;
+mod payouts;
 mod refunds;
 
 use base64::Engine;

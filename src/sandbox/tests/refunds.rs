@@ -33,12 +33,6 @@ impl Client {
         let payment = self.get(&format!("/payments/{payment}")).await.1;
         (payment["amount_refunded"].clone(), payment["refund_status"].clone(), payment["status"].clone())
     }
-
-    fn switch(&self, set: impl FnOnce(&mut Switches)) {
-        let mut switches = Switches::default();
-        set(&mut switches);
-        self.sandbox.switches(switches);
-    }
 }
 
 fn told(text: &str) -> Value {
