@@ -323,7 +323,8 @@ pub struct Refunds {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageOf<T> {
     pub items: Vec<T>,
-    /// How many the provider gave: some may be nothing to us.
+    /// How many the provider listed on this page, those included that are left out of `items`: the next page begins so many
+    /// further on.
     pub read: u64,
     /// Whether there may be more after these.
     pub more: bool,
