@@ -59,7 +59,7 @@ pub struct Switches {
     /// S22: the days of the recon report begin at midnight in Greenwich instead of India.
     pub recon_day_in_utc: bool,
     /// Whether settlements are made on working days at eleven in India, at every provider that makes them; off, the
-    /// control interface alone makes them.
+    /// control interface alone makes them, and what a run passed over then waits until something new is to be settled.
     pub settlement_runs: bool,
     /// S25: `refund.speed_changed` has its `created_at` inside `payload`.
     pub speed_changed_at_inside: bool,

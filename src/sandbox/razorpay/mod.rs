@@ -7,6 +7,13 @@
 //!   sends no `qr_code.credited`.
 //! - An `authorized` payment leaves a `single_use` code open; the capture closes it.
 //! - The answer to a creation lacks `closed_at` and `close_reason`, as in the official sample.
+//! - A refund's receipt is looked for before its payment's state, and after its idempotency key unless a switch says
+//!   otherwise; a failed refund keeps its receipt. Bodies under one key are compared as JSON, and with the payment.
+//! - A refund without an amount gives back whatever is left, be it less than a rupee.
+//! - An instant refund costs 5 rupees and the tax on them, which its line in the recon report shows. One that is pending
+//!   is printed with `speed_processed` `instant` until it slows down.
+//! - `settled_at` is a settlement's `created_at`; its lines are reported once it is `processed`. A refund's line has its
+//!   payment's order and method. Runs that would pay out nothing leave all they found to the next run.
 //! - `image_url` points back at the sandbox, since a made-up address at the real host could be somebody's.
 
 mod auth;

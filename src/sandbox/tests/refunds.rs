@@ -35,7 +35,7 @@ impl Client {
     }
 }
 
-fn told(text: &str) -> Value {
+fn told_as(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
@@ -77,6 +77,63 @@ async fn a_part_and_then_the_rest_are_pending_and_then_processed() {
     let (_, list) = client.get(&format!("/payments/{payment}/refunds")).await;
     assert_eq!((&list["items"][0], &list["items"][1]["id"]), (&rest, &part["id"]));
     assert_eq!(client.sandbox.refunds("shop").unwrap(), list["items"].as_array().unwrap().clone());
+}
+
+/// The names in a document, with those that they stand in; what a name holds besides is left out.
+fn names(value: &Value, within: &str, found: &mut Vec<String>) {
+    for (name, value) in value.as_object().into_iter().flatten() {
+        let path = format!("{within}.{name}");
+        if name != "notes" {
+            names(value, &path, found);
+        }
+        found.push(path);
+    }
+}
+
+#[tokio::test]
+async fn what_is_told_has_the_fields_of_the_samples() {
+    let client = start().await;
+    let (_, order) = client.post("/orders", json!({"amount": 45_000, "currency": "INR"})).await;
+    let payment = client.sandbox.pay_order("shop", text(&order, "id"), PayOptions::default()).await.unwrap();
+    let receiver = Receiver::start(&client).await;
+    client.switch(|switches| (switches.refunds, switches.instant_falls_back) = (RefundCourse::WhenTold, true));
+    for ends in [vec![RefundEnd::SlowDown, RefundEnd::Processed], vec![RefundEnd::Failed]] {
+        let (_, refund) = client.refund(&payment, json!({"amount": 12_000, "speed": "optimum"})).await;
+        for end in ends {
+            client.sandbox.end_refund("shop", text(&refund, "id"), end).await.unwrap();
+        }
+    }
+    client.sandbox.settle("shop").await.unwrap();
+    let told = receiver.wait_for(6).await;
+    for sample in [
+        include_str!("../../../tests/golden/razorpay/event.refund.created.json"),
+        include_str!("../../../tests/golden/razorpay/event.refund.processed.json"),
+        include_str!("../../../tests/golden/razorpay/event.refund.failed.json"),
+        include_str!("../../../tests/golden/razorpay/event.refund.speed_changed.json"),
+        include_str!("../../../tests/golden/razorpay/event.settlement.processed.json"),
+    ] {
+        let sample = told_as(sample);
+        let ours = told.iter().map(Webhook::json).find(|body| body["event"] == sample["event"]).unwrap();
+        let (mut expected, mut found) = (Vec::new(), Vec::new());
+        names(&sample, "", &mut expected);
+        names(&ours, "", &mut found);
+        assert_eq!(found, expected, "{ours}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_whose_first_call_still_runs_is_a_conflict() {
+    let client = start().await;
+    let payment = client.captured().await;
+    client.sandbox.fault(Fault::on("refund.create", FaultKind::StatusBefore { status: 409 })).unwrap();
+    let (status, error) = client.refund_under(KEY, &payment, &json!({})).await;
+    let expected = "Another request with the same idempotency key is still in progress.";
+    assert_eq!((status, description(&told_as(&error))), (409, expected));
+    client.sandbox.fault(Fault::on("refund.create", FaultKind::AnswerLost)).unwrap();
+    let url = format!("/payments/{payment}/refund");
+    assert!(client.send(Method::POST, &url, Some(json!({"amount": 100, "receipt": "r1"}))).await.is_err());
+    let (_, list) = client.get(&format!("/payments/{payment}/refunds")).await;
+    assert_eq!((&list["count"], &list["items"][0]["receipt"]), (&json!(1), &json!("r1")), "it was done, unsaid");
 }
 
 #[tokio::test]
@@ -124,20 +181,20 @@ async fn a_key_brings_the_first_answer_byte_for_byte() {
         ("no blanks here", "The idempotency key must only contain alphanumeric characters, underscores, and hyphens"),
     ] {
         let (status, error) = client.refund_under(key, &payment, &body).await;
-        assert_eq!((status, description(&told(&error))), (400, expected));
+        assert_eq!((status, description(&told_as(&error))), (400, expected));
     }
     // A refusal is not kept.
     assert_eq!(client.refund_under(KEY, &payment, &json!({"amount": 99_999})).await.0, 400);
     let first = client.refund_under(KEY, &payment, &body).await;
     assert_eq!(first.0, 200);
     client.sandbox.advance(400 * 24 * 60 * 2 * STEP);
-    assert_eq!(client.read(&told(&first.1)).await["status"], "processed");
+    assert_eq!(client.read(&told_as(&first.1)).await["status"], "processed");
     assert_eq!(client.refund_under(KEY, &payment, &body).await, first);
     for (payment, body) in [(&payment, json!({"amount": 101, "receipt": "r1"})), (&payment, json!({"amount": 100})), (&other, body.clone())]
     {
         let (status, error) = client.refund_under(KEY, payment, &body).await;
         let expected = "Different request with the same idempotency key has already been processed.";
-        assert_eq!((status, description(&told(&error))), (409, expected), "{body}");
+        assert_eq!((status, description(&told_as(&error))), (409, expected), "{body}");
     }
     let (status, error) = client.refund(&payment, body.clone()).await;
     let duplicate = "Duplicate receipt found for this refund request.";
@@ -146,7 +203,7 @@ async fn a_key_brings_the_first_answer_byte_for_byte() {
 
     client.switch(|switches| switches.receipt_wins = true);
     let (status, error) = client.refund_under(KEY, &payment, &body).await;
-    assert_eq!((status, description(&told(&error))), (400, duplicate));
+    assert_eq!((status, description(&told_as(&error))), (400, duplicate));
     client.switch(|switches| switches.refund_keys_last_s = Some(60));
     assert_eq!(client.refund_under(KEY, &payment, &json!({"amount": 200})).await.0, 200, "the key is forgotten");
     assert_eq!(client.sandbox.refunds("shop").unwrap().len(), 3);

@@ -83,7 +83,7 @@ async fn a_run_settles_payments_less_fees_and_refunds_to_the_paisa() {
     assert_eq!(client.settlement(text(&settlement, "id")).await, settlement);
     let made = in_ist(settlement["created_at"].as_i64().unwrap() * 1_000);
     assert_eq!((made.hour(), made.minute()), (11, 0));
-    assert_eq!(client.sandbox.settlements("shop").unwrap(), [settlement.clone()]);
+    assert_eq!(client.sandbox.settlements("shop").unwrap(), vec![settlement.clone()]);
     let events = receiver.wait_for(3).await;
     let told = events.iter().map(Webhook::json).find(|body| body["event"] == "settlement.processed").unwrap();
     assert_eq!((&told["contains"], &told["payload"]["settlement"]["entity"]), (&json!(["settlement"]), &settlement));
@@ -285,6 +285,18 @@ async fn a_report_is_wrong_in_every_way_and_right_again() {
     assert_eq!((client.lines(&right).await, client.lines(&other).await.len()), (whole, 10));
     let nobody = client.sandbox.recon_fault("shop", ReconFault::Missing { entity_id: "pay_1".to_owned() }).await;
     assert_eq!(nobody, Err(ControlError::NotFound("pay_1".to_owned())));
+}
+
+#[tokio::test]
+async fn one_page_of_a_report_may_fail() {
+    let client = start().await;
+    let bulk = client.sandbox.settle_bulk("shop", 30, 1).await.unwrap();
+    let at = client.settlement(&bulk.id).await["created_at"].clone();
+    let second = FaultKind::StatusBefore { status: 502 };
+    client.sandbox.fault(Fault { after: 1, ..Fault::on("settlement.recon", second) }).unwrap();
+    assert_eq!(client.page(&at, 10, 0).await.len(), 10);
+    assert_eq!(client.get("/settlements/recon/combined?year=2026&month=1").await.0, 502);
+    assert_eq!(client.page(&at, 100, 10).await.len(), 20);
 }
 
 #[tokio::test]

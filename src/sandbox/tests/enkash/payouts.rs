@@ -38,7 +38,7 @@ async fn a_run_pays_out_sales_less_refunds_charges_and_tax() {
     assert_eq!(found, json!([expected]));
     let id = text(&payout, "settlementPayoutId");
     assert_eq!(till.get(&format!("/api/v0/settlement-payout/{id}")).await, payout);
-    assert_eq!(till.sandbox().settlements("till").unwrap(), [payout.clone()]);
+    assert_eq!(till.sandbox().settlements("till").unwrap(), vec![payout.clone()]);
 
     // The refund was deducted; what the bank sends back is given back.
     till.sandbox().end_refund("till", "rf-1", RefundEnd::Failed).await.unwrap();
