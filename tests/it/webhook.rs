@@ -114,7 +114,7 @@ async fn a_payment_to_somebody_else_s_code_of_the_same_account_is_not_kept() {
 #[tokio::test]
 async fn other_business_of_the_account_is_not_kept() {
     let app = App::start().await;
-    for event in ["subscription.charged", "settlement.processed", "order.paid", "payout.processed"] {
+    for event in ["subscription.charged", "virtual_account.credited", "order.paid", "payout.processed"] {
         let body = callback(event, json!({"something": {"entity": {"id": "sub_1"}}}), app.provider.now().as_second());
         assert_eq!(app.post_signed(&body).await, 200);
     }

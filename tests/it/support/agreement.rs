@@ -78,6 +78,23 @@ fn check_step(before: &pb::Event, after: &pb::Event) {
             assert!(!late || after.evidence() == pb::Evidence::Enquiry, "{id} went from {from:?} to {to:?} without a fetch");
             assert_eq!(was.amount, is.amount, "{id} has another amount than before");
         }
+        (Some(Resource::Refund(was)), Some(Resource::Refund(is))) => {
+            use pb::RefundState::{Failed, Pending, Requested, Succeeded};
+            let (from, to) = (was.state(), is.state());
+            let forward = matches!((from, to), (Requested, Pending | Succeeded | Failed) | (Pending, Succeeded | Failed));
+            let late = matches!((from, to), (Failed, Succeeded));
+            assert!(from == to || forward || late, "{id} went from {from:?} to {to:?} by {kind}");
+            assert!(!late || after.evidence() == pb::Evidence::Enquiry, "{id} went from {from:?} to {to:?} without a fetch");
+            assert_eq!((&was.amount, &was.payment_id, was.origin), (&is.amount, &is.payment_id, is.origin), "{id} is another refund");
+            let kept = was.provider_ref.is_empty() || was.provider_ref == is.provider_ref;
+            assert!(kept, "{id} became another refund at the provider by {kind}");
+        }
+        (Some(Resource::Settlement(was)), Some(Resource::Settlement(is))) => {
+            assert_eq!(was.provider_ref, is.provider_ref, "{id} became another settlement by {kind}");
+        }
+        (Some(Resource::SettlementBreak(was)), Some(Resource::SettlementBreak(is))) => {
+            assert!(was.close_time.is_none() && is.close_time.is_some(), "{id} was closed before");
+        }
         _ => panic!("{id} became another kind of resource by {kind}"),
     }
 }
@@ -96,23 +113,56 @@ pub async fn difference(app: &App, paid: &Paid) -> Option<String> {
         return Some(format!("{} callbacks are kept, such as {entry:?}", kept.len()));
     }
     let (qrs, payments) = (all_qrs(app).await, all_payments(app).await);
-    of_log(&app.log().await, &qrs, &payments)
+    let refunds = all_refunds(app).await;
+    of_log(&app.log().await, &qrs, &payments, &refunds)
+        .or_else(|| of_refunds(&app.provider, &payments, &refunds))
         .or_else(|| of_codes(&app.provider, &qrs, &payments))
         .or_else(|| of_payments(&app.provider, &qrs, &payments, paid))
 }
 
 /// Each record is what its last event says.
-fn of_log(log: &[pb::Event], qrs: &[pb::Qr], payments: &[pb::Payment]) -> Option<String> {
+fn of_log(log: &[pb::Event], qrs: &[pb::Qr], payments: &[pb::Payment], refunds: &[pb::Refund]) -> Option<String> {
     use pb::event::Resource;
-    let last: BTreeMap<&str, &pb::Event> = log.iter().map(|event| (event.resource_id.as_str(), event)).collect();
+    // Settlements are told by the line; their totals move between two looks.
+    let log = log.iter().filter(|event| !event.r#type.starts_with("settlement"));
+    let last: BTreeMap<&str, &pb::Event> = log.map(|event| (event.resource_id.as_str(), event)).collect();
     let records = qrs.iter().map(|qr| (&qr.id, Resource::Qr(qr.clone())));
-    let mut records = records.chain(payments.iter().map(|payment| (&payment.id, Resource::Payment(payment.clone()))));
-    if last.len() != qrs.len() + payments.len() {
-        return Some(format!("the log tells of {} resources, there are {} and {}", last.len(), qrs.len(), payments.len()));
+    let records = records.chain(payments.iter().map(|payment| (&payment.id, Resource::Payment(payment.clone()))));
+    let mut records = records.chain(refunds.iter().map(|refund| (&refund.id, Resource::Refund(refund.clone()))));
+    let (told, kept) = (last.len(), qrs.len() + payments.len() + refunds.len());
+    if told != kept {
+        return Some(format!("the log tells of {told} resources, there are {kept}"));
     }
     records.find_map(|(id, record)| match last.get(id.as_str()) {
         Some(event) if event.resource.as_ref() == Some(&record) => None,
         event => Some(format!("{id} is {record:?}, its last event is {event:?}")),
+    })
+}
+
+/// Each refund of a payment that is known stands here as it stands at the provider, and the payment's sums are theirs.
+fn of_refunds(provider: &Sandbox, payments: &[pb::Payment], refunds: &[pb::Refund]) -> Option<String> {
+    let ours: BTreeMap<&str, &pb::Refund> = refunds.iter().map(|refund| (refund.provider_ref.as_str(), refund)).collect();
+    for theirs in provider.refunds(ACCOUNT).expect("the sandbox knows the account") {
+        let Some(payment) = payments.iter().find(|payment| payment.provider_ref == text(&theirs, "payment_id")) else { continue };
+        let Some(refund) = ours.get(text(&theirs, "id")) else { return Some(format!("the refund {theirs} is not recorded")) };
+        let expected = match text(&theirs, "status") {
+            "pending" => pb::RefundState::Pending,
+            "processed" => pb::RefundState::Succeeded,
+            _ => pb::RefundState::Failed,
+        };
+        let same = refund.state() == expected && Some(paise(refund.amount.as_ref())) == theirs["amount"].as_i64();
+        if !same || refund.payment_id != payment.id {
+            return Some(format!("the refund is {theirs} at the provider; ours is {refund:?}"));
+        }
+    }
+    payments.iter().find_map(|payment| {
+        let of_it = |state| {
+            let of_it = refunds.iter().filter(move |refund| refund.payment_id == payment.id && refund.state() == state);
+            of_it.map(|refund| paise(refund.amount.as_ref())).sum::<i64>()
+        };
+        let pending = of_it(pb::RefundState::Pending) + of_it(pb::RefundState::Requested);
+        let sums = (paise(payment.amount_refunded.as_ref()), paise(payment.amount_refund_pending.as_ref()));
+        (sums != (of_it(pb::RefundState::Succeeded), pending)).then(|| format!("the refunds of {payment:?} come to something else"))
     })
 }
 
@@ -216,6 +266,20 @@ pub async fn all_payments(app: &App) -> Vec<pb::Payment> {
     loop {
         let page = app.payments().list_payments(request.clone()).await.expect("payments are listed").into_inner();
         all.extend(page.payments);
+        if page.next_page_token.is_empty() {
+            return all;
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+/// All refunds of the account, newest first.
+pub async fn all_refunds(app: &App) -> Vec<pb::Refund> {
+    let mut all = Vec::new();
+    let mut request = pb::ListRefundsRequest { account: ACCOUNT.to_owned(), page_size: 200, ..Default::default() };
+    loop {
+        let page = app.refunds().list_refunds(request.clone()).await.expect("refunds are listed").into_inner();
+        all.extend(page.refunds);
         if page.next_page_token.is_empty() {
             return all;
         }

@@ -129,6 +129,14 @@ impl App {
         pb::payment_service_client::PaymentServiceClient::new(self.channel.clone())
     }
 
+    pub fn refunds(&self) -> pb::refund_service_client::RefundServiceClient<Channel> {
+        pb::refund_service_client::RefundServiceClient::new(self.channel.clone())
+    }
+
+    pub fn settlements(&self) -> pb::settlement_service_client::SettlementServiceClient<Channel> {
+        pb::settlement_service_client::SettlementServiceClient::new(self.channel.clone())
+    }
+
     pub fn events(&self) -> pb::event_service_client::EventServiceClient<Channel> {
         pb::event_service_client::EventServiceClient::new(self.channel.clone())
     }
