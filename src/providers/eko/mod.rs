@@ -40,6 +40,8 @@ const RAZORPAY_RAIL: u32 = 59;
 
 const NO_SINGLE_USE: &str = "Eko has one code for each mobile number; even its codes with an amount are not told apart by what was ordered, nor closed by a payment";
 const NO_CLOSE: &str = "Eko documents no way to close a code";
+const NO_REFUND: &str = "Eko publishes no refund of what is paid to a code";
+const NO_SETTLEMENTS: &str = "Eko publishes no list of settlements; its callback says when a payment was credited";
 
 /// An account at Eko, as configured.
 #[derive(Clone)]
@@ -129,6 +131,8 @@ fn capabilities(service_code: u32) -> Capabilities {
             OperationCapability { operation: Operation::CreateQr, doubt: DoubtCure::SafeResend, missing: None },
             OperationCapability { operation: Operation::CloseQr, doubt: DoubtCure::None, missing: Some(NO_CLOSE) },
             OperationCapability { operation: Operation::FetchPayment, doubt: DoubtCure::Lookup, missing: None },
+            OperationCapability { operation: Operation::CreateRefund, doubt: DoubtCure::None, missing: Some(NO_REFUND) },
+            OperationCapability { operation: Operation::FetchSettlements, doubt: DoubtCure::None, missing: Some(NO_SETTLEMENTS) },
         ],
         qr: vec![usage(Usage::MultipleUse, None), usage(Usage::SingleUse, Some(NO_SINGLE_USE))],
         refunds: None,

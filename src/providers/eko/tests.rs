@@ -76,7 +76,10 @@ fn what_an_account_can_do_is_data() {
         let provider = provider_with(EkoSettings { service_code, ..settings("https://api.eko.in/ekoicici") });
         let capabilities = &provider.capabilities;
         assert_eq!((capabilities.missing(Operation::CreateQr), capabilities.missing(Operation::FetchPayment)), (None, None));
-        assert!(capabilities.missing(Operation::CloseQr).is_some());
+        for operation in [Operation::CloseQr, Operation::CreateRefund, Operation::FetchSettlements] {
+            assert!(capabilities.missing(operation).is_some(), "{}", operation.as_str());
+        }
+        assert!(provider.refunds.is_none() && provider.settlements.is_none());
         let multiple = capabilities.qr_usage(Usage::MultipleUse).expect("it is told of");
         assert_eq!((multiple.refusal(), multiple.upi_link, multiple.doubt), (None, upi_link, DoubtCure::SafeResend));
         assert_eq!((multiple.open_amount, multiple.fixed_amount, multiple.amount_min.paise()), (true, false, 301));

@@ -41,6 +41,16 @@ pub fn classify(sending: Sending, status: StatusCode, envelope: Option<&Envelope
     }
 }
 
+/// What an answer without success to a refund lets us conclude. No failure of it is published, so none is known to come before
+/// any effect: in whatever form it comes, the money may be on its way.
+pub fn classify_refund(sending: Sending, status: StatusCode, envelope: Option<&Envelope>) -> CallError {
+    let cause = cause(status, envelope.and_then(|envelope| envelope.response_code));
+    match (status, sending) {
+        (StatusCode::TOO_MANY_REQUESTS, Sending::First) => CallError::NotDelivered(cause),
+        _ => CallError::InDoubt(cause),
+    }
+}
+
 pub fn cause(status: StatusCode, code: Option<i64>) -> Cause {
     match code {
         Some(code) => Cause(format!("answered {} with the code {code}", status.as_u16())),
@@ -84,6 +94,19 @@ mod tests {
         }
         let made_all_the_same = r#"{"response_code": 9, "payload": {"orderId": "ORD1"}}"#;
         assert_eq!(concluded(Sending::First, 200, made_all_the_same), "doubt");
+    }
+
+    #[test]
+    fn no_failure_of_a_refund_is_a_refusal() {
+        let failed: Option<Envelope> = serde_json::from_str(r#"{"response_code": 156, "response_message": "No."}"#).ok();
+        for status in [200, 302, 400, 404, 409, 422, 429, 500, 503] {
+            for (sending, envelope) in [(Sending::First, failed.as_ref()), (Sending::First, None), (Sending::Again, failed.as_ref())] {
+                let error = classify_refund(sending, StatusCode::from_u16(status).expect("a status"), envelope);
+                let was_not_taken = matches!(error, CallError::NotDelivered(_));
+                assert_eq!(was_not_taken, status == 429 && sending == Sending::First, "{status}");
+                assert!(was_not_taken || matches!(error, CallError::InDoubt(_)), "{status}");
+            }
+        }
     }
 
     #[test]

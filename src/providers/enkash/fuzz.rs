@@ -7,10 +7,11 @@ use proptest::prelude::*;
 use serde_json::value::RawValue;
 
 use super::order::ReadOrder;
-use super::{classify, qr, wire};
+use super::{classify, qr, settlement, wire};
 use crate::domain::money::Money;
 use crate::domain::payment::PaymentStatus;
 use crate::domain::qr::Usage;
+use crate::domain::settlement::SettlementStatus;
 use crate::domain::upi::UpiLink;
 use crate::providers::mutation::mutated_texts;
 use crate::providers::reading::read;
@@ -21,6 +22,7 @@ const DYNAMIC_QR: &str = include_str!("../../../tests/golden/enkash/seed_000_dyn
 const UPI_QR: &str = include_str!("../../../tests/golden/enkash/seed_001_cancelled_qr.json");
 const TOKEN: &str = include_str!("../../../tests/golden/enkash/token.json");
 const UPI_STATUS: &str = include_str!("../../../tests/golden/enkash/upi_status.json");
+const PAYOUT: &str = include_str!("../../../tests/golden/enkash/settlement_payout.json");
 const WORDS: &[&str] =
     &["PAID", "ATTEMPTED", "SUCCESS", "REFUNDED", "FAILED", "ACTIVE", "CANCELLED", "INR", "ORD1", "EK1", "2026-01-05T10:00:00"];
 /// One black pixel, and texts of codes.
@@ -115,8 +117,22 @@ proptest! {
     }
 
     #[test]
+    fn whatever_is_changed_in_a_settlement_no_amount_is_invented(answer in mutated_texts(PAYOUT, WORDS)) {
+        let Some(json) = payload(&answer) else { return Ok(()) };
+        let Ok(read) = settlement::to_snapshot(json.get().as_bytes()) else { return Ok(()) };
+        let fields: BTreeMap<String, Box<RawValue>> = serde_json::from_str(json.get()).expect("it was read before");
+        let told = |name: &str| fields.get(name).and_then(|sum| rupees::exactly(sum.get().trim_matches('"')).ok());
+        prop_assert_eq!((Some(read.amount), Some(read.tax)), (told("totalSettlementAmount"), told("totalGst")));
+        prop_assert_eq!(read.fee.checked_sub(read.tax), told("totalCharges"));
+        let says_success = fields.get("payoutStatus").is_some_and(|status| status.get() == "\"SUCCESS\"");
+        prop_assert_eq!(read.status == SettlementStatus::Processed, says_success);
+    }
+
+    #[test]
     fn no_answer_makes_it_panic(
-        answer in prop_oneof![mutated_texts(TOKEN, WORDS), mutated_texts(UPI_STATUS, WORDS), mutated_texts(ORDER, WORDS), ".{0,64}"],
+        answer in prop_oneof![
+            mutated_texts(TOKEN, WORDS), mutated_texts(UPI_STATUS, WORDS), mutated_texts(ORDER, WORDS), mutated_texts(PAYOUT, WORDS), ".{0,64}",
+        ],
         status in 100_u16..600,
     ) {
         let _ = read::<wire::Token>("token", answer.as_bytes());
@@ -124,11 +140,12 @@ proptest! {
         let status = StatusCode::from_u16(status).expect("it has three digits");
         let _ = classify::refuses_token(status, envelope.as_ref());
         for sending in [Sending::First, Sending::Again] {
-            let error = classify::classify(sending, status, envelope.as_ref()).to_string();
-            prop_assert!(!error.contains('@'), "{}", error);
+            for error in [classify::classify(sending, status, envelope.as_ref()), classify::classify_refund(sending, status, envelope.as_ref())] {
+                prop_assert!(!error.to_string().contains('@'), "{}", error);
+            }
         }
         if let Some(payload) = envelope.and_then(|envelope| envelope.payload) {
-            let _ = wire::items(&payload);
+            let _ = (wire::items(&payload), wire::the_list(&payload));
             let _ = read::<wire::UpiStatus>("UPI status", payload.get().as_bytes());
         }
     }

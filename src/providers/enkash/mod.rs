@@ -17,11 +17,15 @@ use serde_json::value::RawValue;
 use super::http::{Call, HttpClient, NoAnswer, Party, Url};
 use super::reading::{Unreadable, read, unreadable};
 use super::token::{CallFailed, NoToken, Random, SealKey, Token, TokenCache, TokenParts, TokenShelf};
-use super::{AskError, CallError, Cause, Provider, QrCodes, Sending, Webhooks, indian_time};
-use crate::domain::account::{AccountName, Capabilities, DoubtCure, Operation, OperationCapability, ProviderId, QrUsageCapability};
+use super::{AskError, CallError, Cause, Provider, QrCodes, Refunds, Sending, Settlements, Webhooks, indian_time};
+use crate::domain::account::{
+    AccountName, Capabilities, DoubtCure, Operation, OperationCapability, ProviderId, QrUsageCapability, RefundCapability,
+    SettlementCapability,
+};
 use crate::domain::fact::Evidence;
 use crate::domain::money::Money;
 use crate::domain::qr::Usage;
+use crate::domain::refund::RefundSpeed;
 
 mod classify;
 #[cfg(test)]
@@ -30,6 +34,8 @@ mod login;
 mod order;
 mod payment;
 mod qr;
+mod refund;
+mod settlement;
 #[cfg(test)]
 mod tests;
 mod webhook;
@@ -37,6 +43,10 @@ mod wire;
 
 /// Nothing is published on how long a failed attempt may still succeed; UPI asks banks for three days.
 const LATE_WINDOW: Duration = Duration::from_hours(4 * 24);
+/// Payments by UPI are refunded within 180 days [upi.md 10]; EnKash publishes no age.
+const REFUND_AGE_MAX: Duration = Duration::from_hours(180 * 24);
+/// Nothing is published on when a payment is settled; `T1` is the middle one of the cycles of its splits [P20].
+const SETTLEMENT_CYCLE_DAYS: u32 = 1;
 /// The most characters of an id. EnKash's own have about twenty.
 const ID_CHARS_MAX: usize = 64;
 /// `amount.value` of an order is at least 0.01 [P3].
@@ -110,6 +120,7 @@ pub fn provider(account: AccountName, settings: EnkashSettings, http: HttpClient
     let tokens = TokenCache::new(TokenParts { account: account.clone(), login: Arc::new(login), shelf, key, random });
     let api = Api { http, party, base, access_key, bearer, timeout, tokens };
     let doubt = if order_lookup_path.is_some() { DoubtCure::Lookup } else { DoubtCure::None };
+    let refunds = Arc::new(refund::EnkashRefunds { api: api.clone() });
     let codes = Arc::new(qr::EnkashQrCodes { api: api.clone(), order_lookup_path, notify_url });
     Provider {
         id: ProviderId::Enkash,
@@ -127,8 +138,8 @@ pub fn provider(account: AccountName, settings: EnkashSettings, http: HttpClient
             search: Some(codes),
             of_payment: None,
         }),
-        refunds: None,
-        settlements: None,
+        refunds: Some(Refunds { creation: refunds.clone(), enquiry: refunds, of_payment: None }),
+        settlements: Some(Settlements { listing: Arc::new(settlement::EnkashSettlements { api: api.clone() }), report: None }),
         payments: Some(Arc::new(payment::EnkashPayments { api })),
         webhooks: Webhooks { proved: None, hints: Some(Arc::new(webhook::EnkashWebhooks)), acknowledgement: "" },
     }
@@ -169,10 +180,19 @@ fn capabilities(doubt: DoubtCure, unobservable_allowed: bool) -> Capabilities {
             operation(Operation::CreateQr, doubt),
             operation(Operation::CloseQr, DoubtCure::Lookup),
             operation(Operation::FetchPayment, DoubtCure::Lookup),
+            // That it was made can be seen; that it will not be, never. What a repetition does is not published.
+            operation(Operation::CreateRefund, DoubtCure::None),
+            operation(Operation::FetchSettlements, DoubtCure::Lookup),
         ],
         qr: vec![single, multiple],
-        refunds: None,
-        settlements: None,
+        refunds: Some(RefundCapability {
+            speeds: &[RefundSpeed::Normal],
+            partial: true,
+            amount_min: Money::from_paise(refund::AMOUNT_MIN_PAISE),
+            payment_age_max: Some(REFUND_AGE_MAX),
+            one_at_a_time: true,
+        }),
+        settlements: Some(SettlementCapability { lines: false, cycle_days: SETTLEMENT_CYCLE_DAYS }),
     }
 }
 
@@ -347,6 +367,11 @@ impl From<Unanswered> for AskError {
             Unanswered::NoAnswer(NoAnswer::NotSent(cause) | NoAnswer::Lost(cause)) => AskError::Unanswered(cause),
         }
     }
+}
+
+/// Rupees as a JSON number with two decimals.
+fn decimal(amount: Money) -> Result<Box<RawValue>, CallError> {
+    RawValue::from_string(amount.rupees_text()).map_err(|_| CallError::NotDelivered(Cause("the amount can't be written".to_owned())))
 }
 
 fn is_plain(id: &str) -> bool {

@@ -153,7 +153,8 @@ impl ReadOrder {
         let (status, refunded) = match status_of(transaction) {
             _ if paid == Some(transaction_id.as_str()) => match status_of(transaction) {
                 Some("REFUNDED") => (PaymentStatus::Captured, Some(amount)),
-                // How much was given back is not told.
+                Some("SUCCESS") => (PaymentStatus::Captured, Some(Money::ZERO)),
+                // How much was given back is not told, or whether anything was.
                 _ => (PaymentStatus::Captured, None),
             },
             // The order decides: an attempt that says success before its order does is not the merchant's money yet.
@@ -209,7 +210,7 @@ fn each_once(transactions: Vec<Result<wire::Transaction, Unreadable>>) -> Vec<Re
     checked.collect()
 }
 
-fn status_of(transaction: &wire::Transaction) -> Option<&str> {
+pub(super) fn status_of(transaction: &wire::Transaction) -> Option<&str> {
     transaction.transaction_status.as_deref().or(transaction.status.as_deref())
 }
 
@@ -272,6 +273,18 @@ mod tests {
         assert_eq!(payments(with("PAID", "SUCCESS"), None), (one("EK1", "seen_captured"), 0));
         assert_eq!(payments(with("PAID", "REFUNDED"), None), (one("EK1", "seen_captured"), 0));
         assert_eq!(payments(with("PAID", "FAILED"), None), (one("EK1", "seen_failed"), 1), "which one was it, then?");
+    }
+
+    #[test]
+    fn how_much_was_given_back_is_told_where_it_is_all_or_nothing() {
+        let all = Some(Money::from_paise(49_900));
+        for (status, refunded) in [("SUCCESS", Some(Money::ZERO)), ("REFUNDED", all), ("PARTIALLY_REFUNDED", None)] {
+            let listed = order(json!({"transactions": [attempt("EK1", json!(status))]})).expect("it is readable").payments(None);
+            let told: Vec<_> = listed.readable.iter().map(|payment| (payment.status.fact_name(), payment.refunded)).collect();
+            assert_eq!(told, [("seen_captured", refunded)], "{status}");
+        }
+        let untold = order(json!({"transactions": [{"transactionId": "EK1"}]})).expect("it is readable").payments(None);
+        assert_eq!(untold.readable[0].refunded, None);
     }
 
     #[test]

@@ -32,16 +32,9 @@ impl Payments for EnkashPayments {
 }
 
 impl EnkashPayments {
-    /// `GET /api/v0/payment/{transactionId}` [P18]. That a transaction names its order is not documented; how
-    /// an attempt by UPI stands does [P10].
+    /// That a transaction names its order is not documented; how an attempt by UPI stands does [P10].
     async fn order_of(&self, provider_ref: &str) -> Result<String, AskError> {
-        let path = ["api", "v0", "payment", provider_ref];
-        let payload = self.api.ask_for(self.api.request(Operation::FetchPayment.as_str(), Method::GET, &path, &[])).await?;
-        let transaction: wire::Transaction = read("transaction", payload.get().as_bytes())?;
-        if transaction.transaction_id.as_deref() != Some(provider_ref) {
-            return Err(unreadable("the answer is about another transaction than was asked for").into());
-        }
-        match transaction.order_id {
+        match read_transaction(&self.api, provider_ref).await?.order_id {
             Some(order_id) => Ok(order_id),
             None => {
                 let told = upi_status(&self.api, provider_ref).await?.order_id;
@@ -49,4 +42,15 @@ impl EnkashPayments {
             }
         }
     }
+}
+
+/// `GET /api/v0/payment/{transactionId}` [P18].
+pub(super) async fn read_transaction(api: &Api, provider_ref: &str) -> Result<wire::Transaction, AskError> {
+    let path = ["api", "v0", "payment", provider_ref];
+    let payload = api.ask_for(api.request(Operation::FetchPayment.as_str(), Method::GET, &path, &[])).await?;
+    let transaction: wire::Transaction = read("transaction", payload.get().as_bytes())?;
+    if transaction.transaction_id.as_deref() != Some(provider_ref) {
+        return Err(unreadable("the answer is about another transaction than was asked for").into());
+    }
+    Ok(transaction)
 }

@@ -7,11 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::value::RawValue;
 use std::time::Duration;
 
 use super::order::ReadOrder;
-use super::{AMOUNT_MIN_PAISE, Api, MERCHANT_ORDER_ID, Request, Told, is_plain, time, wire};
+use super::{AMOUNT_MIN_PAISE, Api, MERCHANT_ORDER_ID, Request, Told, decimal, is_plain, time, wire};
 use crate::domain::account::Operation;
 use crate::domain::money::Money;
 use crate::domain::personal::Sight;
@@ -315,11 +314,6 @@ pub(super) fn upi_qr(json: &[u8]) -> Result<QrSnapshot, Unreadable> {
 /// That the answer is about the code that was meant.
 fn same(code: &KnownQr, shown: QrSnapshot) -> Result<QrSnapshot, Unreadable> {
     if shown.provider_ref == code.provider_ref { Ok(shown) } else { Err(unreadable("the answer is about another code than was meant")) }
-}
-
-/// Rupees as a JSON number with two decimals.
-fn decimal(amount: Money) -> Result<Box<RawValue>, CallError> {
-    RawValue::from_string(amount.rupees_text()).map_err(|_| CallError::NotDelivered(Cause("the amount can't be written".to_owned())))
 }
 
 fn customer_info(customer: &Customer) -> wire::CustomerInfo {

@@ -12,19 +12,19 @@ use crate::providers::scripted::{Heard, Reply, Server, client};
 use crate::providers::token::MemoryShelf;
 use crate::providers::{Created, KnownQr};
 
-const TOKEN: &str = include_str!("../../../tests/golden/enkash/token.json");
-const TOKEN_REFUSED: &str = include_str!("../../../tests/golden/enkash/token_refused.json");
+pub(super) const TOKEN: &str = include_str!("../../../tests/golden/enkash/token.json");
+pub(super) const TOKEN_REFUSED: &str = include_str!("../../../tests/golden/enkash/token_refused.json");
 const CREATE_ORDER: &str = include_str!("../../../tests/golden/enkash/create_order.json");
 const ORDER_CREATED: &str = include_str!("../../../tests/golden/enkash/order_created.json");
 const ORDER: &str = include_str!("../../../tests/golden/enkash/order.json");
 const UPI_STATUS: &str = include_str!("../../../tests/golden/enkash/upi_status.json");
 const SEED_000: &str = include_str!("../../../tests/golden/enkash/seed_000_dynamic_qr.json");
 const SEED_001: &str = include_str!("../../../tests/golden/enkash/seed_001_cancelled_qr.json");
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 /// One black pixel.
 const PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==";
 
-fn settings(base_url: String) -> EnkashSettings {
+pub(super) fn settings(base_url: String) -> EnkashSettings {
     EnkashSettings {
         base_url,
         access_key: "AK1".to_owned(),
@@ -41,11 +41,11 @@ fn settings(base_url: String) -> EnkashSettings {
     }
 }
 
-fn at(server: &Server) -> Provider {
+pub(super) fn at(server: &Server) -> Provider {
     with(settings(server.url()))
 }
 
-fn with(settings: EnkashSettings) -> Provider {
+pub(super) fn with(settings: EnkashSettings) -> Provider {
     let tokens = Tokens { shelf: Arc::new(MemoryShelf::default()), key: None, random: Arc::new(|| 7) };
     provider("shop".parse().expect("a plain name"), settings, client(), tokens)
 }
@@ -76,12 +76,12 @@ fn known(provider_ref: &str, usage: Usage) -> KnownQr {
     KnownQr { provider_ref: provider_ref.to_owned(), our_ref, usage, amount, attempt_ref: Some("EK9".to_owned()) }
 }
 
-fn answer(body: impl ToString) -> Reply {
+pub(super) fn answer(body: impl ToString) -> Reply {
     Reply::Answer(200, body.to_string())
 }
 
 /// `document` with `changes` made to what it carries.
-fn changed(document: &str, changes: Value) -> String {
+pub(super) fn changed(document: &str, changes: Value) -> String {
     let mut document: Value = serde_json::from_str(document).expect("the golden document is JSON");
     for (key, value) in changes.as_object().expect("changes are an object") {
         document["payload"][key] = value.clone();
@@ -89,7 +89,7 @@ fn changed(document: &str, changes: Value) -> String {
     document.to_string()
 }
 
-fn failure(code: i64) -> String {
+pub(super) fn failure(code: i64) -> String {
     json!({"response_code": code, "response_message": "No.", "payload": "No."}).to_string()
 }
 

@@ -217,6 +217,34 @@ pub struct SearchUpiQr<'a> {
     pub reference_number: &'a str,
 }
 
+/// `POST /api/v0/payment/{transactionId}/refund` [P12].
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CreateRefund<'a> {
+    /// Rupees with two decimals.
+    pub amount: Box<RawValue>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub remarks: &'a str,
+    /// Where our reference goes.
+    pub request_id: &'a str,
+}
+
+/// A settlement: ten of its fields are readable [P14] [P16].
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct SettlementPayout {
+    #[serde(deserialize_with = "word")]
+    pub settlement_payout_id: Option<String>,
+    #[serde(deserialize_with = "rupees")]
+    pub total_charges: Option<Money>,
+    #[serde(deserialize_with = "rupees")]
+    pub total_gst: Option<Money>,
+    #[serde(deserialize_with = "rupees")]
+    pub total_settlement_amount: Option<Money>,
+    #[serde(deserialize_with = "text")]
+    pub payout_status: Option<String>,
+}
+
 /// Payment Notify: a callback [P9].
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -241,4 +269,15 @@ pub fn items(json: &RawValue) -> Vec<Box<RawValue>> {
     }
     let fields: BTreeMap<String, Box<RawValue>> = serde_json::from_str(json.get()).unwrap_or_default();
     fields.values().find_map(|field| serde_json::from_str(field.get()).ok()).unwrap_or_default()
+}
+
+/// The items of the only list there is: it lies bare or under whatever name. `None`: there is none, or which one is meant is
+/// not certain.
+pub fn the_list(json: &RawValue) -> Option<Vec<Box<RawValue>>> {
+    if let Ok(items) = serde_json::from_str(json.get()) {
+        return Some(items);
+    }
+    let fields: BTreeMap<String, Box<RawValue>> = serde_json::from_str(json.get()).ok()?;
+    let mut lists = fields.values().filter_map(|field| serde_json::from_str(field.get()).ok());
+    lists.next().filter(|_| lists.next().is_none())
 }

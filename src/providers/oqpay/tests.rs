@@ -67,7 +67,10 @@ fn what_an_account_can_do_is_data() {
         let provider = provider_with(settings);
         let capabilities = &provider.capabilities;
         assert_eq!(capabilities.missing(Operation::CreateQr), None);
-        assert!(capabilities.missing(Operation::CloseQr).is_some() && capabilities.missing(Operation::FetchPayment).is_some());
+        for operation in [Operation::CloseQr, Operation::FetchPayment, Operation::CreateRefund, Operation::FetchSettlements] {
+            assert!(capabilities.missing(operation).is_some(), "{}", operation.as_str());
+        }
+        assert!(provider.refunds.is_none() && provider.settlements.is_none());
         let single = capabilities.qr_usage(Usage::SingleUse).expect("it is told of");
         assert_eq!((single.refusal(), single.callback_evidence, single.doubt), (None, evidence, DoubtCure::None));
         assert!(capabilities.qr_usage(Usage::MultipleUse).expect("it is told of").refusal().is_some());

@@ -33,12 +33,11 @@ impl SettlementListing for RazorpaySettlements {
         let query = [("from", seconds(from)), ("count", PAGE.to_string()), ("skip", skip.to_string())];
         let answer = self.api.ask(Operation::FetchSettlements.as_str(), &["v1", "settlements"], &query).await?;
         let page = page_of(&answer)?;
-        let read = |item: &Box<serde_json::value::RawValue>| to_snapshot(wire::read("settlement", item.get().as_bytes())?);
-        Ok(PageOf {
-            items: page.items.iter().map(read).collect::<Result<_, _>>()?,
-            read: page.items.len() as u64,
-            more: page.items.len() >= PAGE,
-        })
+        let mut items = Vec::with_capacity(page.items.len());
+        for item in &page.items {
+            items.push(to_snapshot(wire::read("settlement", item.get().as_bytes())?)?);
+        }
+        Ok(PageOf { items, read: page.items.len() as u64, more: page.items.len() >= PAGE })
     }
 
     async fn fetch(&self, provider_ref: &str) -> Result<SettlementSnapshot, AskError> {
