@@ -22,6 +22,8 @@ use tracing::{error, info, warn};
 use crate::clock::{Clock, Randomness, SystemClock};
 use crate::config::{Config, SANDBOX_ACCOUNTS};
 use crate::domain::account::AccountName;
+use crate::domain::working_days::Holidays;
+use crate::engine::settlement::SettlementSettings;
 use crate::engine::{Engine, Parts, Settings, schedule::Patience};
 use crate::events::Feed;
 use crate::grpc::{self, ApiSettings, Deadlines, FrameworkErrors, Heartbeats};
@@ -252,6 +254,13 @@ fn settings(config: &Config) -> Settings {
         idle: WORKER_IDLE,
         events_page: config.events.page,
         subscription_age_max: config.events.subscription_age_max(),
+        settlements: SettlementSettings {
+            sync_every: config.settlements.sync_every(),
+            backfill_days: config.settlements.backfill_days,
+            reread_days: config.settlements.reread_days,
+            report_lag: config.settlements.report_lag(),
+            holidays: Holidays(config.settlements.holidays.iter().copied().collect()),
+        },
     }
 }
 

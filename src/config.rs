@@ -31,7 +31,7 @@ pub use sandbox::{EKO_SANDBOX, ENKASH_SANDBOX, OQPAY_SANDBOX, RAZORPAY_SANDBOX, 
 pub use secrets::{REDACTED, Secrets};
 pub use settings::{
     AdminConfig, Backend, DrainConfig, EmbeddedConfig, EventsConfig, GrpcConfig, IdempotencyConfig, LogConfig, LogFormat, ReconcilerConfig,
-    SandboxSettings, StoreConfig, WebhooksConfig,
+    SandboxSettings, SettlementsConfig, StoreConfig, WebhooksConfig,
 };
 
 /// Everything that can be set. What `load` gives keeps all limits; one put together by hand is not judged.
@@ -45,6 +45,7 @@ pub struct Config {
     pub idempotency: IdempotencyConfig,
     pub events: EventsConfig,
     pub reconciler: ReconcilerConfig,
+    pub settlements: SettlementsConfig,
     pub drain: DrainConfig,
     pub log: LogConfig,
     pub accounts: BTreeMap<AccountName, AccountConfig>,

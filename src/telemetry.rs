@@ -24,6 +24,8 @@ pub struct Metrics {
     pub store_memory_percent: IntGauge,
     /// Callbacks kept because they could not be applied, by account.
     pub quarantined: IntGaugeVec,
+    /// Differences between a provider's settlements and our records that are open, by account.
+    pub settlement_breaks: IntGaugeVec,
 }
 
 impl Metrics {
@@ -52,10 +54,14 @@ impl Metrics {
         let store_up = gauge("upistream_store_up", "Whether the store answers: 1 or 0.");
         let store_memory_percent =
             gauge("upistream_store_memory_percent", "How much of the memory that the store may use is used, in percent.");
-        let quarantined =
-            IntGaugeVec::new(Opts::new("upistream_quarantined", "Callbacks kept because they could not be applied."), &["account"])
+        let gauges = |name: &str, help: &str| {
+            let gauges = IntGaugeVec::new(Opts::new(name, help), &["account"])
                 .expect("the name and labels of a metric are constants that are valid");
-        registry.register(Box::new(quarantined.clone())).expect("each metric is registered once");
+            registry.register(Box::new(gauges.clone())).expect("each metric is registered once");
+            gauges
+        };
+        let quarantined = gauges("upistream_quarantined", "Callbacks kept because they could not be applied.");
+        let settlement_breaks = gauges("upistream_settlement_breaks_open", "Open differences between settlements and records.");
         Self {
             registry,
             webhooks,
@@ -67,6 +73,7 @@ impl Metrics {
             store_up,
             store_memory_percent,
             quarantined,
+            settlement_breaks,
         }
     }
 

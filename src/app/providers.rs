@@ -33,7 +33,7 @@ fn one(config: &Config, name: &AccountName, account: &AccountConfig, means: &Mea
     let is_loopback = account.provider.base_url().starts_with("http://");
     let client = if is_loopback { HttpClient::for_loopback()? } else { HttpClient::new()? };
     let name = name.clone();
-    Ok(match &account.provider {
+    let mut provider = match &account.provider {
         ProviderConfig::Razorpay(settings) => razorpay::provider(name, of_razorpay(settings), client),
         ProviderConfig::Enkash(settings) => {
             let notify_url = callback_url(&config.webhooks, &name, account);
@@ -42,7 +42,20 @@ fn one(config: &Config, name: &AccountName, account: &AccountConfig, means: &Mea
         }
         ProviderConfig::Oqpay(settings) => oqpay::provider(name, of_oqpay(settings), client),
         ProviderConfig::Eko(settings) => eko::provider(name, of_eko(settings, means), client),
-    })
+    };
+    if let (Some(told), Some(days)) = (&mut provider.capabilities.settlements, cycle_days(&account.provider)) {
+        told.cycle_days = days;
+    }
+    Ok(provider)
+}
+
+/// How many working days after a payment it is settled, where that is agreed per account.
+fn cycle_days(provider: &ProviderConfig) -> Option<u32> {
+    match provider {
+        ProviderConfig::Razorpay(settings) => Some(settings.settlement_cycle_days),
+        ProviderConfig::Eko(settings) => Some(settings.settlement_cycle_days),
+        ProviderConfig::Enkash(_) | ProviderConfig::Oqpay(_) => None,
+    }
 }
 
 /// Where the account's callbacks reach us, by the address that the internet knows; `None`: it is not configured.

@@ -65,6 +65,11 @@ fn given<const N: u64>() -> u64 {
     N
 }
 
+/// Two working days, as Razorpay and Eko publish it.
+fn cycle_days_default() -> u32 {
+    2
+}
+
 /// What makes an account one merchant account and not another.
 pub(super) struct Merchant<'a> {
     pub base_url: &'a str,

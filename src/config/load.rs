@@ -319,6 +319,7 @@ fn read_variable(key: &Key, text: &str) -> Result<toml::Value, (String, String)>
         Takes::Number { .. } | Takes::OneOf(_) => (true, "give a whole number"),
         Takes::Networks { .. } => (true, "give a list such as [\"10.0.0.0/8\"]"),
         Takes::Vpas => (true, "give a list such as [\"shop.GR0001@kotak\"]"),
+        Takes::Days => (true, "give a list such as [\"2026-01-26\"]"),
         Takes::RedisUrls => (true, "give a list such as [\"redis://127.0.0.1:6379\"]"),
         Takes::Flag => (true, "give true or false"),
     };
@@ -362,9 +363,14 @@ fn shown(value: &toml::Value) -> String {
 fn describes(takes: &Takes) -> &'static str {
     match takes {
         Takes::Secrets(_) => "a secret is \"text\", { file = \"path\" } or { env = \"NAME\" }",
-        Takes::Number { .. } | Takes::OneOf(_) | Takes::Text(_) | Takes::Networks { .. } | Takes::Vpas | Takes::RedisUrls | Takes::Flag => {
-            "`upistream config default` shows how"
-        }
+        Takes::Number { .. }
+        | Takes::OneOf(_)
+        | Takes::Text(_)
+        | Takes::Networks { .. }
+        | Takes::Vpas
+        | Takes::Days
+        | Takes::RedisUrls
+        | Takes::Flag => "`upistream config default` shows how",
     }
 }
 

@@ -115,6 +115,16 @@ pub struct ReconcilerConfig {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+pub struct SettlementsConfig {
+    pub sync_every_s: u64,
+    pub backfill_days: u32,
+    pub reread_days: u32,
+    pub report_lag_s: u64,
+    pub holidays: Vec<jiff::civil::Date>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct DrainConfig {
     pub delay_ms: u64,
     pub limit_ms: u64,
@@ -204,6 +214,16 @@ impl ReconcilerConfig {
 
     pub fn look_max(&self) -> Duration {
         Duration::from_secs(self.look_max_s)
+    }
+}
+
+impl SettlementsConfig {
+    pub fn sync_every(&self) -> Duration {
+        Duration::from_secs(self.sync_every_s)
+    }
+
+    pub fn report_lag(&self) -> Duration {
+        Duration::from_secs(self.report_lag_s)
     }
 }
 
@@ -312,6 +332,12 @@ impl Default for EventsConfig {
 impl Default for ReconcilerConfig {
     fn default() -> Self {
         Self { workers: 4, lease_ms: 60_000, absence_after_s: 900, first_look_s: 90, look_max_s: 900, lookups_per_second: 5, batch: 16 }
+    }
+}
+
+impl Default for SettlementsConfig {
+    fn default() -> Self {
+        Self { sync_every_s: 3_600, backfill_days: 30, reread_days: 7, report_lag_s: 3_600, holidays: Vec::new() }
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) enum Takes {
     },
     /// UPI addresses.
     Vpas,
+    /// Days, such as bank holidays.
+    Days,
     /// Where redis servers are.
     RedisUrls,
     /// True or false.
@@ -47,6 +49,8 @@ impl Takes {
             (Self::Networks { .. }, _) => Err("a list of networks, such as [\"10.0.0.0/8\"]".to_owned()),
             (Self::Vpas, toml::Value::Array(addresses)) => judge_vpas(addresses),
             (Self::Vpas, _) => Err(VPAS.to_owned()),
+            (Self::Days, toml::Value::Array(days)) => judge_days(days),
+            (Self::Days, _) => Err(DAYS.to_owned()),
             (Self::RedisUrls, toml::Value::Array(urls)) => judge_redis_urls(urls),
             (Self::RedisUrls, _) => Err("a list of addresses, such as [\"redis://127.0.0.1:6379\"]".to_owned()),
             (Self::Flag, toml::Value::Boolean(_)) => Ok(()),
@@ -54,6 +58,13 @@ impl Takes {
             (Self::Secrets(_), _) => Ok(()),
         }
     }
+}
+
+const DAYS: &str = "a list of days, such as [\"2026-01-26\"]";
+
+fn judge_days(days: &[toml::Value]) -> Result<(), String> {
+    let is_day = |day: &toml::Value| day.as_str().is_some_and(|text| text.parse::<jiff::civil::Date>().is_ok());
+    must(days.iter().all(is_day), DAYS)
 }
 
 fn must(holds: bool, be: &str) -> Result<(), String> {

@@ -16,6 +16,8 @@ pub(super) const PAYMENT_AT_PROVIDER: &str = "payment.provider";
 pub(super) const REFUND_AT_PROVIDER: &str = "refund.provider";
 pub(super) const REFUND_OURS: &str = "refund.ours";
 pub(super) const SETTLEMENT_AT_PROVIDER: &str = "settlement.provider";
+/// A line of a settlement: what it is about, in which settlement, and which of several.
+pub(super) const SETTLEMENT_ENTRY: &str = "settlement_entry";
 /// The newest difference of a kind about a thing.
 pub(super) const BREAK: &str = "settlement_break";
 /// The list of what is not at rest for somebody: in doubt, reported only, or contradicted.
@@ -73,6 +75,11 @@ pub(super) fn list_of_open_breaks(settlement: &Id) -> String {
 /// The list of what was collected or sent back and stands in no settlement yet.
 pub(super) fn list_of_unsettled(kind: Kind) -> String {
     format!("{}/unsettled", kind.prefix())
+}
+
+/// The list of the lines that a day's report has.
+pub(super) fn list_of_day(day: jiff::civil::Date) -> String {
+    format!("sent/day/{day}")
 }
 
 /// Whether a settlement should bring this, and none has yet. Only of providers that tell their settlements line by line.

@@ -123,7 +123,10 @@ impl Engine {
             steps.extend(self.parent_step(&steps[0], told).await?);
             let after = steps[0].after.clone();
             match self.write(steps, Vec::new(), told).await? {
-                Commit::Done(_) => return Ok(outcome(after)),
+                Commit::Done(_) => {
+                    self.tell_settlements(&record, &after).await?;
+                    return Ok(outcome(after));
+                }
                 Commit::Conflict(Conflict::Referenced { holder, .. }) => {
                     // The provider answered with what another record stands for: a replay of that record.
                     warn!(resource.id = %record.id(), "the provider answered `{}` with what `{holder}` stands for", record.id());
@@ -226,7 +229,7 @@ impl Engine {
         }
     }
 
-    fn change(&self, step: &Step, told: &Told, now: Timestamp) -> Result<Change, StoreError> {
+    pub(super) fn change(&self, step: &Step, told: &Told, now: Timestamp) -> Result<Change, StoreError> {
         let Step { before, after, event, lease, look } = step;
         let header = after.header();
         if header.has_unknown_parts {

@@ -71,6 +71,7 @@ pub struct Settings {
     /// Entries read from the log at once for one subscriber.
     pub events_page: usize,
     pub subscription_age_max: Duration,
+    pub settlements: settlement::SettlementSettings,
 }
 
 /// The resource that a mutation answers with.

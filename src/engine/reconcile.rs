@@ -45,6 +45,9 @@ impl Engine {
             self.replay_kept(&leased.record, Some(leased.fence)).await?;
             return Ok(Stepped::Learned);
         }
+        if leased.record.id.kind() == Kind::SettlementSync {
+            return self.sync_settlements(leased).await;
+        }
         let record = decode(&leased.record)?;
         let told = self.told_by_enquiry(Some(leased.fence));
         let Some(provider) = self.providers.get(&record.header().account) else {

@@ -1,5 +1,7 @@
 //! Settlements: get, and how far their fetching is.
 
+use std::time::Duration;
+
 use sha2::{Digest, Sha256};
 
 use super::Engine;
@@ -10,9 +12,32 @@ use crate::domain::account::{AccountName, ProviderId};
 use crate::domain::event::Record;
 use crate::domain::header::Header;
 use crate::domain::id::{Id, Kind};
+use crate::domain::payment::{Credit, Payment};
 use crate::domain::settlement::{EntryKind, Settlement, SettlementEntry};
+use crate::domain::working_days::Holidays;
 use crate::providers::Provider;
 use crate::store::{ListKey, PAGE_MAX, StoreError, Stored, record};
+
+mod breaks;
+mod draft;
+mod lines;
+mod progress;
+pub(super) mod sync;
+mod unsettled;
+
+/// How settlements are fetched and compared.
+#[derive(Clone, Debug)]
+pub struct SettlementSettings {
+    /// The pause between two rounds.
+    pub sync_every: Duration,
+    /// How far back the first round looks.
+    pub backfill_days: u32,
+    /// For how long reports that were read before are read again.
+    pub reread_days: u32,
+    /// How long after a settlement its report counts as whole.
+    pub report_lag: Duration,
+    pub holidays: Holidays,
+}
 
 /// Which lines of settlements.
 #[derive(Clone, Debug)]
@@ -85,9 +110,18 @@ impl Engine {
         Id::new(Kind::SettlementSync, self.partition_of(account), 0, low)
     }
 
+    /// A provider that credits each payment alone told that it did: that is a line of a settlement.
+    pub(super) async fn tell_settlements(&self, before: &Record, after: &Record) -> Result<(), StoreError> {
+        let is_credited = |record: &Record| matches!(record, Record::Payment(Payment { credit: Some(Credit::Made { .. }), .. }));
+        match self.providers.get(&after.header().account) {
+            Some(provider) if is_credited(after) && !is_credited(before) => self.wake_settlement_sync(provider).await,
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Makes the fetching of the account's settlements due now.
     pub(super) async fn wake_settlement_sync(&self, provider: &Provider) -> Result<(), StoreError> {
-        if provider.settlements.is_none() {
+        if provider.capabilities.settlements.is_none() {
             return Ok(());
         }
         self.wake_now(&self.settlement_sync_id(provider.account.as_str())).await

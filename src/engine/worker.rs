@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info_span, warn};
 
 use super::Engine;
+use super::index::BREAKS_OPEN;
 use super::quarantine::QUARANTINE;
 use super::reconcile::Stepped;
 use crate::clock::after;
@@ -199,6 +200,9 @@ impl Engine {
         if leased.record.id.kind() == Kind::Quarantined {
             return super::quarantine::account_of(&leased.record).map(|account| (account, false));
         }
+        if leased.record.id.kind() == Kind::SettlementSync {
+            return super::settlement::sync::account_of(&leased.record).map(|account| (account, false));
+        }
         let record = super::learn::decode(&leased.record).ok()?;
         let in_doubt = !super::idempotency::is_decided(&record);
         Some((record.header().account.clone(), in_doubt))
@@ -220,7 +224,13 @@ impl Engine {
         let oldest = self.store.now_ms().await?.saturating_sub(retention);
         while self.store.trim(oldest, TIDY_LIMIT).await? == TIDY_LIMIT {}
         while self.store.forget(TIDY_LIMIT).await? == TIDY_LIMIT {}
+        for provider in self.providers.values() {
+            self.ensure_settlement_sync(provider).await?;
+        }
         for account in self.providers.keys() {
+            let list = ListKey { account: account.to_string(), key: BREAKS_OPEN.to_owned() };
+            let open = self.store.count(self.partition_of(account.as_str()), &list).await?;
+            self.metrics.settlement_breaks.with_label_values(&[account.as_str()]).set(i64::try_from(open).unwrap_or(i64::MAX));
             let list = ListKey { account: account.to_string(), key: QUARANTINE.to_owned() };
             let kept = self.store.count(self.partition_of(account.as_str()), &list).await?;
             self.metrics.quarantined.with_label_values(&[account.as_str()]).set(i64::try_from(kept).unwrap_or(i64::MAX));

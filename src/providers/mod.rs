@@ -320,11 +320,21 @@ pub struct Refunds {
 }
 
 /// A page of a list that is read from its beginning.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageOf<T> {
     pub items: Vec<T>,
+    /// How many the provider listed on this page, those included that are left out of `items`: the next page begins so many
+    /// further on.
+    pub read: u64,
     /// Whether there may be more after these.
     pub more: bool,
+}
+
+impl<T> PageOf<T> {
+    /// The page of an empty list.
+    pub fn nothing() -> Self {
+        Self { items: Vec::new(), read: 0, more: false }
+    }
 }
 
 /// The settlements of an account.

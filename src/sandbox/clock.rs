@@ -49,6 +49,10 @@ pub fn system_ms() -> i64 {
 
 /// What clocks on Indian walls show.
 pub fn in_ist(at_ms: i64) -> Zoned {
-    let ist = TimeZone::fixed(offset(5).saturating_add(SignedDuration::from_mins(30)));
-    Timestamp::from_millisecond(at_ms).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(ist)
+    Timestamp::from_millisecond(at_ms).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(ist())
+}
+
+/// Five and a half hours before Greenwich, all year.
+pub fn ist() -> TimeZone {
+    TimeZone::fixed(offset(5).saturating_add(SignedDuration::from_mins(30)))
 }

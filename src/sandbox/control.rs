@@ -63,6 +63,10 @@ pub enum ControlError {
     TooLittle(i64),
     #[error("an amount here is whole rupees")]
     NotWholeRupees,
+    #[error("what waits to be settled comes to {0} paise, and less than one is not paid out")]
+    NothingToSettle(i64),
+    #[error("a settlement here has 1 to {0} lines")]
+    BadCount(usize),
     #[error("{} has no such thing", .0.name())]
     NotOffered(Simulated),
 }
@@ -99,16 +103,6 @@ impl Sandbox {
     /// The bank says no to a payment that waits for it.
     pub async fn fail_payment(&self, account: &str, id: &str) -> Result<(), ControlError> {
         self.at_desk(account, |desk| desk.fail_payment(id))
-    }
-
-    /// The merchant refunds in EnKash's dashboard: `amount` in paise, or all that is left.
-    pub async fn refund_payment(&self, account: &str, id: &str, amount: Option<i64>) -> Result<(), ControlError> {
-        let inner = &self.inner;
-        let account = inner.account(account).ok_or_else(|| ControlError::UnknownAccount(account.to_owned()))?;
-        inner.change(|state, now_ms| match inner.desk(state, account, now_ms) {
-            AnyDesk::Enkash(mut desk) => desk.refund(id, amount),
-            AnyDesk::Razorpay(_) | AnyDesk::Oqpay(_) | AnyDesk::Eko(_) => Err(ControlError::NotOffered(account.merchant.provider())),
-        })
     }
 
     /// Money that had arrived is taken back.
@@ -204,7 +198,7 @@ impl Sandbox {
         inner.change(|state, now_ms| act(inner.desk(state, account, now_ms).provider()))
     }
 
-    fn at_razorpay<R>(
+    pub(super) fn at_razorpay<R>(
         &self,
         account: &str,
         act: impl FnOnce(&mut razorpay::desk::Desk<'_>) -> Result<R, ControlError>,

@@ -9,9 +9,14 @@
 //! | `POST /{provider}/{account}/reverse` | `{"payment_id"}` | `{}` |
 //! | `POST /{provider}/{account}/forge` | `{"qr": id or text, "amount"?}` | `{}`: a callback tells of a payment that never was |
 //! | `POST /razorpay/{account}/capture` | `{"payment_id"}` | `{}` |
-//! | `POST /enkash/{account}/refund` | `{"payment_id", "amount"?}`: all that is left where nothing is said | `{}` |
-//! | `GET /{provider}/{account}/qr_codes`, `…/payments` | | `{"items": […]}`, newest first |
-//! | `POST /faults` | `{"account"?, "operation"?, "kind", "times"?}` | `{}` |
+//! | `POST /{provider}/{account}/refund` | `{"payment_id", "amount"?}`: all that is left where nothing is said | `{"refund_id"}`, null at EnKash |
+//! | `POST /{provider}/{account}/end_refund` | `{"refund_id", "how"}`: `processed`, `failed` or `slow_down`; EnKash's refunds go by their `requestId` | `{}` |
+//! | `POST /{provider}/{account}/settle` | | `{"settlement_id"}`: of all that was not settled yet |
+//! | `POST /razorpay/{account}/settle_bulk` | `{"lines", "seed"}` | a settlement of made-up lines: `{"id", "lines", "gross", "fee", "tax", "net"}` |
+//! | `POST /razorpay/{account}/recon_fault` | `{"kind"}`: `missing`, `doubled`, `in_other_settlement_too` with an `entity_id`, `off_by` with `paise` too, `settlement_off_by` with a `settlement_id` and `paise`, `unknown` | `{"id"}` of the line or settlement |
+//! | `DELETE /razorpay/{account}/recon_faults` | | `{}`: all are mended |
+//! | `GET /{provider}/{account}/qr_codes`, `…/payments`, `…/refunds`, `…/settlements` | | `{"items": […]}`, newest first |
+//! | `POST /faults` | `{"account"?, "operation"?, "kind", "times"?, "after"?}` | `{}` |
 //! | `POST /webhook_faults` | `{"account"?, "event"?, "kind", "times"?}` | `{}` |
 //! | `DELETE /faults` | | `{}`: both kinds are forgotten |
 //! | `POST /webhooks/release` | | `{}` |
@@ -36,7 +41,7 @@ use serde_json::{Value, json};
 
 use super::razorpay::link;
 use super::server::json as respond;
-use super::{ControlError, Inner, Outcome, PayOptions, Sandbox, Simulated};
+use super::{ControlError, Inner, Outcome, PayOptions, ReconFault, RefundEnd, Sandbox, Simulated};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -62,6 +67,26 @@ struct PaymentId {
 struct Refund {
     payment_id: String,
     amount: Option<i64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EndRefund {
+    refund_id: String,
+    how: RefundEnd,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BulkWish {
+    lines: usize,
+    seed: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrongRecon {
+    kind: ReconFault,
 }
 
 #[derive(Deserialize)]
@@ -117,12 +142,16 @@ pub async fn answer(inner: &Arc<Inner>, parts: &Parts, path: &str, body: &[u8]) 
         Err(Refusal::Control(error)) => {
             let status = match &error {
                 ControlError::UnknownAccount(_) | ControlError::NotFound(_) => 404,
-                ControlError::WrongState { .. } | ControlError::Full | ControlError::TooManyFaults(_) => 409,
+                ControlError::WrongState { .. }
+                | ControlError::Full
+                | ControlError::TooManyFaults(_)
+                | ControlError::NothingToSettle(_) => 409,
                 ControlError::AmountNeeded(_)
                 | ControlError::WrongAmount { .. }
                 | ControlError::BadAmount
                 | ControlError::TooLittle(_)
                 | ControlError::NotWholeRupees
+                | ControlError::BadCount(_)
                 | ControlError::NotOffered(_)
                 | ControlError::BadUrl(_) => 400,
             };
@@ -194,13 +223,30 @@ async fn act_at(sandbox: &Sandbox, method: &str, account: &str, what: &str, body
         ("POST", "reverse") => sandbox.reverse_payment(account, &read::<PaymentId>(body)?.payment_id).await?,
         ("POST", "refund") => {
             let Refund { payment_id, amount } = read(body)?;
-            sandbox.refund_payment(account, &payment_id, amount).await?;
+            let id = sandbox.refund_payment(account, &payment_id, amount).await?;
+            return Ok(json!({ "refund_id": id }));
         }
+        ("POST", "end_refund") => {
+            let EndRefund { refund_id, how } = read(body)?;
+            sandbox.end_refund(account, &refund_id, how).await?;
+        }
+        ("POST", "settle") => return Ok(json!({ "settlement_id": sandbox.settle(account).await? })),
+        ("POST", "settle_bulk") => {
+            let BulkWish { lines, seed } = read(body)?;
+            return Ok(json!(sandbox.settle_bulk(account, lines, seed).await?));
+        }
+        ("POST", "recon_fault") => {
+            let WrongRecon { kind } = read(body)?;
+            return Ok(json!({ "id": sandbox.recon_fault(account, kind).await? }));
+        }
+        ("DELETE", "recon_faults") => sandbox.mend_recon(account).await?,
         ("POST", "forge") => {
             let Forgery { qr, amount } = read(body)?;
             sandbox.send_forged(account, &qr, amount).await?;
         }
         ("GET", "qr_codes") => return Ok(items(sandbox.qr_codes(account)?)),
+        ("GET", "refunds") => return Ok(items(sandbox.refunds(account)?)),
+        ("GET", "settlements") => return Ok(items(sandbox.settlements(account)?)),
         ("GET", "payments") => return Ok(items(sandbox.payments(account)?)),
         _ => return Err(Refusal::NoSuchPath),
     }

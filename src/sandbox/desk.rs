@@ -5,6 +5,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::agenda::Agenda;
+use super::clearing::RefundEnd;
 use super::control::{ControlError, PayOptions};
 use super::dice::Dice;
 use super::simulated::{Asked, Reply, Simulated};
@@ -143,6 +144,25 @@ pub trait Provider {
     fn print_payments(&self) -> Vec<Value>;
 }
 
+/// What becomes of money once it came, at the desks of providers who say something of it.
+pub trait Clearing {
+    /// The merchant refunds in the dashboard: `amount` in paise, or all that is left. Answers the refund's id where it has
+    /// one that the merchant gets to see.
+    fn refund_payment(&mut self, payment: &str, amount: Option<i64>) -> Result<Option<String>, ControlError>;
+
+    /// How a refund turns out.
+    fn end_refund(&mut self, id: &str, how: RefundEnd) -> Result<(), ControlError>;
+
+    /// The refunds as the provider prints them, newest first.
+    fn print_refunds(&self) -> Vec<Value>;
+
+    /// Settles at once all that waits for it, whatever its age. Answers the settlement's id.
+    fn settle(&mut self) -> Result<String, ControlError>;
+
+    /// The settlements as the provider prints them, newest first.
+    fn print_settlements(&self) -> Vec<Value>;
+}
+
 /// A desk, at whichever provider it stands.
 pub enum AnyDesk<'a> {
     Razorpay(razorpay::desk::Desk<'a>),
@@ -152,6 +172,15 @@ pub enum AnyDesk<'a> {
 }
 
 impl AnyDesk<'_> {
+    /// None where the provider's refunds and settlements are nobody's to ask for.
+    pub fn clearing(&mut self) -> Option<&mut (dyn Clearing + '_)> {
+        match self {
+            Self::Razorpay(desk) => Some(desk),
+            Self::Enkash(desk) => Some(desk),
+            Self::Oqpay(_) | Self::Eko(_) => None,
+        }
+    }
+
     pub fn provider(&mut self) -> &mut (dyn Provider + '_) {
         match self {
             Self::Razorpay(desk) => desk,

@@ -1,5 +1,5 @@
 //! What can be made to go wrong, and how often. A fault is used up by the calls or events it hits;
-//! the oldest one that matches is taken.
+//! the oldest one that matches and lets no more calls pass is taken.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,9 @@ pub struct Fault {
     pub kind: FaultKind,
     #[serde(default = "once")]
     pub times: u32,
+    /// Calls that it lets pass before the first one it hits.
+    #[serde(default)]
+    pub after: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,7 +81,7 @@ pub enum WebhookFaultKind {
 
 impl Fault {
     pub fn on(operation: &str, kind: FaultKind) -> Self {
-        Self { account: None, operation: operation.to_owned(), kind, times: 1 }
+        Self { account: None, operation: operation.to_owned(), kind, times: 1, after: 0 }
     }
 }
 
@@ -104,12 +107,19 @@ impl Faults {
 
     pub fn take(&mut self, account: Option<&str>, operation: &str) -> Option<FaultKind> {
         self.0.retain(|fault| fault.times > 0);
-        let hit = self
-            .0
-            .iter_mut()
-            .find(|fault| matches(&fault.operation, operation) && fault.account.as_deref().is_none_or(|name| Some(name) == account))?;
-        hit.times -= 1;
-        Some(hit.kind.clone())
+        let is_meant =
+            |fault: &&mut Fault| matches(&fault.operation, operation) && fault.account.as_deref().is_none_or(|name| Some(name) == account);
+        let mut hit = None;
+        // A call counts for all that still let calls pass, be it hit by another.
+        for fault in self.0.iter_mut().filter(is_meant) {
+            if fault.after > 0 {
+                fault.after -= 1;
+            } else if hit.is_none() {
+                fault.times -= 1;
+                hit = Some(fault.kind.clone());
+            }
+        }
+        hit
     }
 }
 

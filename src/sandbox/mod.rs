@@ -6,6 +6,7 @@
 //! `/enkash/…`, `/oqpay/…`, `/eko/…`) and the control interface (`/control/…`, see `control_http.rs` for the table).
 
 mod agenda;
+mod clearing;
 mod clock;
 mod control;
 mod control_http;
@@ -26,6 +27,7 @@ mod state;
 mod switches;
 mod upi;
 mod webhooks;
+mod working_day;
 
 #[cfg(test)]
 mod tests;
@@ -42,6 +44,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use clearing::{ReconFault, RefundEnd};
 use clock::Clock;
 pub use control::{ControlError, Outcome, PayOptions};
 use desk::AnyDesk;
@@ -50,10 +53,11 @@ pub use enkash::{EnkashSwitches, RepeatedOrder};
 pub use faults::{Fault, FaultKind, WebhookFault, WebhookFaultKind};
 pub use merchant::{EkoMerchant, EnkashMerchant, Merchant, OqpayMerchant, RazorpayMerchant, SandboxAccount};
 pub use oqpay::OqpaySwitches;
+pub use razorpay::BulkSettlement;
 pub use simulated::Simulated;
 use state::State;
 pub use state::{Answered, SeenRequest};
-pub use switches::{Switches, Throttle};
+pub use switches::{RefundCourse, RefundRrn, Switches, Throttle};
 pub use webhooks::{Delivery, DeliveryStatus};
 
 #[derive(Clone, Debug)]

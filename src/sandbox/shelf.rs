@@ -38,6 +38,14 @@ impl<T: Labelled> Shelf<T> {
         self.items.get_mut(*self.places.get(id)?)
     }
 
+    pub fn oldest_first(&self) -> impl Iterator<Item = &T> {
+        self.items.iter()
+    }
+
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
     pub fn newest_first(&self) -> impl Iterator<Item = &T> {
         self.items.iter().rev()
     }

@@ -37,6 +37,32 @@ pub struct Switches {
     pub strict_order: bool,
     /// S14: a second order with the same `receipt` is refused.
     pub receipts_unique: bool,
+    /// S15: how refunds go on.
+    pub refunds: RefundCourse,
+    /// S15: instant refunds turn out impossible and become normal ones.
+    pub instant_falls_back: bool,
+    /// S15: a normal refund of a payment that is more than six months old is refused instead of taken and failed.
+    pub old_refunds_refused: bool,
+    /// S16: when the bank's reference of a refund is known.
+    pub refund_rrn: RefundRrn,
+    /// S17: the paise on the merchant's account, which a refund can't be larger than; none is enough for all. Refunds
+    /// and payments don't change it.
+    pub balance: Option<i64>,
+    /// S18: a payment's `amount_refunded` keeps what a failed refund added to it.
+    pub amount_refunded_stays: bool,
+    /// S19: how long an idempotency key is remembered; none is for ever.
+    pub refund_keys_last_s: Option<u64>,
+    /// S20: where header and receipt both repeat, the receipt is refused instead of the first refund answered.
+    pub receipt_wins: bool,
+    /// S21: a settlement's `utr` is absent instead of null before it is processed.
+    pub empty_utr_left_out: bool,
+    /// S22: the days of the recon report begin at midnight in Greenwich instead of India.
+    pub recon_day_in_utc: bool,
+    /// Whether settlements are made on working days at eleven in India, at every provider that makes them; off, the
+    /// control interface alone makes them.
+    pub settlement_runs: bool,
+    /// S25: `refund.speed_changed` has its `created_at` inside `payload`.
+    pub speed_changed_at_inside: bool,
     /// S24: bodies of webhooks print non-ASCII as `\uXXXX`.
     pub escape_unicode: bool,
     /// S28: the status that goes with `GATEWAY_ERROR`.
@@ -67,6 +93,30 @@ pub enum Throttle {
     WithoutRetryAfter,
 }
 
+/// How refunds go on once they are taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefundCourse {
+    /// They end well after a while; instant ones at once.
+    #[default]
+    ByThemselves,
+    /// They are done when they are answered.
+    AtOnce,
+    /// They stay pending until the control interface says how they end.
+    WhenTold,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefundRrn {
+    /// Some time after the refund is processed.
+    #[default]
+    Later,
+    /// As soon as it is processed.
+    AtOnce,
+    Never,
+}
+
 impl Default for Switches {
     fn default() -> Self {
         Self {
@@ -83,6 +133,18 @@ impl Default for Switches {
             only_credited: false,
             strict_order: false,
             receipts_unique: false,
+            refunds: RefundCourse::default(),
+            instant_falls_back: false,
+            old_refunds_refused: false,
+            refund_rrn: RefundRrn::default(),
+            balance: None,
+            amount_refunded_stays: false,
+            refund_keys_last_s: None,
+            receipt_wins: false,
+            empty_utr_left_out: false,
+            recon_day_in_utc: false,
+            settlement_runs: true,
+            speed_changed_at_inside: false,
             escape_unicode: false,
             gateway_error_status: 502,
             clamp_count: false,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DEADLINE_FLOOR_MS, TIMEOUT_MS, given};
+use super::{DEADLINE_FLOOR_MS, TIMEOUT_MS, cycle_days_default, given};
 use crate::config::secrets::Secrets;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,8 @@ pub struct EkoConfig {
     pub service_code: u32,
     #[serde(default)]
     pub activate_service: bool,
+    #[serde(default = "cycle_days_default")]
+    pub settlement_cycle_days: u32,
     #[serde(default = "given::<TIMEOUT_MS>")]
     pub timeout_ms: u64,
     #[serde(default = "given::<DEADLINE_FLOOR_MS>")]
@@ -56,6 +58,7 @@ impl EkoConfig {
             user_code: user_code.into(),
             service_code: service_code_default(),
             activate_service: false,
+            settlement_cycle_days: cycle_days_default(),
             timeout_ms: TIMEOUT_MS,
             deadline_floor_ms: DEADLINE_FLOOR_MS,
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DEADLINE_FLOOR_MS, TIMEOUT_MS, given};
+use super::{DEADLINE_FLOOR_MS, TIMEOUT_MS, cycle_days_default, given};
 use crate::config::empty_is_none;
 use crate::config::secrets::Secrets;
 
@@ -19,6 +19,8 @@ pub struct RazorpayConfig {
     /// `acc_…`; when set, a webhook of another account is refused.
     #[serde(default, with = "empty_is_none")]
     pub account_id: Option<String>,
+    #[serde(default = "cycle_days_default")]
+    pub settlement_cycle_days: u32,
     #[serde(default = "given::<TIMEOUT_MS>")]
     pub timeout_ms: u64,
     #[serde(default = "given::<DEADLINE_FLOOR_MS>")]
@@ -53,6 +55,7 @@ impl RazorpayConfig {
             key_secret,
             webhook_secrets,
             account_id: None,
+            settlement_cycle_days: cycle_days_default(),
             timeout_ms: TIMEOUT_MS,
             deadline_floor_ms: DEADLINE_FLOOR_MS,
             close_by_min_s: CLOSE_BY_MIN_S,

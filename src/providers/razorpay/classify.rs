@@ -49,9 +49,13 @@ const VALIDATION: &str = "input_validation_failed";
 const TROUBLE: Text = Text::Begins("We are facing some trouble completing your request");
 const NO_SUCH_ID: Text = Text::Is("The id provided does not exist");
 
-const MUTATIONS: &[Operation] = &[Operation::CreateQr, Operation::CloseQr];
+/// There is a refund with our reference: an earlier request was acted on, whatever became of its answer.
+const RECEIPT_TAKEN: Text = Text::Is("Duplicate receipt found for this refund request");
+
+const MUTATIONS: &[Operation] = &[Operation::CreateQr, Operation::CloseQr, Operation::CreateRefund];
 const CREATE: &[Operation] = &[Operation::CreateQr];
 const CLOSE: &[Operation] = &[Operation::CloseQr];
+const REFUND: &[Operation] = &[Operation::CreateRefund];
 
 const fn not_acted_on(statuses: &'static [u16], error: Option<Listed>) -> Rule {
     Rule { operations: MUTATIONS, statuses, error, known: Known::NotActedOn }
@@ -64,7 +68,9 @@ const fn refusal(operations: &'static [Operation], statuses: &'static [u16], err
 /// All answers that prove that nothing happened. The first that fits counts.
 ///
 /// Not here, on purpose: closing a code that is closed already. The text of that answer is not documented, and what we want
-/// to know then is how the code stands: doubt has it looked up.
+/// to know then is how the code stands: doubt has it looked up. Nor is a refund that "has already been processed" or has our
+/// receipt already, two requests with one idempotency key (409), or `invalid request sent`, which was seen where the balance
+/// was too low and says nothing.
 const RULES: &[Rule] = &[
     // Throttled.
     not_acted_on(&[429], None),
@@ -92,6 +98,27 @@ const RULES: &[Rule] = &[
     // Closing needs no list of validations: it has no body. Its reason says nothing, since a business rule has the same.
     refusal(CLOSE, &[400, 404], Listed::Text(NO_SUCH_ID)),
     refusal(CLOSE, &[400], Listed::Text(Text::Ends("is not a valid id"))),
+    // A refund [6.5]. A validation's reason proves nothing here either, so each text is listed.
+    refusal(REFUND, &[400], Listed::Text(Text::Is("The refund amount provided is greater than amount captured"))),
+    refusal(REFUND, &[400], Listed::Text(Text::Is("The payment has been fully refunded already"))),
+    refusal(REFUND, &[400], Listed::Text(Text::Begins("The amount must be at least INR"))),
+    refusal(REFUND, &[400], Listed::Text(Text::Is("Amount cannot be blank"))),
+    refusal(REFUND, &[400], Listed::Text(Text::Is("The amount must be an integer"))),
+    refusal(REFUND, &[400], Listed::Text(Text::Ends("is not a valid id"))),
+    refusal(REFUND, &[400], Listed::Text(Text::Ends("is/are not required and should not be sent"))),
+    // It comes in a longer form too.
+    refusal(REFUND, &[400], Listed::Text(Text::Begins("Your account does not have enough balance to carry out the refund operation"))),
+    refusal(REFUND, &[400], Listed::Text(Text::Is("The payment status should be captured for action to be taken"))),
+    refusal(REFUND, &[400], Listed::Text(Text::Is("The selected speed is invalid"))),
+    refusal(REFUND, &[400], Listed::Text(Text::Is("Instant refund not supported for the payment"))),
+    refusal(REFUND, &[400], Listed::Text(Text::Is("Refund is currently not supported for this payment method"))),
+    refusal(REFUND, &[400], Listed::Text(Text::Is("Partial refund is currently not supported for this payment method"))),
+    refusal(REFUND, &[400], Listed::Text(Text::Begins("Refunds cannot be created on your account"))),
+    refusal(REFUND, &[400], Listed::Text(Text::Is("The refund on this payment is blocked due to ongoing dispute investigation"))),
+    refusal(REFUND, &[400], Listed::Text(Text::Is("Notes validation failed"))),
+    refusal(REFUND, &[400], Listed::Text(Text::Is("Void is not supported for partial refunds"))),
+    refusal(REFUND, &[400], Listed::Text(Text::Is("Refund is not supported by the bank because the payment is more than 6 months old"))),
+    refusal(REFUND, &[400], Listed::Text(Text::Is("Payment is more than 6 months old, only instant refund is supported"))),
 ];
 
 /// What an answer without success to `operation` lets us conclude. `first_send` is false where an earlier send of the same
@@ -105,6 +132,13 @@ pub fn classify(operation: Operation, first_send: bool, status: StatusCode, fail
         (Some(Known::NotActedOn), _) if first_send => CallError::NotDelivered(cause(status, failure)),
         _ => CallError::InDoubt(cause(status, failure)),
     }
+}
+
+/// Whether the answer to a refund says that there is one with our receipt.
+pub fn has_receipt_already(status: StatusCode, failure: Option<&Failure>) -> bool {
+    // Whatever the reason beside it is: to look for the refund is harmless.
+    let says_so = |failure: &Failure| RECEIPT_TAKEN.fits(failure.description.as_deref().unwrap_or_default());
+    status == StatusCode::BAD_REQUEST && failure.is_some_and(says_so)
 }
 
 /// What an answer without success to a question lets us conclude.
@@ -172,57 +206,86 @@ impl Text {
 mod tests {
     use super::*;
 
-    /// An answer, and what it means for a creation, for a close, and for a question.
+    /// An answer, and what it means for the creation of a code, for its close, for a refund, and for a question.
     const TABLE: &str = r#"
-status code              reason                  description                                                                                 | create        close         question
-200    -                 -                       -                                                                                           | in_doubt      in_doubt      unanswered
-302    -                 -                       -                                                                                           | in_doubt      in_doubt      unanswered
-400    -                 -                       -                                                                                           | in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR -                       -                                                                                           | in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR input_validation_failed The selected usage is invalid.                                                              | refused       in_doubt      unanswered
-400    BAD_REQUEST_ERROR input_validation_failed A rule that we never heard of.                                                              | refused       in_doubt      unanswered
-400    BAD_REQUEST_ERROR extra_field_sent        tax_invoice is/are not required and should not be sent                                      | refused       refused       unanswered
-400    BAD_REQUEST_ERROR -                       The selected usage is invalid.                                                              | refused       in_doubt      unanswered
-400    BAD_REQUEST_ERROR NA                      The selected fixed amount is invalid.                                                       | refused       in_doubt      unanswered
-400    BAD_REQUEST_ERROR -                       The type field is required.                                                                 | refused       in_doubt      unanswered
-400    BAD_REQUEST_ERROR -                       The type is required.                                                                       | refused       in_doubt      unanswered
-400    BAD_REQUEST_ERROR -                       The payment amount must be at least 1.                                                      | refused       in_doubt      unanswered
-400    BAD_REQUEST_ERROR -                       close_by must be between 946684800 and 4765046400                                           | refused       in_doubt      unanswered
-400    BAD_REQUEST_ERROR -                       close_by should be at least 2 minutes after current time                                    | refused       in_doubt      unanswered
-400    BAD_REQUEST_ERROR -                       close_by is/are not required and should not be sent                                         | refused       in_doubt      unanswered
-400    BAD_REQUEST_ERROR -                       cust_1 is not a valid id.                                                                   | refused       refused       unanswered
-400    BAD_REQUEST_ERROR -                       The code was made, and the selected printer is invalid                                      | in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR some_new_reason         The selected usage is invalid.                                                              | in_doubt      in_doubt      unanswered
-400    SOME_NEW_ERROR    input_validation_failed The selected usage is invalid.                                                              | in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR NA                      The requested URL was not found on the server.                                              | refused       refused       unanswered
-404    BAD_REQUEST_ERROR -                       The requested URL was not found on the server.                                              | refused       refused       unanswered
-404    -                 -                       -                                                                                           | in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR input_validation_failed The id provided does not exist                                                              | refused       refused       absent
-400    BAD_REQUEST_ERROR -                       The id provided does not exist.                                                             | in_doubt      refused       absent
-404    BAD_REQUEST_ERROR -                       The id provided does not exist                                                              | in_doubt      refused       absent
-500    BAD_REQUEST_ERROR -                       The id provided does not exist                                                              | in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR input_validation_failed QR code is already closed                                                                   | refused       in_doubt      unanswered
-400    BAD_REQUEST_ERROR -                       QR code is already closed                                                                   | in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR input_validation_failed We are facing some trouble completing your request at the moment. Please try again shortly. | in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR -                       We are facing some trouble completing your request at the moment. Please try again shortly. | in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR NA                      The api key provided is invalid                                                             | not_delivered not_delivered unanswered
-400    BAD_REQUEST_ERROR input_validation_failed The api secret provided is invalid.                                                         | not_delivered not_delivered unanswered
-400    BAD_REQUEST_ERROR NA                      The API {key/secret} provided is invalid.                                                   | not_delivered not_delivered unanswered
-400    BAD_REQUEST_ERROR -                       Authentication failed                                                                       | not_delivered not_delivered unanswered
-401    BAD_REQUEST_ERROR -                       Authentication failed                                                                       | not_delivered not_delivered unanswered
-401    -                 -                       -                                                                                           | not_delivered not_delivered unanswered
-403    BAD_REQUEST_ERROR -                       Access Denied                                                                               | not_delivered not_delivered unanswered
-403    -                 -                       -                                                                                           | in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR input_validation_failed Request failed because another payment operation is in progress.                            | not_delivered not_delivered unanswered
-408    -                 -                       -                                                                                           | in_doubt      in_doubt      unanswered
-409    BAD_REQUEST_ERROR -                       -                                                                                           | in_doubt      in_doubt      unanswered
-429    BAD_REQUEST_ERROR -                       Too many requests                                                                           | not_delivered not_delivered unanswered
-429    -                 -                       -                                                                                           | not_delivered not_delivered unanswered
-500    SERVER_ERROR      NA                      We are facing some trouble completing your request at the moment. Please try again shortly. | in_doubt      in_doubt      unanswered
-500    BAD_REQUEST_ERROR input_validation_failed The selected usage is invalid.                                                              | in_doubt      in_doubt      unanswered
-502    GATEWAY_ERROR     -                       -                                                                                           | in_doubt      in_doubt      unanswered
-503    -                 -                       -                                                                                           | in_doubt      in_doubt      unanswered
-504    -                 -                       -                                                                                           | in_doubt      in_doubt      unanswered
+status code              reason                  description                                                                                     | create        close         refund        question
+200    -                 -                       -                                                                                               | in_doubt      in_doubt      in_doubt      unanswered
+302    -                 -                       -                                                                                               | in_doubt      in_doubt      in_doubt      unanswered
+400    -                 -                       -                                                                                               | in_doubt      in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR -                       -                                                                                               | in_doubt      in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR input_validation_failed The selected usage is invalid.                                                                  | refused       in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR input_validation_failed A rule that we never heard of.                                                                  | refused       in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR extra_field_sent        tax_invoice is/are not required and should not be sent                                          | refused       refused       refused       unanswered
+400    BAD_REQUEST_ERROR -                       The selected usage is invalid.                                                                  | refused       in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR NA                      The selected fixed amount is invalid.                                                           | refused       in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR -                       The type field is required.                                                                     | refused       in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR -                       The type is required.                                                                           | refused       in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR -                       The payment amount must be at least 1.                                                          | refused       in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR -                       close_by must be between 946684800 and 4765046400                                               | refused       in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR -                       close_by should be at least 2 minutes after current time                                        | refused       in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR -                       close_by is/are not required and should not be sent                                             | refused       in_doubt      refused       unanswered
+400    BAD_REQUEST_ERROR -                       cust_1 is not a valid id.                                                                       | refused       refused       refused       unanswered
+400    BAD_REQUEST_ERROR -                       The code was made, and the selected printer is invalid                                          | in_doubt      in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR some_new_reason         The selected usage is invalid.                                                                  | in_doubt      in_doubt      in_doubt      unanswered
+400    SOME_NEW_ERROR    input_validation_failed The selected usage is invalid.                                                                  | in_doubt      in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR NA                      The requested URL was not found on the server.                                                  | refused       refused       refused       unanswered
+404    BAD_REQUEST_ERROR -                       The requested URL was not found on the server.                                                  | refused       refused       refused       unanswered
+404    -                 -                       -                                                                                               | in_doubt      in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR input_validation_failed The id provided does not exist                                                                  | refused       refused       in_doubt      absent
+400    BAD_REQUEST_ERROR -                       The id provided does not exist.                                                                 | in_doubt      refused       in_doubt      absent
+404    BAD_REQUEST_ERROR -                       The id provided does not exist                                                                  | in_doubt      refused       in_doubt      absent
+500    BAD_REQUEST_ERROR -                       The id provided does not exist                                                                  | in_doubt      in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR input_validation_failed QR code is already closed                                                                       | refused       in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR -                       QR code is already closed                                                                       | in_doubt      in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR input_validation_failed We are facing some trouble completing your request at the moment. Please try again shortly.     | in_doubt      in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR -                       We are facing some trouble completing your request at the moment. Please try again shortly.     | in_doubt      in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR NA                      The api key provided is invalid                                                                 | not_delivered not_delivered not_delivered unanswered
+400    BAD_REQUEST_ERROR input_validation_failed The api secret provided is invalid.                                                             | not_delivered not_delivered not_delivered unanswered
+400    BAD_REQUEST_ERROR NA                      The API {key/secret} provided is invalid.                                                       | not_delivered not_delivered not_delivered unanswered
+400    BAD_REQUEST_ERROR -                       Authentication failed                                                                           | not_delivered not_delivered not_delivered unanswered
+401    BAD_REQUEST_ERROR -                       Authentication failed                                                                           | not_delivered not_delivered not_delivered unanswered
+401    -                 -                       -                                                                                               | not_delivered not_delivered not_delivered unanswered
+403    BAD_REQUEST_ERROR -                       Access Denied                                                                                   | not_delivered not_delivered not_delivered unanswered
+403    -                 -                       -                                                                                               | in_doubt      in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR input_validation_failed Request failed because another payment operation is in progress.                                | not_delivered not_delivered not_delivered unanswered
+408    -                 -                       -                                                                                               | in_doubt      in_doubt      in_doubt      unanswered
+409    BAD_REQUEST_ERROR -                       -                                                                                               | in_doubt      in_doubt      in_doubt      unanswered
+429    BAD_REQUEST_ERROR -                       Too many requests                                                                               | not_delivered not_delivered not_delivered unanswered
+429    -                 -                       -                                                                                               | not_delivered not_delivered not_delivered unanswered
+500    SERVER_ERROR      NA                      We are facing some trouble completing your request at the moment. Please try again shortly.     | in_doubt      in_doubt      in_doubt      unanswered
+500    BAD_REQUEST_ERROR input_validation_failed The selected usage is invalid.                                                                  | in_doubt      in_doubt      in_doubt      unanswered
+502    GATEWAY_ERROR     -                       -                                                                                               | in_doubt      in_doubt      in_doubt      unanswered
+503    -                 -                       -                                                                                               | in_doubt      in_doubt      in_doubt      unanswered
+504    -                 -                       -                                                                                               | in_doubt      in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR -                       The refund amount provided is greater than amount captured                                      | in_doubt      in_doubt      refused       unanswered
+400    BAD_REQUEST_ERROR refund_limit_crossed    The refund amount provided is greater than amount captured                                      | in_doubt      in_doubt      in_doubt      unanswered
+409    BAD_REQUEST_ERROR -                       The refund amount provided is greater than amount captured                                      | in_doubt      in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR input_validation_failed The payment has been fully refunded already                                                     | refused       in_doubt      refused       unanswered
+400    BAD_REQUEST_ERROR input_validation_failed The amount must be at least INR 1.00                                                            | refused       in_doubt      refused       unanswered
+400    BAD_REQUEST_ERROR -                       Amount cannot be blank.                                                                         | in_doubt      in_doubt      refused       unanswered
+400    BAD_REQUEST_ERROR -                       The amount must be an integer.                                                                  | in_doubt      in_doubt      refused       unanswered
+400    BAD_REQUEST_ERROR -                       pay_29QQoUBi66xm2f is not a valid id                                                            | refused       refused       refused       unanswered
+400    BAD_REQUEST_ERROR NA                      Your account does not have enough balance to carry out the refund operation.                    | in_doubt      in_doubt      refused       unanswered
+400    BAD_REQUEST_ERROR NA                      Your account does not have enough balance to carry out the refund operation. You can add funds. | in_doubt      in_doubt      refused       unanswered
+400    BAD_REQUEST_ERROR NA                      invalid request sent                                                                            | in_doubt      in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR -                       The payment status should be captured for action to be taken.                                   | in_doubt      in_doubt      refused       unanswered
+400    BAD_REQUEST_ERROR -                       The selected speed is invalid.                                                                  | refused       in_doubt      refused       unanswered
+400    BAD_REQUEST_ERROR -                       Instant refund not supported for the payment.                                                   | in_doubt      in_doubt      refused       unanswered
+400    BAD_REQUEST_ERROR -                       Refund is currently not supported for this payment method.                                      | in_doubt      in_doubt      refused       unanswered
+400    BAD_REQUEST_ERROR -                       Partial refund is currently not supported for this payment method.                              | in_doubt      in_doubt      refused       unanswered
+400    BAD_REQUEST_ERROR -                       Refunds cannot be created on your account.                                                      | in_doubt      in_doubt      refused       unanswered
+400    BAD_REQUEST_ERROR -                       Refunds cannot be created on your account for UPI payments.                                     | in_doubt      in_doubt      refused       unanswered
+400    BAD_REQUEST_ERROR -                       Refund has already been processed.                                                              | in_doubt      in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR -                       The refund on this payment is blocked due to ongoing dispute investigation.                     | in_doubt      in_doubt      refused       unanswered
+400    BAD_REQUEST_ERROR -                       Duplicate receipt found for this refund request.                                                | in_doubt      in_doubt      in_doubt      unanswered
+400    BAD_REQUEST_ERROR -                       Notes validation failed.                                                                        | in_doubt      in_doubt      refused       unanswered
+400    BAD_REQUEST_ERROR -                       Void is not supported for partial refunds.                                                      | in_doubt      in_doubt      refused       unanswered
+400    BAD_REQUEST_ERROR -                       Refund is not supported by the bank because the payment is more than 6 months old               | in_doubt      in_doubt      refused       unanswered
+400    BAD_REQUEST_ERROR -                       Payment is more than 6 months old, only instant refund is supported                             | in_doubt      in_doubt      refused       unanswered
+400    BAD_REQUEST_ERROR -                       The idempotency key must be at least 10 characters long.                                        | in_doubt      in_doubt      in_doubt      unanswered
+409    BAD_REQUEST_ERROR -                       Different request with the same idempotency key has already been processed.                     | in_doubt      in_doubt      in_doubt      unanswered
+409    BAD_REQUEST_ERROR -                       Another request with the same idempotency key is still in progress.                             | in_doubt      in_doubt      in_doubt      unanswered
+500    SERVER_ERROR      -                       Internal server error - Failed to fetch idempotency record                                      | in_doubt      in_doubt      in_doubt      unanswered
 "#;
 
     /// The status and the error of a line of the table.
@@ -264,7 +327,8 @@ status code              reason                  description                    
                 AskError::Absent => "absent",
                 AskError::Unanswered(_) => "unanswered",
             };
-            seen += &format!("{answer}| {:<13} {:<13} {question}\n", meant(Operation::CreateQr), meant(Operation::CloseQr));
+            let meant = MUTATIONS.iter().map(|operation| format!("{:<13}", meant(*operation))).collect::<Vec<_>>().join(" ");
+            seen += &format!("{answer}| {meant} {question}\n");
         }
         assert_eq!(seen.trim(), TABLE.trim(), "\n{seen}");
     }

@@ -1,5 +1,5 @@
-//! Razorpay: settings, what an account there can do, and how its API is called. Orders become requests in `qr` and
-//! `payment`, answers become what we know in the same place; `wire` is the JSON, `classify` the meaning of errors.
+//! Razorpay: settings, what an account there can do, and how its API is called. Orders become requests in `qr`, `payment`
+//! and `refund`, answers become what we know in the same place; `wire` is the JSON, `classify` the meaning of errors.
 //!
 //! It keeps nothing between calls, and sends every request that changes something exactly once.
 
@@ -17,22 +17,33 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::http::{Answer, Call, HttpClient, NoAnswer, Party, Url};
-use super::{AskError, CallError, Cause, Provider, QrCodes, Sending, Webhooks};
-use crate::domain::account::{AccountName, Capabilities, DoubtCure, Operation, OperationCapability, ProviderId, QrUsageCapability};
+use super::{AskError, CallError, Cause, Provider, QrCodes, Refunds, Sending, Settlements, Webhooks};
+use crate::domain::account::{
+    AccountName, Capabilities, DoubtCure, Operation, OperationCapability, ProviderId, QrUsageCapability, RefundCapability,
+    SettlementCapability,
+};
 use crate::domain::fact::Evidence;
 use crate::domain::money::Money;
 use crate::domain::qr::Usage;
+use crate::domain::refund::RefundSpeed;
 
 mod classify;
 mod payment;
 mod qr;
+mod refund;
+mod settlement;
 #[cfg(test)]
 mod tests;
+mod violations;
 mod webhook;
 mod wire;
 
 /// The bank is asked for three days about a payment that got no answer, and a callback may come a day late.
 const LATE_WINDOW: Duration = Duration::from_hours(4 * 24);
+/// Older payments can't be refunded: six months, and UPI's 180 days are a little less [6.5, upi.md 10].
+const REFUND_AGE_MAX: Duration = Duration::from_hours(180 * 24);
+/// A payment is settled on the second working day after it was captured [7.1].
+const SETTLEMENT_CYCLE_DAYS: u32 = 2;
 /// The most items of a page. The provider refuses more.
 const PAGE: usize = 100;
 /// The times that the provider's lists can be asked about.
@@ -83,6 +94,8 @@ pub fn provider(account: AccountName, settings: RazorpaySettings, http: HttpClie
     let api = Api { http, party, base: base_url.parse().ok(), authorization, timeout };
     let limits = qr::Limits { close_by_min, close_by_max, notes_value_max };
     let codes = Arc::new(qr::RazorpayQrCodes { api: api.clone(), limits });
+    let refunds = Arc::new(refund::RazorpayRefunds { api: api.clone(), notes_value_max });
+    let settlements = Arc::new(settlement::RazorpaySettlements { api: api.clone() });
     Provider {
         id: ProviderId::Razorpay,
         account,
@@ -99,8 +112,8 @@ pub fn provider(account: AccountName, settings: RazorpaySettings, http: HttpClie
             search: Some(codes.clone()),
             of_payment: Some(codes),
         }),
-        refunds: None,
-        settlements: None,
+        refunds: Some(Refunds { creation: refunds.clone(), enquiry: refunds.clone(), of_payment: Some(refunds) }),
+        settlements: Some(Settlements { listing: settlements.clone(), report: Some(settlements) }),
         payments: Some(Arc::new(payment::RazorpayPayments { api })),
         webhooks: Webhooks {
             proved: Some(Arc::new(webhook::RazorpayWebhooks::new(webhook_secrets, account_id))),
@@ -112,7 +125,15 @@ pub fn provider(account: AccountName, settings: RazorpaySettings, http: HttpClie
 
 /// `lives`: the shortest and the longest life that a single-use code can be given.
 fn capabilities(lives: (Duration, Duration)) -> Capabilities {
-    let operation = |operation| OperationCapability { operation, doubt: DoubtCure::Lookup, missing: None };
+    let operation = |(operation, doubt)| OperationCapability { operation, doubt, missing: None };
+    let operations = [
+        (Operation::CreateQr, DoubtCure::Lookup),
+        (Operation::CloseQr, DoubtCure::Lookup),
+        (Operation::FetchPayment, DoubtCure::Lookup),
+        // The same header and the same bytes bring the first refund once more [6.4].
+        (Operation::CreateRefund, DoubtCure::SafeResend),
+        (Operation::FetchSettlements, DoubtCure::Lookup),
+    ];
     let usage = |usage, open_amount, expiry| QrUsageCapability {
         usage,
         missing: None,
@@ -130,10 +151,16 @@ fn capabilities(lives: (Duration, Duration)) -> Capabilities {
         required_fields: &[],
     };
     Capabilities {
-        operations: [Operation::CreateQr, Operation::CloseQr, Operation::FetchPayment].map(operation).into(),
+        operations: operations.map(operation).into(),
         qr: vec![usage(Usage::SingleUse, false, Some(lives)), usage(Usage::MultipleUse, true, None)],
-        refunds: None,
-        settlements: None,
+        refunds: Some(RefundCapability {
+            speeds: &[RefundSpeed::Normal, RefundSpeed::Instant],
+            partial: true,
+            amount_min: Money::from_paise(refund::AMOUNT_MIN_PAISE),
+            payment_age_max: Some(REFUND_AGE_MAX),
+            one_at_a_time: false,
+        }),
+        settlements: Some(SettlementCapability { lines: true, cycle_days: SETTLEMENT_CYCLE_DAYS }),
     }
 }
 
@@ -175,8 +202,23 @@ impl Api {
         body: Option<&T>,
         timeout: Duration,
     ) -> Result<Answer, CallError> {
+        let answer = self.post(operation, path, HeaderMap::new(), body, timeout).await?;
+        success(operation, sending, answer)
+    }
+
+    /// Sends a request that changes something, once; its answer, whatever that says. `more` headers go with it.
+    async fn post<T: Serialize>(
+        &self,
+        operation: Operation,
+        path: &[&str],
+        more: HeaderMap,
+        body: Option<&T>,
+        timeout: Duration,
+    ) -> Result<Answer, CallError> {
         let call = || {
-            let call = Call::post(operation.as_str(), self.url(path, &[])?, self.headers()?, timeout);
+            let mut headers = self.headers()?;
+            headers.extend(more);
+            let call = Call::post(operation.as_str(), self.url(path, &[])?, headers, timeout);
             match body {
                 Some(body) => call.json(body),
                 None => Ok(call),
@@ -186,14 +228,10 @@ impl Api {
             Ok(call) => self.http.send(&self.party, call).await,
             Err(error) => Err(error),
         };
-        match sent {
-            Ok(answer) if answer.status.is_success() => Ok(answer),
-            Ok(answer) => {
-                Err(classify::classify(operation, sending == Sending::First, answer.status, wire::failure(&answer.body).as_ref()))
-            }
-            Err(NoAnswer::NotSent(cause)) => Err(CallError::NotDelivered(cause)),
-            Err(NoAnswer::Lost(cause)) => Err(CallError::InDoubt(cause)),
-        }
+        sent.map_err(|error| match error {
+            NoAnswer::NotSent(cause) => CallError::NotDelivered(cause),
+            NoAnswer::Lost(cause) => CallError::InDoubt(cause),
+        })
     }
 
     /// Asks what changes nothing; the answer, if that is a success.
@@ -218,15 +256,11 @@ impl Api {
         mut visit: impl FnMut(&RawValue) -> Result<ControlFlow<T>, AskError> + Send,
     ) -> Result<Walked<T>, AskError> {
         let Range { from, to, pages_max } = range;
-        let seconds = |time: Timestamp| time.as_second().clamp(SECONDS_MIN, SECONDS_MAX).to_string();
         for page in 0..pages_max {
             let mut query = vec![("from", seconds(from)), ("count", PAGE.to_string()), ("skip", (page * PAGE).to_string())];
             query.extend(to.map(|to| ("to", seconds(to))));
             let answer = self.ask(operation, path, &query).await?;
-            let page: wire::Page = wire::read("list", &answer.body)?;
-            if page.count.is_some_and(|count| count != page.items.len() as u64) {
-                return Err(unreadable("a list has another length than it says").into());
-            }
+            let page = page_of(&answer)?;
             for item in &page.items {
                 if let ControlFlow::Break(found) = visit(item)? {
                     return Ok(Walked::Found(found));
@@ -254,6 +288,27 @@ impl Api {
         let authorization = authorization.ok_or_else(|| NoAnswer::NotSent(Cause("no key secret is configured".to_owned())))?;
         Ok(HeaderMap::from_iter([(AUTHORIZATION, authorization)]))
     }
+}
+
+/// The answer to a request that changes something, if it is a success.
+fn success(operation: Operation, sending: Sending, answer: Answer) -> Result<Answer, CallError> {
+    if answer.status.is_success() {
+        return Ok(answer);
+    }
+    Err(classify::classify(operation, sending == Sending::First, answer.status, wire::failure(&answer.body).as_ref()))
+}
+
+/// The page of a list that an answer is.
+fn page_of(answer: &Answer) -> Result<wire::Page, wire::Unreadable> {
+    let page: wire::Page = wire::read("list", &answer.body)?;
+    match page.count {
+        Some(count) if count != page.items.len() as u64 => Err(unreadable("a list has another length than it says")),
+        _ => Ok(page),
+    }
+}
+
+fn longer_than(pages: usize) -> AskError {
+    AskError::Unanswered(Cause(format!("the list is longer than the {} items that are read of it", pages * PAGE)))
 }
 
 /// The credentials as a header that shows in no log. Its first word is case-sensitive at this provider.
@@ -301,6 +356,11 @@ fn is_a(what: &'static str, entity: Option<&str>) -> Result<(), wire::Unreadable
         Some(other) if other != what => Err(unreadable(&format!("an entity of another kind stands where a {what} should"))),
         _ => Ok(()),
     }
+}
+
+/// A time as the provider's lists can be asked about it.
+fn seconds(time: Timestamp) -> String {
+    time.as_second().clamp(SECONDS_MIN, SECONDS_MAX).to_string()
 }
 
 fn time(seconds: i64) -> Result<Timestamp, wire::Unreadable> {

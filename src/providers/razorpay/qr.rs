@@ -9,8 +9,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::value::RawValue;
 
 use super::payment;
+use super::violations::{NOTES_MAX, Violations};
 use super::wire::{self, Unreadable};
-use super::{Api, PAGE, Range, Walked, id, is_a, time, unreadable};
+use super::{Api, Range, Walked, id, is_a, longer_than, time, unreadable};
 use crate::domain::account::Operation;
 use crate::domain::money::Money;
 use crate::domain::qr::{CloseReason, QrCode, QrOrder, QrSnapshot, QrStatus, Usage};
@@ -25,8 +26,7 @@ mod tests;
 pub const REFERENCE_NOTE: &str = "upistream_ref";
 /// The least that a code can ask for.
 pub const AMOUNT_MIN_PAISE: i64 = 1;
-/// The most notes of a code, ours included, and the most characters of a note's key.
-const NOTES_MAX: usize = 15;
+/// The most characters of a note's key.
 const NOTE_KEY_CHARS_MAX: usize = 256;
 /// The provider publishes no limits for these two; these are ours.
 const NAME_CHARS_MAX: usize = 255;
@@ -154,10 +154,6 @@ fn is_ours(item: &RawValue, our_ref: &str) -> Result<bool, Unreadable> {
     Ok(notes.get(REFERENCE_NOTE).is_some_and(|named| named == our_ref))
 }
 
-fn longer_than(pages: usize) -> AskError {
-    AskError::Unanswered(Cause(format!("the list is longer than the {} items that are read of it", pages * PAGE)))
-}
-
 #[async_trait]
 impl QrSearch for RazorpayQrCodes {
     async fn look_up(&self, order: &QrOrder, our_ref: &str, asked: Timestamp) -> Result<Option<Created>, AskError> {
@@ -207,7 +203,7 @@ impl QrOfPayment for RazorpayQrCodes {
 fn violations(order: &QrOrder, limits: &Limits, now: Timestamp) -> Vec<Violation> {
     let QrOrder { usage, amount, name, description, expire_time, notes, customer: _ } = order;
     let Limits { close_by_min, close_by_max, notes_value_max } = limits;
-    let mut violations = Violations(Vec::new());
+    let mut violations = Violations::default();
 
     match (usage, amount) {
         (Usage::SingleUse, None) => violations.add("amount", "is needed: Razorpay's single-use codes have a fixed amount"),
@@ -232,36 +228,11 @@ fn violations(order: &QrOrder, limits: &Limits, now: Timestamp) -> Vec<Violation
     if notes.len() + 1 > NOTES_MAX {
         violations.add("notes", format!("has more than {} pairs; Razorpay keeps {NOTES_MAX}, and one is ours", NOTES_MAX - 1));
     }
-    for (key, value) in notes {
-        let field = format!("notes[{key:?}]");
-        if key.is_empty() {
-            violations.add(&field, "has an empty key");
-        }
-        if key == REFERENCE_NOTE {
-            violations.add(&field, "is the note in which our own reference is sent");
-        }
-        violations.check_text(&field, key, NOTE_KEY_CHARS_MAX, "a limit of Razorpay's for keys");
-        violations.check_text(&field, value, *notes_value_max, "a limit of Razorpay's for values");
+    if notes.contains_key(REFERENCE_NOTE) {
+        violations.add(&format!("notes[{REFERENCE_NOTE:?}]"), "is the note in which our own reference is sent");
     }
+    violations.check_notes(notes, NOTE_KEY_CHARS_MAX, *notes_value_max);
     violations.0
-}
-
-struct Violations(Vec<Violation>);
-
-impl Violations {
-    fn add(&mut self, field: &str, description: impl Into<String>) {
-        self.0.push(Violation { field: field.to_owned(), description: description.into() });
-    }
-
-    fn check_text(&mut self, field: &str, text: &str, chars_max: usize, whose: &str) {
-        if text.chars().count() > chars_max {
-            self.add(field, format!("is longer than {chars_max} characters ({whose})"));
-        }
-        // Razorpay answers a body that has such a character with a server fault, which would leave us in doubt.
-        if text.chars().any(|c| c > '\u{FFFF}') {
-            self.add(field, "has a character beyond the Basic Multilingual Plane, such as an emoji: Razorpay can't keep those");
-        }
-    }
 }
 
 fn to_request<'a>(order: &'a QrOrder, our_ref: &'a str) -> wire::CreateQr<'a> {

@@ -19,7 +19,7 @@ const QR_CODE: &str = include_str!("../../../tests/golden/razorpay/qr_code.json"
 const PAYMENT: &str = include_str!("../../../tests/golden/razorpay/payment.json");
 const ERROR: &str = include_str!("../../../tests/golden/razorpay/error.json");
 const QR: &str = "qr_Pz3dM6vX0tJ4Fb";
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The adapter at a scripted server.
 trait Razorpay {
@@ -77,7 +77,7 @@ fn settings(base_url: &str) -> RazorpaySettings {
     }
 }
 
-fn provider_at(base_url: &str) -> Provider {
+pub(super) fn provider_at(base_url: &str) -> Provider {
     provider("shop".parse().expect("a plain name"), settings(base_url), client())
 }
 
@@ -107,7 +107,7 @@ fn payment(changes: Value) -> Value {
     changed(PAYMENT, changes)
 }
 
-fn changed(document: &str, changes: Value) -> Value {
+pub(super) fn changed(document: &str, changes: Value) -> Value {
     let mut document: Value = serde_json::from_str(document).expect("the golden document is JSON");
     for (key, value) in changes.as_object().expect("changes are an object") {
         document[key] = value.clone();
@@ -115,7 +115,7 @@ fn changed(document: &str, changes: Value) -> Value {
     document
 }
 
-fn page(items: Vec<Value>) -> Reply {
+pub(super) fn page(items: Vec<Value>) -> Reply {
     Reply::Answer(200, json!({"entity": "collection", "count": items.len(), "items": items}).to_string())
 }
 
@@ -140,11 +140,15 @@ fn is_unanswered<T>(outcome: Result<T, AskError>) -> bool {
 #[test]
 fn what_an_account_can_do_is_data() {
     let provider = provider_at("https://api.razorpay.com");
-    for operation in [Operation::CreateQr, Operation::CloseQr, Operation::FetchPayment] {
+    let all = [Operation::CreateQr, Operation::CloseQr, Operation::FetchPayment, Operation::CreateRefund, Operation::FetchSettlements];
+    for operation in all {
         assert_eq!(provider.capabilities.missing(operation), None);
     }
     let open = |usage| provider.capabilities.qr_usage(usage).map(|usage| (usage.open_amount, usage.payments_observable));
     assert_eq!((open(Usage::SingleUse), open(Usage::MultipleUse)), (Some((false, true)), Some((true, true))));
+    let refunds = provider.capabilities.refunds.as_ref().expect("Razorpay refunds");
+    assert_eq!((refunds.amount_min, refunds.partial, refunds.one_at_a_time), (Money::from_paise(100), true, false));
+    assert!(provider.capabilities.settlements.as_ref().is_some_and(|settlements| settlements.lines));
     assert!(provider.late_window > Duration::from_hours(3 * 24));
     assert!(!format!("{:?}", settings("x")).contains("older"), "settings show no secrets");
 }

@@ -7,11 +7,14 @@ use serde_json::value::RawValue;
 
 use super::qr::REFERENCE_NOTE;
 use super::wire::{self, Unreadable};
-use super::{is_a, payment, qr, time};
+use super::{is_a, payment, qr, refund, settlement, time};
 use crate::domain::payment::PaymentSnapshot;
+use crate::domain::refund::RefundSnapshot;
 use crate::providers::signature::{Verified, hmac_sha256_hex};
 use crate::providers::{BadSignature, Callback, NotUnderstood, Observation, PaymentOrigin, ProvedCallbacks, Sender, told};
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;
 
@@ -20,18 +23,11 @@ const SIGNATURE: &str = "x-razorpay-signature";
 const QR_PAYMENT: &str = "QRv2 Payment";
 
 /// Events about a payment.
-const PAYMENT_EVENTS: &[&str] = &[
-    "payment.authorized",
-    "payment.captured",
-    "payment.failed",
-    "refund.created",
-    "refund.processed",
-    "refund.failed",
-    "refund.speed_changed",
-];
-/// Events of products that we don't use, or do not use yet: settlements, mandates and their notifications will have
-/// readers of their own.
-const FOREIGN: &[&str] = &["order.paid", "payment.pending", "settlement.processed", "transaction.created"];
+const PAYMENT_EVENTS: &[&str] = &["payment.authorized", "payment.captured", "payment.failed"];
+/// Events about a refund and its payment.
+const REFUND_EVENTS: &[&str] = &["refund.created", "refund.processed", "refund.failed", "refund.speed_changed"];
+/// Events of products that we don't use, or do not use yet: mandates and their notifications will have readers of their own.
+const FOREIGN: &[&str] = &["order.paid", "payment.pending", "transaction.created"];
 /// The same by the beginnings of their names.
 const FOREIGN_FAMILIES: &[&str] = &[
     "account.",
@@ -88,31 +84,40 @@ fn read(body: &[u8], account_id: Option<&str>) -> Result<Callback, NotUnderstood
     let payload = payload.ok_or_else(|| NotUnderstood("it carries nothing".to_owned()))?;
     let payload: wire::Payload = wire::read("payload", payload.get().as_bytes())?;
     let occurred = created_at.or(payload.created_at);
-    let observation = match event.as_str() {
+    let observations = match event.as_str() {
         "qr_code.created" | "qr_code.closed" => {
-            Observation::Qr(qr::to_snapshot(wire::read("QR code", the_code(&payload)?.get().as_bytes())?)?)
+            let code = qr::to_snapshot(wire::read("QR code", entity(payload.qr_code.as_ref(), "QR code")?.get().as_bytes())?)?;
+            vec![Observation::Qr(code)]
         }
         // The code is shown as it was before this payment: all that counts of it is which one it is.
         "qr_code.credited" => {
-            let wire::NamedCode { id, entity, mut notes } = wire::read("QR code", the_code(&payload)?.get().as_bytes())?;
-            is_a("qr_code", entity.as_deref())?;
-            let payment = the_payment(&payload)?;
+            let code = entity(payload.qr_code.as_ref(), "QR code")?;
+            let wire::NamedCode { id, entity: kind, mut notes } = wire::read("QR code", code.get().as_bytes())?;
+            is_a("qr_code", kind.as_deref())?;
+            let payment = entity(payload.payment.as_ref(), "payment")?;
             let our_ref = notes.remove(REFERENCE_NOTE).or(purpose(payment)?.notes.remove(REFERENCE_NOTE));
             let origin = PaymentOrigin::Qr { provider_ref: Some(super::id("QR code", id)?), our_ref };
-            Observation::Payment { snapshot: payment_snapshot(payment)?, origin }
+            vec![Observation::Payment { snapshot: payment_snapshot(payment)?, origin }]
         }
-        event_name if PAYMENT_EVENTS.contains(&event_name) => {
-            let payment = the_payment(&payload)?;
-            match origin(purpose(payment)?) {
-                // Not even looked at: it may be by card, or in dollars.
+        name if PAYMENT_EVENTS.contains(&name) || REFUND_EVENTS.contains(&name) => {
+            let payment = entity(payload.payment.as_ref(), "payment")?;
+            let origin = match origin(purpose(payment)?) {
+                // Not even looked at, nor is its refund: it may be by card, or in dollars.
                 PaymentOrigin::Elsewhere => return Ok(Callback::Foreign { event }),
-                origin => Observation::Payment { snapshot: payment_snapshot(payment)?, origin },
-            }
+                origin => origin,
+            };
+            let snapshot = payment_snapshot(payment)?;
+            let refund = REFUND_EVENTS.contains(&name).then(|| refund_of(&snapshot, &payload)).transpose()?;
+            [Observation::Payment { snapshot, origin }].into_iter().chain(refund.map(Observation::Refund)).collect()
+        }
+        "settlement.processed" => {
+            let carried = entity(payload.settlement.as_ref(), "settlement")?;
+            vec![Observation::Settlement(settlement::to_snapshot(wire::read("settlement", carried.get().as_bytes())?)?)]
         }
         _ => return Err(NotUnderstood(format!("it tells of the unheard-of event `{}`", told::token(&event)))),
     };
     let occurred = occurred.ok_or_else(|| NotUnderstood("it does not say when it happened".to_owned()))?;
-    Ok(Callback::Facts { event, occur_time: time(occurred)?, observations: vec![observation] })
+    Ok(Callback::Facts { event, occur_time: time(occurred)?, observations })
 }
 
 /// What a payment was made for, as far as it says so itself.
@@ -127,14 +132,20 @@ fn origin(purpose: wire::PaymentPurpose) -> PaymentOrigin {
     if !is_upi || for_other_product { PaymentOrigin::Elsewhere } else { PaymentOrigin::Untold }
 }
 
-fn the_code(payload: &wire::Payload) -> Result<&RawValue, NotUnderstood> {
-    let carried = payload.qr_code.as_ref().ok_or_else(|| NotUnderstood("it carries no QR code".to_owned()))?;
+/// What a callback carries of one kind.
+fn entity<'a>(carried: Option<&'a wire::Carried>, what: &str) -> Result<&'a RawValue, NotUnderstood> {
+    let carried = carried.ok_or_else(|| NotUnderstood(format!("it carries no {what}")))?;
     Ok(&carried.entity)
 }
 
-fn the_payment(payload: &wire::Payload) -> Result<&RawValue, NotUnderstood> {
-    let carried = payload.payment.as_ref().ok_or_else(|| NotUnderstood("it carries no payment".to_owned()))?;
-    Ok(&carried.entity)
+/// The refund that comes beside its payment.
+fn refund_of(payment: &PaymentSnapshot, payload: &wire::Payload) -> Result<RefundSnapshot, NotUnderstood> {
+    let carried = entity(payload.refund.as_ref(), "refund")?;
+    let refund = refund::to_snapshot(wire::read("refund", carried.get().as_bytes())?)?;
+    if refund.payment_ref != payment.provider_ref {
+        return Err(NotUnderstood("its refund is of another payment than it carries".to_owned()));
+    }
+    Ok(refund)
 }
 
 fn purpose(payment: &RawValue) -> Result<wire::PaymentPurpose, NotUnderstood> {

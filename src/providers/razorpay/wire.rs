@@ -152,6 +152,115 @@ pub struct Upi {
     pub vpa: Option<String>,
 }
 
+/// The body that asks for a refund.
+#[derive(Debug, Serialize)]
+pub struct CreateRefund<'a> {
+    pub amount: i64,
+    pub speed: &'static str,
+    pub receipt: &'a str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub notes: BTreeMap<&'a str, &'a str>,
+}
+
+/// A refund.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Refund {
+    #[serde(deserialize_with = "text")]
+    pub id: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub entity: Option<String>,
+    pub amount: Option<i64>,
+    #[serde(deserialize_with = "text")]
+    pub currency: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub payment_id: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub receipt: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub acquirer_data: RefundAcquirerData,
+    #[serde(deserialize_with = "text")]
+    pub status: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub speed_requested: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub speed_processed: Option<String>,
+    #[serde(deserialize_with = "seconds")]
+    pub created_at: Option<i64>,
+}
+
+/// What the banks call a refund: one of these at most.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct RefundAcquirerData {
+    #[serde(deserialize_with = "text")]
+    pub rrn: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub arn: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub utr: Option<String>,
+}
+
+/// Of a refund, what tells which request of ours it belongs to.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Receipted {
+    #[serde(deserialize_with = "text")]
+    pub receipt: Option<String>,
+}
+
+/// A settlement.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Settlement {
+    #[serde(deserialize_with = "text")]
+    pub id: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub entity: Option<String>,
+    pub amount: Option<i64>,
+    #[serde(deserialize_with = "text")]
+    pub status: Option<String>,
+    pub fees: Option<i64>,
+    pub tax: Option<i64>,
+    #[serde(deserialize_with = "text")]
+    pub utr: Option<String>,
+    #[serde(deserialize_with = "seconds")]
+    pub created_at: Option<i64>,
+}
+
+/// A line of the report on what was settled. It has no `entity`.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct ReconLine {
+    #[serde(deserialize_with = "text")]
+    pub entity_id: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub r#type: Option<String>,
+    pub debit: Option<i64>,
+    pub credit: Option<i64>,
+    pub amount: Option<i64>,
+    #[serde(deserialize_with = "text")]
+    pub currency: Option<String>,
+    pub fee: Option<i64>,
+    pub tax: Option<i64>,
+    pub settled: Option<bool>,
+    #[serde(deserialize_with = "seconds")]
+    pub created_at: Option<i64>,
+    #[serde(deserialize_with = "seconds")]
+    pub settled_at: Option<i64>,
+    #[serde(deserialize_with = "text")]
+    pub settlement_id: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub settlement_utr: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub description: Option<String>,
+    /// Of a refund or a transfer: the payment that it belongs to.
+    #[serde(deserialize_with = "text")]
+    pub payment_id: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub method: Option<String>,
+}
+
 /// A page of a list.
 #[derive(Debug, Deserialize)]
 pub struct Page {
@@ -192,6 +301,8 @@ pub struct Event {
 pub struct Payload {
     pub payment: Option<Carried>,
     pub qr_code: Option<Carried>,
+    pub refund: Option<Carried>,
+    pub settlement: Option<Carried>,
     /// Some events have their time here.
     #[serde(deserialize_with = "seconds")]
     pub created_at: Option<i64>,
@@ -203,8 +314,12 @@ pub struct Carried {
     pub entity: Box<RawValue>,
 }
 
-/// Reads `json` as a `what`.
+/// Reads `json`, an object, as a `what`. Left to itself the reader would also take a list, its items for the fields in the
+/// order in which we happen to declare them.
 pub fn read<T: DeserializeOwned>(what: &str, json: &[u8]) -> Result<T, Unreadable> {
+    if !json.trim_ascii_start().starts_with(b"{") {
+        return Err(Unreadable(format!("the {what} is no JSON object")));
+    }
     serde_json::from_slice(json).map_err(|error| {
         let (kind, line, column) = (error.classify(), error.line(), error.column());
         Unreadable(format!("the {what} can't be read: {kind:?} error at line {line}, column {column}"))

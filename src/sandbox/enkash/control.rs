@@ -104,21 +104,6 @@ impl Provider for Desk<'_> {
 }
 
 impl Desk<'_> {
-    /// The merchant refunds in EnKash's dashboard: so much, or all that is left.
-    pub fn refund(&mut self, id: &str, amount: Option<i64>) -> Result<(), ControlError> {
-        self.expect_attempt(id, |status| matches!(status, Status::Success | Status::PartiallyRefunded))?;
-        let left = self.books.transactions.get(id).map_or(0, |transaction| transaction.amount - transaction.refunded);
-        let amount = amount.unwrap_or(left);
-        if amount < 1 {
-            return Err(ControlError::BadAmount);
-        }
-        if amount > left {
-            return Err(wrong_state(id, &format!("good for a refund of {left} paise at most")));
-        }
-        self.give_back(id, amount);
-        Ok(())
-    }
-
     /// The order that an id leads to and the attempt that a payer would take up, if there is one.
     fn payable(&self, id: &str) -> Result<(String, Option<String>), ControlError> {
         let (order_id, attempt) = self.order_and_attempt(id)?;
@@ -149,16 +134,16 @@ impl Desk<'_> {
         }
     }
 
-    fn expect_attempt(&self, id: &str, is_right: impl Fn(Status) -> bool) -> Result<(), ControlError> {
+    pub fn expect_attempt(&self, id: &str, is_right: impl Fn(Status) -> bool) -> Result<(), ControlError> {
         let transaction = self.books.transactions.get(id).ok_or_else(|| ControlError::NotFound(id.to_owned()))?;
         if is_right(transaction.status) { Ok(()) } else { Err(wrong_state(id, transaction.status.word())) }
     }
 }
 
-fn wrong_state(id: &str, state: &str) -> ControlError {
+pub fn wrong_state(id: &str, state: &str) -> ControlError {
     ControlError::WrongState { id: id.to_owned(), state: state.to_owned() }
 }
 
-fn to_value(view: impl Serialize) -> Value {
+pub fn to_value(view: impl Serialize) -> Value {
     serde_json::to_value(view).expect("our own views have string keys and no failing parts")
 }

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::auth::Token;
 use super::failure::Failure;
 use super::order::Order;
+use super::payout::{Payout, Unsettled};
 use super::qr_code::QrCode;
+use super::refund::Refund;
 use super::transaction::Transaction;
 use crate::sandbox::EnkashMerchant;
 use crate::sandbox::agenda::Agenda;
@@ -19,6 +21,10 @@ pub struct Books {
     pub orders: Shelf<Order>,
     pub transactions: Shelf<Transaction>,
     pub qr_codes: Shelf<QrCode>,
+    pub refunds: Shelf<Refund>,
+    /// Payments that succeeded and refunds that were done, oldest first.
+    pub unsettled: Vec<Unsettled>,
+    pub payouts: Shelf<Payout>,
     /// Orders don't expire on an appointment: whoever looks at one sees it.
     pub agenda: Agenda<Due>,
 }
@@ -36,6 +42,12 @@ impl Appointments for Books {
 pub enum Due {
     /// The bank decides on a pending payment.
     BankAnswers(String),
+    /// A pending refund ends well.
+    RefundEnds(String),
+    /// What is ready for it is paid out.
+    PayoutRun,
+    /// A payout reaches the merchant's bank, or not.
+    PayoutEnds(String),
 }
 
 pub type Desk<'a> = desk::Desk<'a, EnkashMerchant, Books>;
@@ -48,8 +60,12 @@ impl Desk<'_> {
 
     /// Does what was appointed for now.
     pub fn happen(&mut self, due: &Due) {
-        let Due::BankAnswers(id) = due;
-        self.bank_answers(id);
+        match due {
+            Due::BankAnswers(id) => self.bank_answers(id),
+            Due::RefundEnds(id) => self.end_refund_by_itself(id),
+            Due::PayoutRun => self.run_payout(),
+            Due::PayoutEnds(id) => self.end_payout(id),
+        }
     }
 }
 

@@ -1,8 +1,9 @@
-//! The life of an attempt to pay: made when a code is shown, taken up by a payer, decided by the bank, refunded by the
-//! merchant. An order takes one success; `FAILED` is not final, since a late success keeps the id.
+//! The life of an attempt to pay: made when a code is shown, taken up by a payer, decided by the bank. How
+//! it is refunded is in `refund.rs`. An order takes one success; `FAILED` is not final, since a late success keeps the id.
 
 use super::desk::{Desk, Due, milliseconds};
 use super::notify;
+use super::payout::Item;
 use super::transaction::{Pays, Status, Transaction};
 use crate::sandbox::Outcome;
 
@@ -28,6 +29,7 @@ impl Desk<'_> {
             modified_ms: self.now_ms,
             amount,
             refunded: 0,
+            refunding: 0,
             status: Status::Created,
             pays,
             vpa: None,
@@ -60,6 +62,7 @@ impl Desk<'_> {
             if let Some(transaction) = self.books.transactions.get_mut(id) {
                 transaction.rrn = Some(rrn);
             }
+            self.await_payout(Item::Sale(id.to_owned()));
         }
         self.move_on(id, status);
         let news = notify::of_outcome(self, id);
@@ -89,19 +92,11 @@ impl Desk<'_> {
         }
     }
 
-    /// The merchant gives `amount` back; whether there is so much was checked before. Nobody is told: how is not known.
-    pub fn give_back(&mut self, id: &str, amount: i64) {
-        if let Some(transaction) = self.books.transactions.get_mut(id) {
-            transaction.refunded += amount;
-            let whole = transaction.refunded >= transaction.amount;
-            self.move_on(id, if whole { Status::Refunded } else { Status::PartiallyRefunded });
-        }
-    }
-
-    fn move_on(&mut self, id: &str, status: Status) {
+    pub fn move_on(&mut self, id: &str, status: Status) {
         let Some(transaction) = self.books.transactions.get_mut(id) else {
             return;
         };
+        let was_paid = transaction.status.is_paid();
         (transaction.status, transaction.modified_ms) = (status, self.now_ms);
         match transaction.pays.clone() {
             Pays::Order(order) => {
@@ -110,7 +105,9 @@ impl Desk<'_> {
                 }
             }
             Pays::QrCode(code) => {
+                // A refund that was sent back ends in a success too, which is no other payment.
                 if status == Status::Success
+                    && !was_paid
                     && let Some(code) = self.books.qr_codes.get_mut(&code)
                 {
                     code.payments += 1;

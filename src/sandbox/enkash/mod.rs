@@ -10,10 +10,15 @@
 //! - What is searched for is answered as a bare list, newest first.
 //! - A `multipleUse` code is paid any number of times, another one once; an `expiry` that is an RFC 3339 instant ends it.
 //!   Nobody is told of payments on UPI QR codes, since how that is done is not known.
+//! - A `requestId` is the merchant's for all his transactions; the answer to a refund holds it and no more.
+//! - A refund shows on its transaction when it is done, and is gone from it if the bank sends it back later.
+//! - A payment costs two percent and the tax on that; what a payout would not cover waits for a later one, and nothing is
+//!   carried forward. A failed payout's content goes into another one.
 //! - `redirectionUrl` points back at the sandbox, which has no page there.
 
 mod auth;
 mod checkout;
+mod clearing;
 mod control;
 mod desk;
 mod failure;
@@ -22,9 +27,11 @@ mod life;
 mod link;
 mod notify;
 mod order;
+mod payout;
 mod picture;
 mod print;
 mod qr_code;
+mod refund;
 mod switches;
 mod transaction;
 
@@ -53,7 +60,10 @@ enum Operation {
     QrSearch,
     QrClose(String),
     PaymentFetch(String),
+    RefundCreate(String),
     UpiStatus(String),
+    PayoutFetch(String),
+    PayoutSearch,
 }
 
 impl Operation {
@@ -73,6 +83,9 @@ impl Operation {
             ("POST", ["api", "v0", "qr-code", "search"]) => Self::QrSearch,
             ("PATCH", ["api", "v0", "qr-code", qr, "cancel"]) => Self::QrClose(id(qr)?),
             ("GET", ["api", "v0", "payment", transaction]) => Self::PaymentFetch(id(transaction)?),
+            ("POST", ["api", "v0", "payment", transaction, "refund"]) => Self::RefundCreate(id(transaction)?),
+            ("GET", ["api", "v0", "settlement-payout", payout]) => Self::PayoutFetch(id(payout)?),
+            ("POST", ["api", "v0", "settlement-payout", "search"]) => Self::PayoutSearch,
             ("GET", ["pay", "checkout", "status", "upi", transaction]) => Self::UpiStatus(id(transaction)?),
             _ => return None,
         })
@@ -92,6 +105,9 @@ impl Operation {
             Self::QrSearch => "qr.search",
             Self::QrClose(_) => "qr.close",
             Self::PaymentFetch(_) => "payment.fetch",
+            Self::RefundCreate(_) => "refund.create",
+            Self::PayoutFetch(_) => "settlement.fetch",
+            Self::PayoutSearch => "settlement.search",
             Self::UpiStatus(_) => "upi.status",
         }
     }
@@ -121,6 +137,9 @@ fn act(desk: &mut Desk<'_>, asked: &Asked) -> Result<String, Failure> {
         Operation::QrSearch => desk.search_qr_codes(asked),
         Operation::QrClose(id) => desk.cancel_qr_code(id, &asked.body),
         Operation::PaymentFetch(id) => desk.fetch_transaction(id),
+        Operation::RefundCreate(id) => desk.create_refund(id, &asked.body),
+        Operation::PayoutFetch(id) => desk.fetch_payout(id),
+        Operation::PayoutSearch => desk.search_payouts(asked),
         Operation::UpiStatus(id) => desk.show_upi_status(id),
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::sandbox::switches::RefundCourse;
 use crate::sandbox::webhooks::A_FEW_RETRIES_MS;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +45,12 @@ pub struct EnkashSwitches {
     pub pending_lasts_s: Option<u64>,
     /// The bank then says no instead of yes.
     pub pending_fails: bool,
+    /// How refunds go on.
+    pub refunds: RefundCourse,
+    /// A `requestId` that comes again makes another refund.
+    pub request_ids_ignored: bool,
+    /// Settlement payouts end in a failure.
+    pub payouts_fail: bool,
     /// Amounts are printed as strings instead of numbers.
     pub amounts_as_strings: bool,
     /// Times are printed as Indian ones without an offset, instead of in UTC with a `Z`.
@@ -91,6 +98,9 @@ impl Default for EnkashSwitches {
             cancelling_cancelled_fails: false,
             pending_lasts_s: None,
             pending_fails: false,
+            refunds: RefundCourse::default(),
+            request_ids_ignored: false,
+            payouts_fail: false,
             amounts_as_strings: false,
             times_without_offset: false,
             null_card_fields: false,

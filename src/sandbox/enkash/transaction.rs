@@ -14,6 +14,9 @@ pub struct Transaction {
     pub modified_ms: i64,
     pub amount: i64,
     pub refunded: i64,
+    /// On its way back.
+    #[serde(default)]
+    pub refunding: i64,
     pub status: Status,
     pub pays: Pays,
     /// The payer's address, once somebody took the attempt up.
@@ -45,6 +48,13 @@ pub enum Status {
 impl Labelled for Transaction {
     fn id(&self) -> &str {
         &self.id
+    }
+}
+
+impl Transaction {
+    /// What more may be asked back.
+    pub fn refundable(&self) -> i64 {
+        self.amount - self.refunded - self.refunding
     }
 }
 

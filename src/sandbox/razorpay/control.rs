@@ -117,7 +117,7 @@ impl Desk<'_> {
         Ok(())
     }
 
-    fn expect_payment(&self, id: &str, is_right: impl Fn(Status) -> bool) -> Result<(), ControlError> {
+    pub fn expect_payment(&self, id: &str, is_right: impl Fn(Status) -> bool) -> Result<(), ControlError> {
         let payment = self.books.payments.get(id).ok_or_else(|| ControlError::NotFound(id.to_owned()))?;
         if is_right(payment.status) { Ok(()) } else { Err(wrong_state(id, payment.status)) }
     }
@@ -131,6 +131,6 @@ fn wrong_state(id: &str, status: Status) -> ControlError {
     ControlError::WrongState { id: id.to_owned(), state: format!("{status:?}").to_lowercase() }
 }
 
-fn to_value(view: impl Serialize) -> Value {
+pub fn to_value(view: impl Serialize) -> Value {
     serde_json::to_value(view).expect("our own views have string keys and no failing parts")
 }

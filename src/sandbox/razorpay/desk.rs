@@ -1,5 +1,7 @@
 //! A merchant's books at Razorpay, and what is appointed there.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::customer::Customer;
@@ -7,7 +9,10 @@ use super::error::ApiError;
 use super::order::Order;
 use super::payment::Payment;
 use super::qr::Qr;
+use super::recon_fault::Placed;
 use super::refund::Refund;
+use super::refund_create::KeptAnswer;
+use super::settlement::{Settlement, Unsettled};
 use crate::sandbox::RazorpayMerchant;
 use crate::sandbox::agenda::Agenda;
 use crate::sandbox::desk::{self, Appointments};
@@ -21,6 +26,12 @@ pub struct Books {
     pub orders: Shelf<Order>,
     pub customers: Shelf<Customer>,
     pub refunds: Shelf<Refund>,
+    /// By the idempotency key that they were made under.
+    pub refund_keys: BTreeMap<String, KeptAnswer>,
+    /// Captured payments and processed refunds, oldest first.
+    pub unsettled: Vec<Unsettled>,
+    pub settlements: Shelf<Settlement>,
+    pub recon_faults: Vec<Placed>,
     pub agenda: Agenda<Due>,
 }
 
@@ -41,6 +52,14 @@ pub enum Due {
     PaymentTimesOut(String),
     /// An authorised payment was not captured in time.
     PaymentLapses(String),
+    /// A pending refund ends, or slows down.
+    RefundGoesOn(String),
+    /// The bank's reference of a processed refund becomes known.
+    RefundGetsRrn(String),
+    /// What is ready for it is settled.
+    SettlementRun,
+    /// The transfer of a settlement starts.
+    SettlementProcessed(String),
 }
 
 pub type Desk<'a> = desk::Desk<'a, RazorpayMerchant, Books>;
@@ -56,6 +75,10 @@ impl Desk<'_> {
             Due::QrExpires(id) => self.expire_qr(id, false),
             Due::PaymentTimesOut(id) => self.time_out_payment(id),
             Due::PaymentLapses(id) => self.lapse_payment(id),
+            Due::RefundGoesOn(id) => self.refund_goes_on(id),
+            Due::RefundGetsRrn(id) => self.refund_gets_rrn(id),
+            Due::SettlementRun => self.run_settlement(),
+            Due::SettlementProcessed(id) => self.process_settlement(id),
         }
     }
 }

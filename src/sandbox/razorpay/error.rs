@@ -18,13 +18,15 @@ pub struct ApiError {
     field: Option<String>,
 }
 
-pub type Triple = [&'static str; 3];
-const VALIDATION: Triple = ["business", "payment_initiation", "input_validation_failed"];
-const EXTRA_FIELD: Triple = ["business", "payment_initiation", "extra_field_sent"];
-const GATEWAY: Triple = ["gateway", "NA", "gateway_technical_error"];
-const COOL_DOWN: Triple = ["business", "NA", "NA"];
-pub const CONTACT: Triple = ["business", "NA", "invalid_contact_number"];
-const NOT_APPLICABLE: Triple = ["NA", "NA", "NA"];
+pub type Triple = [Option<&'static str>; 3];
+const VALIDATION: Triple = [Some("business"), Some("payment_initiation"), Some("input_validation_failed")];
+const EXTRA_FIELD: Triple = [Some("business"), Some("payment_initiation"), Some("extra_field_sent")];
+const GATEWAY: Triple = [Some("gateway"), Some("NA"), Some("gateway_technical_error")];
+const COOL_DOWN: Triple = [Some("business"), Some("NA"), Some("NA")];
+pub const CONTACT: Triple = [Some("business"), Some("NA"), Some("invalid_contact_number")];
+const NOT_APPLICABLE: Triple = [Some("NA"); 3];
+/// Printed as null.
+const UNEXPLAINED: Triple = [None; 3];
 
 impl ApiError {
     /// A field's value, an unknown id, a rule of the business.
@@ -67,6 +69,16 @@ impl ApiError {
         Self { triple: Some(triple), ..Self::on(field, description) }
     }
 
+    /// The refusals that print null where others say who and why.
+    pub fn unexplained(description: &str) -> Self {
+        Self::new(400, "BAD_REQUEST_ERROR", description.to_owned(), Some(&UNEXPLAINED))
+    }
+
+    /// Two requests under one idempotency key.
+    pub fn conflict(description: &str) -> Self {
+        Self { status: 409, ..Self::invalid(description) }
+    }
+
     pub fn trouble() -> Self {
         Self::new(500, "SERVER_ERROR", TROUBLE.to_owned(), Some(&NOT_APPLICABLE))
     }
@@ -89,6 +101,8 @@ impl ApiError {
             429 => Self::throttled(None),
             401 => Self::not_applicable(status, "Authentication failed"),
             404 => Self::no_such_url(status),
+            // No other conflict is documented.
+            409 => Self::conflict("Another request with the same idempotency key is still in progress."),
             500.. => Self { status, ..Self::trouble() },
             _ => Self { status, ..Self::invalid("Request failed because another payment operation is in progress.") },
         }
@@ -104,11 +118,11 @@ impl ApiError {
             code: &'a str,
             description: &'a str,
             #[serde(skip_serializing_if = "Option::is_none")]
-            source: Option<&'a str>,
+            source: Option<Option<&'a str>>,
             #[serde(skip_serializing_if = "Option::is_none")]
-            step: Option<&'a str>,
+            step: Option<Option<&'a str>>,
             #[serde(skip_serializing_if = "Option::is_none")]
-            reason: Option<&'a str>,
+            reason: Option<Option<&'a str>>,
             #[serde(skip_serializing_if = "Option::is_none")]
             metadata: Option<Empty>,
             #[serde(skip_serializing_if = "Option::is_none")]

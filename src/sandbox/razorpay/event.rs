@@ -9,6 +9,7 @@ use super::order::{self, OrderView};
 use super::payment::{Payment, PaymentForm, PaymentView, view};
 use super::qr::{Qr, QrForm, QrView};
 use super::refund::{self, RefundView};
+use super::settlement::{self, SettlementView};
 use super::to_json;
 use crate::sandbox::webhooks::News;
 
@@ -19,7 +20,8 @@ struct Envelope<'a> {
     event: &'static str,
     contains: &'static [&'static str],
     payload: Payload<'a>,
-    created_at: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_at: Option<i64>,
 }
 
 #[derive(Default, Serialize)]
@@ -32,6 +34,10 @@ struct Payload<'a> {
     order: Option<Entity<OrderView<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     qr_code: Option<Entity<QrView<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settlement: Option<Entity<SettlementView<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_at: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -93,7 +99,9 @@ pub fn qr_credited(desk: &Desk<'_>, payment: &Payment, qr: &Qr) -> News {
 pub fn refund(event: &'static str, desk: &Desk<'_>, id: &str) -> Option<News> {
     let refund = desk.books.refunds.get(id)?;
     let payment = desk.books.payments.get(&refund.payment_id)?;
+    let inside = event == "refund.speed_changed" && desk.switches.speed_changed_at_inside;
     let payload = Payload {
+        created_at: inside.then(|| desk.now()),
         refund: Some(Entity { entity: refund::view(refund) }),
         payment: Some(Entity { entity: view(payment, PaymentForm::CapturedEvent) }),
         ..Payload::default()
@@ -101,9 +109,17 @@ pub fn refund(event: &'static str, desk: &Desk<'_>, id: &str) -> Option<News> {
     Some(news(desk, event, &["refund", "payment"], payload))
 }
 
+/// With the settlement's own amount, whatever the recon report is made to say.
+pub fn settlement_processed(desk: &Desk<'_>, id: &str) -> Option<News> {
+    let settlement = settlement::view(desk.books.settlements.get(id)?, desk.switches.empty_utr_left_out);
+    let payload = Payload { settlement: Some(Entity { entity: settlement }), ..Payload::default() };
+    Some(news(desk, "settlement.processed", &["settlement"], payload))
+}
+
 fn news(desk: &Desk<'_>, event: &'static str, contains: &'static [&'static str], payload: Payload<'_>) -> News {
     let account_id = &desk.merchant.account_id;
-    let envelope = Envelope { entity: "event", account_id, event, contains, payload, created_at: desk.now() };
+    let envelope =
+        Envelope { entity: "event", account_id, event, contains, created_at: payload.created_at.is_none().then(|| desk.now()), payload };
     let mut body = match event.starts_with("refund.") {
         true => to_json(&alphabetical(&envelope)),
         false => to_json(&envelope),

@@ -106,19 +106,8 @@ impl Page {
             return Err(ApiError::not_required(&strangers));
         }
         let (from, to) = (time(query, "from")?, time(query, "to")?);
-        let mut count = number(query, "count", "The count must be an integer.")?.unwrap_or(PAGE_DEFAULT);
-        let skip = number(query, "skip", "The skip must be an integer.")?.unwrap_or(0);
-        if count < 1 {
-            return Err(ApiError::on("count", "The count must be at least 1."));
-        }
-        if count > PAGE_MAX {
-            if !clamp_count {
-                return Err(ApiError::on("count", "The count may not be greater than 100."));
-            }
-            count = PAGE_MAX;
-        }
-        let skip = usize::try_from(skip).map_err(|_| ApiError::on("skip", "The skip must be at least 0."))?;
-        Ok(Self { from, to, count: usize::try_from(count).unwrap_or_default(), skip })
+        let (count, skip) = count_and_skip(query, PAGE_MAX, clamp_count)?;
+        Ok(Self { from, to, count, skip })
     }
 
     /// The page of `items`, which come newest first, as a collection.
@@ -129,6 +118,23 @@ impl Page {
         };
         items.filter(wanted).skip(self.skip).take(self.count).collect()
     }
+}
+
+/// How much of a list is asked for, and how much of it is passed over.
+pub fn count_and_skip(query: &[(String, String)], count_max: i64, clamp_count: bool) -> Result<(usize, usize), ApiError> {
+    let mut count = number(query, "count", "The count must be an integer.")?.unwrap_or(PAGE_DEFAULT);
+    let skip = number(query, "skip", "The skip must be an integer.")?.unwrap_or(0);
+    if count < 1 {
+        return Err(ApiError::on("count", "The count must be at least 1."));
+    }
+    if count > count_max {
+        if !clamp_count {
+            return Err(ApiError::on("count", format!("The count may not be greater than {count_max}.")));
+        }
+        count = count_max;
+    }
+    let skip = usize::try_from(skip).map_err(|_| ApiError::on("skip", "The skip must be at least 0."))?;
+    Ok((usize::try_from(count).unwrap_or_default(), skip))
 }
 
 pub fn parameter<'a>(query: &'a [(String, String)], name: &str) -> Option<&'a str> {

@@ -4,6 +4,7 @@
 use super::desk::{Desk, Due};
 use super::event;
 use super::payment::{Failure, Payment, Status};
+use super::settlement::Item;
 use crate::sandbox::Outcome;
 use crate::sandbox::clock::{DAY_MS, MINUTE_MS};
 use crate::sandbox::webhooks::News;
@@ -71,6 +72,7 @@ impl Desk<'_> {
             upi_transaction_id: None,
             qr_id,
             order_id,
+            refunds: Vec::new(),
         }
     }
 
@@ -112,6 +114,7 @@ impl Desk<'_> {
         let (amount, order_id, qr_id) = (payment.amount, payment.order_id.clone(), payment.qr_id.clone());
         let told = event::payment_captured(self, id);
         self.tell_of_payment(id, told, news);
+        self.await_settlement(Item::Payment(id.to_owned()));
 
         if let Some(order) = order_id.and_then(|order| self.books.orders.get_mut(&order)) {
             order.paid += amount;

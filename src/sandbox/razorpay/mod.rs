@@ -10,6 +10,8 @@
 //! - `image_url` points back at the sandbox, since a made-up address at the real host could be somebody's.
 
 mod auth;
+mod bulk;
+mod clearing;
 mod control;
 mod customer;
 pub mod desk;
@@ -21,7 +23,12 @@ pub mod link;
 mod order;
 mod payment;
 mod qr;
+mod recon;
+mod recon_fault;
 mod refund;
+mod refund_create;
+mod refund_life;
+mod settlement;
 mod webhook;
 
 use http::Method;
@@ -29,6 +36,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 pub use auth::authenticate;
+pub use bulk::BulkSettlement;
 use desk::Desk;
 use error::ApiError;
 pub use webhook::{headers as webhook_headers, schedule};
@@ -49,11 +57,15 @@ pub enum Operation {
     PaymentFetch(String),
     PaymentUpdate(String),
     PaymentCapture(String),
+    RefundCreate(String),
     PaymentRefunds(String),
     /// Of a payment: this refund.
     PaymentRefundFetch(String, String),
     RefundList,
     RefundFetch(String),
+    SettlementList,
+    SettlementFetch(String),
+    SettlementRecon,
     OrderCreate,
     OrderList,
     OrderFetch(String),
@@ -86,10 +98,14 @@ impl Operation {
             ("GET", ["payments", payment]) => Self::PaymentFetch(id(payment)),
             ("PATCH", ["payments", payment]) => Self::PaymentUpdate(id(payment)),
             ("POST", ["payments", payment, "capture"]) => Self::PaymentCapture(id(payment)),
+            ("POST", ["payments", payment, "refund"]) => Self::RefundCreate(id(payment)),
             ("GET", ["payments", payment, "refunds"]) => Self::PaymentRefunds(id(payment)),
             ("GET", ["payments", payment, "refunds", refund]) => Self::PaymentRefundFetch(id(payment), id(refund)),
             ("GET", ["refunds"]) => Self::RefundList,
             ("GET", ["refunds", refund]) => Self::RefundFetch(id(refund)),
+            ("GET", ["settlements"]) => Self::SettlementList,
+            ("GET", ["settlements", settlement]) => Self::SettlementFetch(id(settlement)),
+            ("GET", ["settlements", "recon", "combined"]) => Self::SettlementRecon,
             ("POST", ["orders"]) => Self::OrderCreate,
             ("GET", ["orders"]) => Self::OrderList,
             ("GET", ["orders", order]) => Self::OrderFetch(id(order)),
@@ -115,10 +131,14 @@ impl Operation {
             Self::PaymentFetch(_) => "payment.fetch",
             Self::PaymentUpdate(_) => "payment.update",
             Self::PaymentCapture(_) => "payment.capture",
+            Self::RefundCreate(_) => "refund.create",
             Self::PaymentRefunds(_) => "payment.refunds",
             Self::PaymentRefundFetch(..) => "payment.refund_fetch",
             Self::RefundList => "refund.list",
             Self::RefundFetch(_) => "refund.fetch",
+            Self::SettlementList => "settlement.list",
+            Self::SettlementFetch(_) => "settlement.fetch",
+            Self::SettlementRecon => "settlement.recon",
             Self::OrderCreate => "order.create",
             Self::OrderList => "order.list",
             Self::OrderFetch(_) => "order.fetch",
@@ -166,10 +186,14 @@ fn act(desk: &mut Desk<'_>, asked: &Asked) -> Result<String, ApiError> {
         Operation::PaymentFetch(id) => desk.fetch_payment(id, call),
         Operation::PaymentUpdate(id) => desk.update_payment(id, call),
         Operation::PaymentCapture(id) => desk.capture_payment(id, call),
+        Operation::RefundCreate(id) => desk.create_refund(id, call, &asked.headers),
         Operation::PaymentRefunds(id) => desk.list_payment_refunds(id, call),
         Operation::PaymentRefundFetch(payment, id) => desk.fetch_payment_refund(payment, id, call),
         Operation::RefundList => desk.list_refunds(call),
         Operation::RefundFetch(id) => desk.fetch_refund(id, call),
+        Operation::SettlementList => desk.list_settlements(call),
+        Operation::SettlementFetch(id) => desk.fetch_settlement(id, call),
+        Operation::SettlementRecon => desk.recon(call),
         Operation::OrderCreate => desk.create_order(call),
         Operation::OrderList => desk.list_orders(call),
         Operation::OrderFetch(id) => desk.fetch_order(id, call),

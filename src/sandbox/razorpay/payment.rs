@@ -30,6 +30,9 @@ pub struct Payment {
     pub failure: Option<Failure>,
     pub rrn: Option<String>,
     pub upi_transaction_id: Option<String>,
+    /// The ids of its refunds, oldest first.
+    #[serde(default)]
+    pub refunds: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

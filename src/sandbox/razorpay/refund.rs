@@ -1,16 +1,13 @@
-//! Refunds that the provider makes by itself: of a payment on a closed code, of a second payment of
-//! a paid order, of a payment that was never captured. They can be read like any other.
+//! Refunds as they are printed, fetched and listed. How one is asked for is in `refund_create.rs`, how it goes on in
+//! `refund_life.rs`.
 
 use serde::{Deserialize, Serialize};
 
 use super::desk::Desk;
 use super::error::ApiError;
-use super::event;
 use super::input::{Notes, Page, check_id};
-use super::payment::Status;
 use super::{Call, Collection, notes_as_printed, to_json};
 use crate::sandbox::shelf::Labelled;
-use crate::sandbox::webhooks::News;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Refund {
@@ -18,6 +15,41 @@ pub struct Refund {
     pub created_ms: i64,
     pub payment_id: String,
     pub amount: i64,
+    #[serde(default)]
+    pub notes: Notes,
+    #[serde(default)]
+    pub receipt: Option<String>,
+    #[serde(default)]
+    pub status: Status,
+    #[serde(default)]
+    pub requested: Speed,
+    /// How it goes, or went, once it was taken.
+    #[serde(default)]
+    pub processed: Speed,
+    #[serde(default)]
+    pub rrn: Option<String>,
+    /// Whether the payment's `amount_refunded` holds it.
+    #[serde(default = "yes")]
+    pub counted: bool,
+}
+
+/// Refunds that were stored before they had a status were done at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Pending,
+    #[default]
+    Processed,
+    Failed,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Speed {
+    #[default]
+    Normal,
+    /// `optimum` to whoever asks for it.
+    Instant,
 }
 
 impl Labelled for Refund {
@@ -33,14 +65,14 @@ pub struct RefundView<'a> {
     amount: i64,
     currency: &'static str,
     payment_id: &'a str,
-    #[serde(serialize_with = "no_notes")]
-    notes: (),
+    #[serde(serialize_with = "notes_as_printed")]
+    notes: &'a Notes,
     receipt: Option<&'a str>,
     acquirer_data: AcquirerData<'a>,
     created_at: i64,
     batch_id: Option<&'a str>,
-    status: &'static str,
-    speed_processed: &'static str,
+    status: Status,
+    speed_processed: Speed,
     speed_requested: &'static str,
 }
 
@@ -56,15 +88,17 @@ pub fn view(refund: &Refund) -> RefundView<'_> {
         amount: refund.amount,
         currency: "INR",
         payment_id: &refund.payment_id,
-        notes: (),
-        receipt: None,
-        acquirer_data: AcquirerData { rrn: None },
+        notes: &refund.notes,
+        receipt: refund.receipt.as_deref(),
+        acquirer_data: AcquirerData { rrn: refund.rrn.as_deref() },
         created_at: refund.created_ms / 1_000,
         batch_id: None,
-        // Official samples show it even in `refund.created`.
-        status: "processed",
-        speed_processed: "normal",
-        speed_requested: "normal",
+        status: refund.status,
+        speed_processed: refund.processed,
+        speed_requested: match refund.requested {
+            Speed::Normal => "normal",
+            Speed::Instant => "optimum",
+        },
     }
 }
 
@@ -106,26 +140,8 @@ impl Desk<'_> {
         let found = page.collect(self.books.refunds.newest_first().filter(listed), |refund| refund.created_ms / 1_000);
         Ok(to_json(&Collection::of(found.into_iter().map(view).collect())))
     }
-
-    /// Gives the whole payment back.
-    pub fn refund_by_itself(&mut self, payment_id: &str, news: &mut Vec<News>) {
-        let id = self.new_id("rfnd");
-        let created_ms = self.now_ms;
-        let Some(payment) = self.books.payments.get_mut(payment_id) else {
-            return;
-        };
-        let amount = payment.amount - payment.amount_refunded;
-        if amount <= 0 || self.books.refunds.is_full() {
-            return;
-        }
-        payment.amount_refunded = payment.amount;
-        payment.status = Status::Refunded;
-        self.books.refunds.put(Refund { id: id.clone(), created_ms, payment_id: payment_id.to_owned(), amount });
-        news.extend(event::refund("refund.created", self, &id));
-        news.extend(event::refund("refund.processed", self, &id));
-    }
 }
 
-fn no_notes<S: serde::Serializer>(_: &(), to: S) -> Result<S::Ok, S::Error> {
-    notes_as_printed(&Notes::new(), to)
+fn yes() -> bool {
+    true
 }

@@ -1,6 +1,8 @@
 //! EnKash, as its merchants and their payers meet it.
 
 mod payments;
+mod payouts;
+mod refunds;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -303,7 +305,7 @@ async fn a_upi_qr_code_is_made_found_paid_and_cancelled() {
 #[tokio::test]
 async fn what_the_sources_leave_out_is_not_served() {
     let till = Till::open().await;
-    for path in ["/api/v0/payment/EK1/refund", "/api/v0/payment/submit", "/pay/charge/process", "/x", ""] {
+    for path in ["/api/v0/refund/enquiry", "/api/v0/payment/submit", "/pay/charge/process", "/x", ""] {
         let (status, body) = till.send(Method::POST, path, Some("{}")).await;
         assert_eq!((status, &body["response_code"]), (501, &json!(501)), "{path}: {body}");
     }

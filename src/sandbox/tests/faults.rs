@@ -114,3 +114,16 @@ async fn only_loopback_is_served() {
     let refused = super::super::start(listener, config()).await;
     assert!(matches!(refused, Err(StartError::NotLoopback(_))), "{refused:?}");
 }
+
+#[tokio::test]
+async fn a_fault_may_let_some_calls_pass_first() {
+    let client = start().await;
+    let third = json!({"operation": "payment.list", "kind": {"status_before": {"status": 503}}, "after": 2});
+    assert_eq!(client.control(Method::POST, "/faults", third).await.0, 200);
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(client.get("/payments").await.0);
+        client.get("/refunds").await;
+    }
+    assert_eq!(statuses, [200, 200, 503, 200]);
+}

@@ -5,6 +5,8 @@ mod enkash;
 mod faults;
 mod oqpay;
 mod providers;
+mod refunds;
+mod settlements;
 mod time;
 mod webhooks;
 mod wire;
@@ -108,6 +110,13 @@ impl Client {
         let pay = PayOptions { outcome, ..PayOptions::default() };
         let id = self.sandbox.pay_qr("shop", text(qr, "id"), pay).await.unwrap();
         self.get(&format!("/payments/{id}")).await.1
+    }
+
+    /// All other switches are at their defaults then.
+    fn switch(&self, set: impl FnOnce(&mut Switches)) {
+        let mut switches = Switches::default();
+        set(&mut switches);
+        self.sandbox.switches(switches);
     }
 
     async fn control(&self, method: Method, path: &str, body: Value) -> (u16, Value) {

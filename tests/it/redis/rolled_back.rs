@@ -11,6 +11,8 @@ use tokio::time::Instant;
 use upistream::clock::{Randomness, TestClock};
 use upistream::domain::money::Amount;
 use upistream::domain::qr::{QrCode, QrOrder, QrSnapshot, QrStatus, Usage};
+use upistream::domain::working_days::Holidays;
+use upistream::engine::settlement::SettlementSettings;
 use upistream::engine::qr::QrWish;
 use upistream::engine::schedule::Patience;
 use upistream::engine::{Asked, Engine, Fingerprint, Parts, Settings};
@@ -106,6 +108,13 @@ fn engine(store: AnyStore, fake: &Arc<OnceAReference>) -> Arc<Engine> {
             idle: seconds(1),
             events_page: 100,
             subscription_age_max: seconds(1_800),
+            settlements: SettlementSettings {
+                sync_every: seconds(3_600),
+                backfill_days: 30,
+                reread_days: 7,
+                report_lag: seconds(3_600),
+                holidays: Holidays::default(),
+            },
         },
         metrics: Arc::new(Metrics::new()),
     })

@@ -110,8 +110,8 @@ async fn the_merchant_gives_back_a_part_and_then_the_rest() {
     assert_eq!(refund(json!({"payment_id": paid})).await, 200);
     assert_eq!((status().await, till.status(&order).await.as_str()), (json!("REFUNDED"), "PAID"));
     assert_eq!(refund(json!({"payment_id": paid})).await, 409);
-    let elsewhere = till.sandbox().refund_payment("shop", "pay_1", None).await;
-    assert_eq!(elsewhere, Err(ControlError::NotOffered(Simulated::Razorpay)));
+    let elsewhere = till.sandbox().refund_payment("stall", "1", None).await;
+    assert_eq!(elsewhere, Err(ControlError::NotOffered(Simulated::Oqpay)));
 }
 
 #[tokio::test]
