@@ -74,10 +74,6 @@ fn table(accounts: &[pb::Account]) -> Table {
 /// What it can't do is as worth knowing as what it can.
 fn capability_table(account: &pb::Account) -> Table {
     let mut table = Table::new(&["WHAT", "POSSIBLE", "WHEN AN ANSWER IS LOST", "WHY NOT"]);
-    let possible = |supported: bool| match supported {
-        true => Cell::toned(Some(Tone::Good), "yes"),
-        false => Cell::toned(Some(Tone::Faint), "no"),
-    };
     let capabilities = account.capabilities.clone().unwrap_or_default();
     for operation in &capabilities.operations {
         let name = operation.operation().as_str_name().trim_start_matches("PROVIDER_OPERATION_");
@@ -87,6 +83,11 @@ fn capability_table(account: &pb::Account) -> Table {
             remedy(operation.doubt()).into(),
             operation.missing_reason.as_str().into(),
         ]);
+        if let (pb::ProviderOperation::CreateRefund, true, Some(refunds)) =
+            (operation.operation(), operation.supported, &capabilities.refunds)
+        {
+            add_refunds(&mut table, refunds);
+        }
     }
     for qr in &capabilities.qrs {
         let name = qr.usage().as_str_name().trim_start_matches("QR_USAGE_").to_ascii_lowercase();
@@ -108,11 +109,74 @@ fn capability_table(account: &pb::Account) -> Table {
     table
 }
 
+/// What its refunds can be.
+fn add_refunds(table: &mut Table, refunds: &pb::RefundCapability) {
+    let offers = |speed: pb::RefundSpeed| refunds.speeds.contains(&speed.into());
+    let no_such_speed = "the provider has no refunds of this speed";
+    for (what, supported, why) in [
+        ("at normal speed", offers(pb::RefundSpeed::Normal), no_such_speed),
+        ("instant", offers(pb::RefundSpeed::Instant), no_such_speed),
+        ("of a part", refunds.partial_supported, "whole payments only"),
+    ] {
+        let why = if supported { "" } else { why };
+        table.row([format!("   {what}").into(), possible(supported), "".into(), why.into()]);
+    }
+    let age = refunds.max_payment_age.and_then(|age| age.try_into().ok()).map(duration_shown);
+    table.row(["   up to the age of".into(), age.unwrap_or_else(|| "not known".to_owned()).into(), "".into(), "".into()]);
+}
+
+fn possible(supported: bool) -> Cell {
+    match supported {
+        true => Cell::toned(Some(Tone::Good), "yes"),
+        false => Cell::toned(Some(Tone::Faint), "no"),
+    }
+}
+
 fn remedy(doubt: pb::DoubtRemedy) -> &'static str {
     match doubt {
         pb::DoubtRemedy::Unspecified => "",
         pb::DoubtRemedy::Lookup => "looked up",
         pb::DoubtRemedy::SafeResend => "sent again, safely",
         pb::DoubtRemedy::None => "an operator decides",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::console::captured::console;
+    use super::*;
+
+    #[test]
+    fn what_can_be_done_is_told_down_to_refunds() {
+        let operation = |operation: pb::ProviderOperation, missing: &str, doubt: pb::DoubtRemedy| pb::OperationCapability {
+            operation: operation.into(),
+            supported: missing.is_empty(),
+            doubt: doubt.into(),
+            missing_reason: missing.to_owned(),
+        };
+        let capabilities = pb::Capabilities {
+            operations: vec![
+                operation(pb::ProviderOperation::CreateQr, "", pb::DoubtRemedy::Lookup),
+                operation(pb::ProviderOperation::CreateRefund, "", pb::DoubtRemedy::SafeResend),
+                operation(pb::ProviderOperation::FetchSettlements, "it publishes none", pb::DoubtRemedy::Unspecified),
+            ],
+            refunds: Some(pb::RefundCapability {
+                speeds: vec![pb::RefundSpeed::Normal.into()],
+                partial_supported: true,
+                max_payment_age: Some(prost_types::Duration { seconds: 180 * 24 * 3_600, nanos: 0 }),
+            }),
+            ..pb::Capabilities::default()
+        };
+        let account = pb::Account { capabilities: Some(capabilities), ..pb::Account::default() };
+        let expected = "\
+WHAT                 POSSIBLE  WHEN AN ANSWER IS LOST  WHY NOT
+create_qr            yes       looked up
+create_refund        yes       sent again, safely
+   at normal speed   yes
+   instant           no                                the provider has no refunds of this speed
+   of a part         yes
+   up to the age of  180d
+fetch_settlements    no                                it publishes none";
+        assert_eq!(capability_table(&account).text(&console().0), expected);
     }
 }

@@ -8,7 +8,8 @@ use super::client::{Client, ClientArgs, KeyArgs};
 use super::console::{Console, Tone};
 use super::failure::Failure;
 use super::listing::{self, limit};
-use super::qr::{state, time};
+use super::qr::{rupees, state, time};
+use super::refund::note_way;
 use super::table::{Cell, Table};
 use super::tree::Tree;
 use super::wire;
@@ -24,6 +25,7 @@ Examples:
   upistream admin doubts --operator-needed
   upistream admin resolve qr_01J8Z0K3V5 --did-not-happen --note not-in-the-dashboard
   upistream admin resolve pay_01J8Z0K3V5 --happened --note confirmed-by-support
+  upistream admin resolve rfnd_01J8Z0K3V5 --happened --provider-ref rfnd_Ab3dEf --note seen-in-the-dashboard
   upistream admin quarantine
   upistream admin replay quar_01J8Z0K3V5")]
 pub struct AdminArgs {
@@ -151,6 +153,9 @@ async fn resolve(client: &Client<'_>, mut admin: Admin, args: ResolveArgs) -> Re
     let pb::ResolveDoubtResponse { idempotency_replayed, resource } = client.answer("deciding", Some(&key), call).await?;
     if let Some(resource) = resource {
         client.show(&resource_tree(&resource))?;
+        if let Resource::Refund(refund) = &resource {
+            note_way(client.console, refund);
+        }
     }
     client.note_replay(idempotency_replayed, &key);
     Ok(())
@@ -207,7 +212,7 @@ fn resource_tree(resource: &Resource) -> Tree {
 }
 
 fn doubt_table(doubts: &[pb::Doubt]) -> Table {
-    let mut table = Table::new(&["RESOURCE", "KIND", "OPERATION", "SINCE (IST)", "NEXT LOOK (IST)", "DECIDE WITH"]);
+    let mut table = Table::new(&["RESOURCE", ">AMOUNT", "ABOUT", "KIND", "OPERATION", "SINCE (IST)", "NEXT LOOK (IST)", "DECIDE WITH"]);
     for doubt in doubts {
         let (next, decide) = match &doubt.next_look_time {
             Some(next) => (time(Some(next)), String::new()),
@@ -215,8 +220,11 @@ fn doubt_table(doubts: &[pb::Doubt]) -> Table {
                 (Cell::toned(Some(Tone::Warning), "an operator decides"), format!("upistream admin resolve {}", quoted(&doubt.resource_id)))
             }
         };
+        let (amount, about) = stake(doubt);
         table.row([
             doubt.resource_id.as_str().into(),
+            rupees(amount).into(),
+            about.into(),
             state(doubt.kind().as_str_name(), "DOUBT_KIND_"),
             doubt.operation.as_str().into(),
             time(doubt.since.as_ref()),
@@ -225,6 +233,21 @@ fn doubt_table(doubts: &[pb::Doubt]) -> Table {
         ]);
     }
     table
+}
+
+/// How much it is about, and what it came from: the payment of a refund, the code of a payment.
+fn stake(doubt: &pb::Doubt) -> (Option<&pb::Money>, &str) {
+    use pb::doubt::Resource as Of;
+
+    match &doubt.resource {
+        Some(Of::Qr(qr)) => (qr.amount.as_ref(), qr.reference.as_str()),
+        Some(Of::Payment(payment)) => (payment.amount.as_ref(), payment.qr_id.as_str()),
+        Some(Of::Refund(refund)) => (refund.amount.as_ref(), refund.payment_id.as_str()),
+        Some(Of::Mandate(mandate)) => (mandate.max_amount.as_ref(), mandate.reference.as_str()),
+        Some(Of::Debit(debit)) => (debit.amount.as_ref(), debit.mandate_id.as_str()),
+        Some(Of::Settlement(settlement)) => (settlement.amount.as_ref(), settlement.utr.as_str()),
+        None => (None, ""),
+    }
 }
 
 fn entry_table(entries: &[pb::QuarantineEntry]) -> Table {
@@ -241,4 +264,30 @@ fn entry_table(entries: &[pb::QuarantineEntry]) -> Table {
         ]);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::console::captured::console;
+    use super::super::testing::{at, inr};
+    use super::*;
+
+    #[test]
+    fn a_doubt_says_how_much_is_at_stake() {
+        let refund = pb::Refund { amount: Some(inr(12_000)), payment_id: "pay_1".to_owned(), ..pb::Refund::default() };
+        let doubt = pb::Doubt {
+            resource_id: "rfnd_1".to_owned(),
+            kind: pb::DoubtKind::OutcomeUnknown.into(),
+            operation: "create_refund".to_owned(),
+            since: Some(at(0)),
+            resource: Some(pb::doubt::Resource::Refund(refund)),
+            ..pb::Doubt::default()
+        };
+        let looked_up = pb::Doubt { next_look_time: Some(at(1)), ..doubt.clone() };
+        let expected = "\
+RESOURCE   AMOUNT  ABOUT  KIND             OPERATION      SINCE (IST)          NEXT LOOK (IST)      DECIDE WITH
+rfnd_1    ₹120.00  pay_1  OUTCOME_UNKNOWN  create_refund  2026-02-17 15:30:00  an operator decides  upistream admin resolve rfnd_1
+rfnd_1    ₹120.00  pay_1  OUTCOME_UNKNOWN  create_refund  2026-02-17 15:30:00  2026-02-17 15:31:00";
+        assert_eq!(doubt_table(&[doubt, looked_up]).text(&console().0), expected);
+    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tonic::Code;
 
 use super::arguments::duration_shown;
+use crate::domain::money::Money;
 use crate::grpc::pb::ErrorReason;
 
 /// What was asked, as far as advice hangs on it.
@@ -24,6 +25,11 @@ impl Asked<'_> {
 
     fn with_key(&self) -> String {
         self.key.map(|key| format!(", with --key {}", quoted(key))).unwrap_or_default()
+    }
+
+    /// The same as part of a command.
+    fn key_argument(&self) -> String {
+        self.key.map(|key| format!(" --key {}", quoted(key))).unwrap_or_default()
     }
 
     fn repeat(&self) -> String {
@@ -85,13 +91,44 @@ pub fn next_step(
             format!("read the resources anew by their `list` commands, then go on with `upistream events tail --from {from}`")
         }
         ErrorReason::InvalidToken => "begin without the token; for events that is `--from earliest` or `--from latest`".to_owned(),
-        ErrorReason::RefundExceedsPayment => "look at the payment: `upistream payment get` shows what is refunded already".to_owned(),
-        ErrorReason::RefundInDoubt | ErrorReason::ContradictionBlocks => {
-            format!("resolve what is not known about {resource}: `upistream admin doubts` lists it")
+        ErrorReason::RefundExceedsPayment => {
+            let payment = said("resource_id").map_or_else(|| "PAYMENT".to_owned(), quoted);
+            match said("refundable_minor_units").and_then(|paise| paise.parse::<i64>().ok()).map(Money::from_paise) {
+                Some(left) if left.paise() > 0 => format!(
+                    "{} of the payment is left: `upistream refund create --payment {payment} --amount {}{}`",
+                    left.display(),
+                    left.rupees_text(),
+                    asked.key_argument()
+                ),
+                Some(_) => format!("nothing of the payment is left: {}", shows_refunds(&payment)),
+                None => format!("ask for what is left of the payment: {}", shows_refunds(&payment)),
+            }
         }
-        ErrorReason::RuleForbids => match said("next_permitted_time") {
-            Some(time) => format!("ask again at {time} or later"),
-            None => "waiting doesn't help: the rule forbids this request as it is".to_owned(),
+        // Where the refund can't be named, its payment is.
+        ErrorReason::RefundInDoubt if resource.starts_with("pay_") => {
+            format!("wait until the refund that is under way is through ({}), then {later}", shows_refunds(&quoted(resource)))
+        }
+        ErrorReason::RefundInDoubt => {
+            let see = said("resource_id")
+                .map_or_else(|| "`upistream admin doubts`".to_owned(), |id| format!("`upistream refund get {}`", quoted(id)));
+            format!("wait until {resource} is through: {see} shows how it stands; then {later}")
+        }
+        ErrorReason::ContradictionBlocks => {
+            let id = said("resource_id").map_or_else(|| "ID".to_owned(), quoted);
+            format!(
+                "find out which is true about {resource}: `upistream admin doubts --kind contradiction` lists it, `upistream admin resolve {id}` decides"
+            )
+        }
+        ErrorReason::RuleForbids => match (said("next_permitted_time"), said("rule")) {
+            (Some(time), _) => format!("ask again at {time} or later{}", asked.with_key()),
+            (None, Some("REFUND_AGE")) => {
+                "the payment is too old: `upistream account list --capabilities` shows how old one may be; send the money another way"
+                    .to_owned()
+            }
+            (None, rule) => format!(
+                "waiting doesn't help: the rule{} forbids this request as it is",
+                rule.map(|rule| format!(" {rule}")).unwrap_or_default()
+            ),
         },
         ErrorReason::UndecodableRequest | ErrorReason::UnknownMethod => {
             "use the upistream command of the service's own release: `upistream --version`".to_owned()
@@ -100,6 +137,10 @@ pub fn next_step(
         ErrorReason::Internal if outcome == Some("NOT_SENT") => "look at the service's log; ask again when the fault is gone".to_owned(),
         ErrorReason::Internal => format!("{}; the service's log says what went wrong", asked.repeat()),
     }
+}
+
+fn shows_refunds(payment: &str) -> String {
+    format!("`upistream refund list --payment {payment}` shows its refunds")
 }
 
 /// As a shell takes it back.
@@ -132,6 +173,69 @@ mod tests {
             count += 1;
         }
         assert_eq!(count, 28);
+    }
+
+    #[track_caller]
+    fn check(reason: ErrorReason, metadata: &[(&str, &str)], expected: &str) {
+        let asked = Asked { address: "http://a", key: Some("return-1"), deadline: None };
+        let metadata = metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let retry_after = (reason == ErrorReason::RefundInDoubt).then_some(Duration::from_secs(5));
+        assert_eq!(next_step(Code::FailedPrecondition, Some(reason), Some("NOT_SENT"), &metadata, retry_after, &asked), expected);
+    }
+
+    #[test]
+    fn a_refund_that_is_too_much_says_how_much_is_left() {
+        check(
+            ErrorReason::RefundExceedsPayment,
+            &[("resource_id", "pay_1"), ("refundable_minor_units", "3790050")],
+            "₹37,900.50 of the payment is left: `upistream refund create --payment pay_1 --amount 37900.50 --key return-1`",
+        );
+        check(
+            ErrorReason::RefundExceedsPayment,
+            &[("resource_id", "pay_1"), ("refundable_minor_units", "0")],
+            "nothing of the payment is left: `upistream refund list --payment pay_1` shows its refunds",
+        );
+        check(
+            ErrorReason::RefundExceedsPayment,
+            &[("resource_id", "pay_1")],
+            "ask for what is left of the payment: `upistream refund list --payment pay_1` shows its refunds",
+        );
+    }
+
+    #[test]
+    fn a_refund_that_must_wait_says_for_which() {
+        check(
+            ErrorReason::RefundInDoubt,
+            &[("resource_id", "rfnd_1")],
+            "wait until rfnd_1 is through: `upistream refund get rfnd_1` shows how it stands; then ask again in 5s, with --key return-1",
+        );
+        check(
+            ErrorReason::RefundInDoubt,
+            &[("resource_id", "pay_1")],
+            "wait until the refund that is under way is through (`upistream refund list --payment pay_1` shows its refunds), then ask again \
+             in 5s, with --key return-1",
+        );
+    }
+
+    #[test]
+    fn what_blocks_and_what_forbids_is_named() {
+        check(
+            ErrorReason::ContradictionBlocks,
+            &[("resource_id", "rfnd_1")],
+            "find out which is true about rfnd_1: `upistream admin doubts --kind contradiction` lists it, `upistream admin resolve rfnd_1` \
+             decides",
+        );
+        check(
+            ErrorReason::RuleForbids,
+            &[("rule", "REFUND_AGE")],
+            "the payment is too old: `upistream account list --capabilities` shows how old one may be; send the money another way",
+        );
+        check(ErrorReason::RuleForbids, &[("rule", "notice")], "waiting doesn't help: the rule notice forbids this request as it is");
+        check(
+            ErrorReason::RuleForbids,
+            &[("rule", "notice"), ("next_permitted_time", "2026-02-17T10:00:00Z")],
+            "ask again at 2026-02-17T10:00:00Z or later, with --key return-1",
+        );
     }
 
     #[test]

@@ -134,6 +134,22 @@ pub fn payment_state(text: &str) -> Result<pb::PaymentState, String> {
     named(text, "PAYMENT_STATE_", pb::PaymentState::as_str_name)
 }
 
+pub fn refund_state(text: &str) -> Result<pb::RefundState, String> {
+    named(text, "REFUND_STATE_", pb::RefundState::as_str_name)
+}
+
+pub fn settlement_state(text: &str) -> Result<pb::SettlementState, String> {
+    named(text, "SETTLEMENT_STATE_", pb::SettlementState::as_str_name)
+}
+
+pub fn entry_kind(text: &str) -> Result<pb::SettlementEntryKind, String> {
+    named(text, "SETTLEMENT_ENTRY_KIND_", pb::SettlementEntryKind::as_str_name)
+}
+
+pub fn break_kind(text: &str) -> Result<pb::SettlementBreakKind, String> {
+    named(text, "SETTLEMENT_BREAK_KIND_", pb::SettlementBreakKind::as_str_name)
+}
+
 pub fn doubt_kind(text: &str) -> Result<pb::DoubtKind, String> {
     named(text, "DOUBT_KIND_", pb::DoubtKind::as_str_name)
 }
@@ -251,6 +267,10 @@ mod tests {
     fn states_are_named_as_people_write_them() {
         assert_eq!(qr_state("active"), Ok(pb::QrState::Active));
         assert_eq!(payment_state("SUCCEEDED"), Ok(pb::PaymentState::Succeeded));
+        assert_eq!(refund_state("pending"), Ok(pb::RefundState::Pending));
+        assert_eq!(settlement_state("processed"), Ok(pb::SettlementState::Processed));
+        assert_eq!(entry_kind("adjustment"), Ok(pb::SettlementEntryKind::Adjustment));
+        assert_eq!(break_kind("succeeded-not-settled"), Ok(pb::SettlementBreakKind::SucceededNotSettled));
         assert_eq!(quarantine_reason("not-understood"), Ok(pb::QuarantineReason::NotUnderstood));
         assert_eq!(doubt_kind("reported_only"), Ok(pb::DoubtKind::ReportedOnly));
         assert_eq!(qr_state("paid").unwrap_err(), "one of requested, active, closed, failed is needed");

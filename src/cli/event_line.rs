@@ -8,7 +8,8 @@ use crate::grpc::pb;
 use crate::grpc::pb::event::Resource;
 
 const HEADINGS: [&str; 7] = ["TIME (IST)", "TYPE", "RESOURCE", "REV", "AMOUNT", "CAUSE", "ACCOUNT"];
-const WIDTHS: [usize; 7] = [19, 21, 32, 3, 11, 14, 0];
+/// `settlement_break.opened` and `-₹12,34,567.00` are as long as it gets.
+const WIDTHS: [usize; 7] = [19, 23, 32, 3, 14, 14, 0];
 /// Revisions and amounts are numbers.
 const RIGHT: [bool; 7] = [false, false, false, true, true, false, false];
 
@@ -33,11 +34,12 @@ pub fn shown(console: &Console, event: &pb::Event) -> String {
 
 /// Most types name the state that was entered.
 pub fn type_tone(r#type: &str) -> Option<Tone> {
-    match r#type.split_once('.').map(|(_, what)| what.to_ascii_uppercase()).as_deref() {
-        Some("ACTIVATED") => Some(Tone::Good),
-        Some("CONTRADICTED") => Some(Tone::Warning),
-        Some(other) => tone(other),
-        None => None,
+    let (of, what) = r#type.split_once('.')?;
+    match (of, what) {
+        // A difference that closes is one that is gone.
+        (_, "activated") | ("payment", "settled") | ("settlement_break", "closed") => Some(Tone::Good),
+        (_, "contradicted") | ("settlement_break", "opened") => Some(Tone::Warning),
+        (_, other) => tone(&other.to_ascii_uppercase()),
     }
 }
 
@@ -62,27 +64,58 @@ pub fn amount(event: &pb::Event) -> Option<&pb::Money> {
 #[cfg(test)]
 mod tests {
     use super::super::console::captured::console;
+    use super::super::testing::{at, inr};
     use super::*;
 
     #[test]
     fn an_event_stands_under_its_headings() {
         let (console, ..) = console();
-        let payment =
-            pb::Payment { amount: Some(pb::Money { currency_code: "INR".to_owned(), minor_units: 49_900 }), ..pb::Payment::default() };
+        let payment = pb::Payment { amount: Some(inr(49_900)), ..pb::Payment::default() };
         let event = pb::Event {
             r#type: "payment.succeeded".to_owned(),
             account: "shop".to_owned(),
             resource_id: "pay_01J8Z0K3V5XXXXXXXXXXXXXXXX".to_owned(),
             revision: 2,
             cause: pb::Cause::Webhook.into(),
-            record_time: Some(prost_types::Timestamp { seconds: 1_771_322_400, nanos: 0 }),
+            record_time: Some(at(0)),
             resource: Some(Resource::Payment(payment)),
             ..pb::Event::default()
         };
         assert_eq!(
             [headings(&console), shown(&console, &event)].join("\n"),
-            "TIME (IST)           TYPE                   RESOURCE                          REV       AMOUNT  CAUSE           ACCOUNT\n\
-             2026-02-17 15:30:00  payment.succeeded      pay_01J8Z0K3V5XXXXXXXXXXXXXXXX      2      ₹499.00  webhook         shop"
+            "TIME (IST)           TYPE                     RESOURCE                          REV          AMOUNT  CAUSE           ACCOUNT\n\
+             2026-02-17 15:30:00  payment.succeeded        pay_01J8Z0K3V5XXXXXXXXXXXXXXXX      2         ₹499.00  webhook         shop"
         );
+    }
+
+    #[test]
+    fn the_longest_lines_keep_their_columns() {
+        let (console, ..) = console();
+        let difference = pb::SettlementBreak { our_amount: Some(inr(-123_456_700)), ..pb::SettlementBreak::default() };
+        let event = pb::Event {
+            r#type: "settlement_break.opened".to_owned(),
+            account: "shop".to_owned(),
+            resource_id: format!("sbrk_{}", "0".repeat(26)),
+            revision: 1,
+            cause: pb::Cause::Reconciliation.into(),
+            record_time: Some(at(0)),
+            resource: Some(Resource::SettlementBreak(difference)),
+            ..pb::Event::default()
+        };
+        let (headings, shown) = (headings(&console), shown(&console, &event));
+        let column = |line: &str, of: &str| line.find(of).map(|at| line[..at].chars().count());
+        assert_eq!(column(&headings, "ACCOUNT"), column(&shown, "shop"), "{headings}\n{shown}");
+    }
+
+    #[test]
+    fn what_happened_has_its_colour() {
+        let check = |tone, types: &[&str]| types.iter().for_each(|r#type| assert_eq!(type_tone(r#type), tone, "{type}"));
+        check(
+            Some(Tone::Good),
+            &["qr.activated", "refund.succeeded", "settlement.processed", "settlement_break.closed", "payment.settled"],
+        );
+        check(Some(Tone::Bad), &["payment.failed", "refund.failed", "settlement.failed", "payment.reversed"]);
+        check(Some(Tone::Warning), &["refund.requested", "refund.pending", "settlement_break.opened", "refund.contradicted"]);
+        check(None, &["qr.closed", "refund.updated", "settlement.created", "settlement.updated", "something"]);
     }
 }

@@ -17,9 +17,10 @@ const LIMIT_MAX: usize = 100_000;
 /// A page may be short, even empty; a list that has nothing but such pages ends here.
 const PAGES_MAX: usize = 10_000;
 
+/// Whose, how many, and of which time.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Filters")]
-pub struct ListArgs {
+pub struct PeriodArgs {
     /// The account; may be left out where there is only one
     #[arg(long, env = "UPISTREAM_ACCOUNT", value_name = "NAME")]
     pub account: Option<String>,
@@ -32,6 +33,14 @@ pub struct ListArgs {
     /// Created before this
     #[arg(long, value_parser = when, value_name = "WHEN")]
     until: Option<When>,
+}
+
+/// What can be asked of what callers asked for: they gave it a reference and labels.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Filters")]
+pub struct ListArgs {
+    #[command(flatten)]
+    pub period: PeriodArgs,
     /// With exactly this reference
     #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
     pub reference: String,
@@ -40,7 +49,7 @@ pub struct ListArgs {
     pub labels: Vec<(String, String)>,
 }
 
-impl ListArgs {
+impl PeriodArgs {
     pub fn from(&self) -> Option<prost_types::Timestamp> {
         self.since.map(|since| to_pb(since.past(now())))
     }

@@ -16,9 +16,11 @@ mod listing;
 mod logs;
 mod payment;
 mod qr;
+mod refund;
 mod resume;
 mod sandbox;
 mod serve;
+mod settlement;
 mod signals;
 mod table;
 mod tail;
@@ -59,6 +61,8 @@ enum Command {
     Events(events::EventsArgs),
     Qr(qr::QrArgs),
     Payment(payment::PaymentArgs),
+    Refund(refund::RefundArgs),
+    Settlement(settlement::SettlementArgs),
     Account(account::AccountArgs),
     Admin(admin::AdminArgs),
     Config(config::ConfigArgs),
@@ -83,6 +87,8 @@ impl Command {
             Self::Events(args) => events::run(args, console).await,
             Self::Qr(args) => qr::run(args, console).await,
             Self::Payment(args) => payment::run(args, console).await,
+            Self::Refund(args) => refund::run(args, console).await,
+            Self::Settlement(args) => settlement::run(args, console).await,
             Self::Account(args) => account::run(args, console).await,
             Self::Admin(args) => admin::run(args, console).await,
             Self::Config(args) => config::run(args, console).await,
@@ -95,6 +101,8 @@ impl Command {
             Self::Events(args) => args.client.json,
             Self::Qr(args) => args.client.json,
             Self::Payment(args) => args.client.json,
+            Self::Refund(args) => args.client.json,
+            Self::Settlement(args) => args.client.json,
             Self::Account(args) => args.client.json,
             Self::Admin(args) => args.client.json,
             Self::Demo(_) | Self::Serve(_) | Self::Sandbox(_) | Self::Config(_) => false,

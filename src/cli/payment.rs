@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::advice::quoted;
 use super::arguments::payment_state;
 use super::client::{Client, ClientArgs};
 use super::console::Console;
@@ -10,6 +11,7 @@ use super::listing::{self, ListArgs};
 use super::qr::{rupees, state, time};
 use super::table::Table;
 use super::wire;
+use crate::domain::money::Money;
 use crate::grpc::pb;
 use crate::grpc::pb::payment_service_client::PaymentServiceClient;
 
@@ -73,7 +75,10 @@ pub async fn run(args: PaymentArgs, console: &Console) -> Result<(), Failure> {
             client.answer("asking the provider", None, call).await?.payment
         }
     };
-    client.show(&wire::tree("Payment", &payment.unwrap_or_default()))
+    let payment = payment.unwrap_or_default();
+    client.show(&wire::tree("Payment", &payment))?;
+    note_way(client.console, &payment);
+    Ok(())
 }
 
 async fn list(
@@ -81,15 +86,15 @@ async fn list(
     payments: PaymentServiceClient<tonic::transport::Channel>,
     ListPaymentArgs { list, states, qr }: ListPaymentArgs,
 ) -> Result<(), Failure> {
-    let account = client.account(list.account.clone()).await?;
-    let listed = listing::pages(list.limit, |page_size, page_token| {
+    let account = client.account(list.period.account.clone()).await?;
+    let listed = listing::pages(list.period.limit, |page_size, page_token| {
         let request = pb::ListPaymentsRequest {
             account: account.clone(),
             page_size,
             page_token,
             states: states.iter().map(|&state| state.into()).collect(),
-            create_time_from: list.from(),
-            create_time_to: list.to(),
+            create_time_from: list.period.from(),
+            create_time_to: list.period.to(),
             reference: list.reference.clone(),
             labels: list.labels.iter().cloned().collect(),
             qr_id: qr.clone(),
@@ -102,6 +107,20 @@ async fn list(
         }
     });
     listing::show(client, listed.await?, "payments", |payment| wire::tree("Payment", payment), table)
+}
+
+/// What else there is to see of it.
+fn note_way(console: &Console, payment: &pb::Payment) {
+    let (id, account) = (quoted(&payment.id), quoted(&payment.account));
+    let paise = |money: &Option<pb::Money>| money.as_ref().map_or(0, |money| money.minor_units);
+    let refunds = paise(&payment.amount_refunded).saturating_add(paise(&payment.amount_refund_pending));
+    if refunds != 0 {
+        let left = Money::from_paise(paise(&payment.amount).saturating_sub(refunds)).display();
+        console.note(&format!("{left} of it is left; its refunds: `upistream refund list --account {account} --payment {id}`"));
+    }
+    if payment.settle_time.is_some() {
+        console.note(&format!("its settlement: `upistream settlement entries --account {account} --payment {id}`"));
+    }
 }
 
 fn table(payments: &[pb::Payment]) -> Table {
@@ -120,4 +139,35 @@ fn table(payments: &[pb::Payment]) -> Table {
         ]);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::console::captured::console;
+    use super::super::testing::{at, inr};
+    use super::*;
+
+    #[test]
+    fn a_payment_says_what_is_left_of_it_and_where_it_went() {
+        let check = |payment: &pb::Payment, expected: &str| {
+            let (console, _, err) = console();
+            note_way(&console, payment);
+            assert_eq!(err.text(), expected);
+        };
+        let payment = pb::Payment {
+            id: "pay_1".to_owned(),
+            account: "shop".to_owned(),
+            amount: Some(inr(49_900)),
+            amount_refunded: Some(inr(10_000)),
+            amount_refund_pending: Some(inr(2_000)),
+            settle_time: Some(at(0)),
+            ..pb::Payment::default()
+        };
+        let expected = "\
+₹379.00 of it is left; its refunds: `upistream refund list --account shop --payment pay_1`
+its settlement: `upistream settlement entries --account shop --payment pay_1`
+";
+        check(&payment, expected);
+        check(&pb::Payment { amount_refunded: None, amount_refund_pending: Some(inr(0)), settle_time: None, ..payment.clone() }, "");
+    }
 }

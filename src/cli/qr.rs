@@ -226,15 +226,15 @@ async fn get(client: &Client<'_>, mut qrs: Qrs, OneArgs { id }: OneArgs) -> Resu
 }
 
 async fn list(client: &Client<'_>, qrs: Qrs, ListQrArgs { list, states, customer_ref }: ListQrArgs) -> Result<(), Failure> {
-    let account = client.account(list.account.clone()).await?;
-    let listed = listing::pages(list.limit, |page_size, page_token| {
+    let account = client.account(list.period.account.clone()).await?;
+    let listed = listing::pages(list.period.limit, |page_size, page_token| {
         let request = pb::ListQrsRequest {
             account: account.clone(),
             page_size,
             page_token,
             states: states.iter().map(|&state| state.into()).collect(),
-            create_time_from: list.from(),
-            create_time_to: list.to(),
+            create_time_from: list.period.from(),
+            create_time_to: list.period.to(),
             reference: list.reference.clone(),
             labels: list.labels.iter().cloned().collect(),
             customer_ref: customer_ref.clone(),

@@ -1,13 +1,17 @@
-//! A service that says what it was told to say, for tests of those who listen.
+//! A service that says what it was told to say, for tests of those who listen, and somebody who types commands to it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
+use clap::Parser as _;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::server::Router;
 use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Request, Response, Status};
 
+use super::Cli;
+use super::console::captured::console;
 use crate::grpc::pb;
 use crate::grpc::pb::event_service_server::{EventService, EventServiceServer};
 use crate::grpc::pb::subscribe_request::Start;
@@ -33,11 +37,36 @@ struct Scripted {
 /// An EventService on loopback whose streams say these scripts, one after the other.
 pub async fn events_address(scripts: Vec<Script>) -> (String, Asked) {
     let scripted = Arc::new(Scripted { scripts: Mutex::new(scripts.into()), starts: Mutex::default() });
+    let address = served(Server::builder().add_service(EventServiceServer::from_arc(scripted.clone()))).await;
+    (address, Asked(scripted))
+}
+
+/// The address on loopback at which these services answer.
+pub async fn served(services: Router) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
-    let service = EventServiceServer::from_arc(scripted.clone());
-    tokio::spawn(Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)));
-    (address, Asked(scripted))
+    tokio::spawn(services.serve_with_incoming(TcpListenerStream::new(listener)));
+    address
+}
+
+/// What a command that was typed wrote, and how it ended.
+pub struct Typed {
+    pub exit_code: u8,
+    pub out: String,
+    pub err: String,
+}
+
+/// Types `upistream` and this to the service at `address`.
+pub async fn typed(address: &str, line: &str) -> Typed {
+    let words = ["upistream"].into_iter().chain(line.split_whitespace()).chain(["--address", address]);
+    let cli = Cli::try_parse_from(words).unwrap();
+    let (console, out, err) = console();
+    let json = cli.command.json();
+    let exit_code = match cli.command.run(&console).await {
+        Ok(()) => 0,
+        Err(failure) => failure.show(&console, json),
+    };
+    Typed { exit_code, out: out.text(), err: err.text() }
 }
 
 pub async fn events_service(scripts: Vec<Script>) -> (Channel, Asked) {
@@ -95,4 +124,13 @@ pub mod said {
         let retry_after = Some(prost_types::Duration { seconds: 0, nanos: 10_000_000 });
         message(Message::Goodbye(pb::Goodbye { token: token.to_owned(), retry_after }))
     }
+}
+
+pub fn inr(paise: i64) -> pb::Money {
+    pb::Money { currency_code: "INR".to_owned(), minor_units: paise }
+}
+
+/// 17 February 2026, 15:30 in India, and so many minutes.
+pub fn at(minutes: i64) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: 1_771_322_400 + 60 * minutes, nanos: 0 }
 }

@@ -128,7 +128,9 @@ pub fn tone(state: &str) -> Option<Tone> {
     match state {
         "ACTIVE" | "SUCCEEDED" | "PROCESSED" | "COMPLETED" => Some(Tone::Good),
         "FAILED" | "REVERSED" | "REJECTED" | "REVOKED" => Some(Tone::Bad),
-        "REQUESTED" | "PENDING" | "MISMATCHED" | "CONTRADICTION" | "OUTCOME_UNKNOWN" => Some(Tone::Warning),
+        "REQUESTED" | "PENDING" | "MISMATCHED" | "REPORTED_ONLY" | "CHANGE_UNKNOWN" | "CONTRADICTION" | "OUTCOME_UNKNOWN" => {
+            Some(Tone::Warning)
+        }
         _ => None,
     }
 }
