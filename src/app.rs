@@ -255,6 +255,7 @@ fn settings(config: &Config) -> Settings {
         events_page: config.events.page,
         subscription_age_max: config.events.subscription_age_max(),
         settlements: SettlementSettings {
+            fetch: config.settlements.fetch,
             sync_every: config.settlements.sync_every(),
             backfill_days: config.settlements.backfill_days,
             reread_days: config.settlements.reread_days,

@@ -71,6 +71,7 @@ pub(super) const KEYS: &[Key] = &[
     number("reconciler.look_max_s", 1, DAY_S),
     number("reconciler.lookups_per_second", 1, 1_000),
     number("reconciler.batch", 1, 1_000),
+    key("settlements.fetch", Takes::Flag),
     number("settlements.sync_every_s", 60, DAY_S),
     number("settlements.backfill_days", 1, 366),
     number("settlements.reread_days", 1, 45),

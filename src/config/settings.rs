@@ -116,6 +116,7 @@ pub struct ReconcilerConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SettlementsConfig {
+    pub fetch: bool,
     pub sync_every_s: u64,
     pub backfill_days: u32,
     pub reread_days: u32,
@@ -337,7 +338,7 @@ impl Default for ReconcilerConfig {
 
 impl Default for SettlementsConfig {
     fn default() -> Self {
-        Self { sync_every_s: 3_600, backfill_days: 30, reread_days: 7, report_lag_s: 3_600, holidays: Vec::new() }
+        Self { fetch: true, sync_every_s: 3_600, backfill_days: 30, reread_days: 7, report_lag_s: 3_600, holidays: Vec::new() }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tracing::warn;
 
 use super::act::{Act, ParentIntent, Work};
 use super::admission::lacks;
@@ -21,7 +22,7 @@ use crate::domain::id::{Id, Kind};
 use crate::domain::money::Money;
 use crate::domain::payment::{Payment, PaymentFact, RefundTotals};
 use crate::domain::refund::{Refund, RefundOrder};
-use crate::providers::{KnownRefund, Provider, RefundCreation, Violation};
+use crate::providers::{AskError, KnownRefund, Provider, RefundCreation, Refunds, Violation};
 use crate::store::{ClaimStep, ListKey};
 
 /// How often an intent is derived anew after the payment moved meanwhile. Each time another refund of it got through.
@@ -151,7 +152,37 @@ impl Engine {
             return Err(Error::RefundExceedsPayment { id: payment.header.id.clone(), left });
         }
         self.check_time(asked, provider)?;
+        if can.one_at_a_time {
+            self.check_nothing_else_was_refunded(refunds, payment, order).await?;
+        }
         Ok(Arc::clone(&refunds.creation))
+    }
+
+    /// Where refunds have no ids, one that somebody made in the dashboard would be taken for ours once ours is asked for: so
+    /// the provider is asked before. What shows then is not ours, and how much it is may not be told.
+    async fn check_nothing_else_was_refunded(&self, refunds: &Refunds, payment: &Payment, order: &RefundOrder) -> Result<(), Error> {
+        let id = payment.header.id.clone();
+        let unasked = KnownRefund {
+            provider_ref: None,
+            our_ref: None,
+            payment_ref: payment.header.provider_ref.clone().unwrap_or_default(),
+            amount: order.amount,
+            payment_amount: payment.amount,
+            refunded_before: payment.refunds.succeeded,
+        };
+        match refunds.enquiry.look_up(&unasked).await {
+            Ok(None) | Err(AskError::Absent) => Ok(()),
+            Ok(Some(_)) => {
+                let told = self.told_by_enquiry(None);
+                let fact = Fact::Payment(PaymentFact::RefundedUnknown);
+                self.learn(Record::Payment(payment.clone()), &fact, &told).await.map_err(Error::of_write)?;
+                Err(Error::ContradictionBlocks { id })
+            }
+            Err(AskError::Unanswered(cause)) => {
+                warn!(resource.id = %id, "the provider did not say what was refunded before, nothing is sent: {cause}");
+                Err(Error::ProviderUnavailable { id: Some(id), retry_after: super::PROVIDER_RETRY_AFTER })
+            }
+        }
     }
 
     /// A refund of `payment` whose outcome is open, if there is one.

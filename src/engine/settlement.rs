@@ -28,6 +28,8 @@ mod unsettled;
 /// How settlements are fetched and compared.
 #[derive(Clone, Debug)]
 pub struct SettlementSettings {
+    /// Whether they are fetched at all.
+    pub fetch: bool,
     /// The pause between two rounds.
     pub sync_every: Duration,
     /// How far back the first round looks.
@@ -119,9 +121,14 @@ impl Engine {
         }
     }
 
+    /// Whether the settlements of an account are fetched.
+    fn fetches_settlements_of(&self, provider: &Provider) -> bool {
+        self.settings.settlements.fetch && provider.capabilities.settlements.is_some()
+    }
+
     /// Makes the fetching of the account's settlements due now.
     pub(super) async fn wake_settlement_sync(&self, provider: &Provider) -> Result<(), StoreError> {
-        if provider.capabilities.settlements.is_none() {
+        if !self.fetches_settlements_of(provider) {
             return Ok(());
         }
         self.wake_now(&self.settlement_sync_id(provider.account.as_str())).await

@@ -367,6 +367,9 @@ async fn check_qr_service(app: &App, checked: &mut Checked) -> usize {
     made.get()
 }
 
+// After the macros, which it uses.
+mod refunds;
+
 async fn check_payment_service(app: &App, checked: &mut Checked) {
     let good = pb::GetPaymentRequest { id: id(Kind::Payment) };
     let cases = id_cases!(pb::GetPaymentRequest, Kind::Qr);
@@ -486,6 +489,8 @@ async fn every_bad_field_of_every_request_is_named_and_so_are_all_at_once() {
     let mut checked = Checked::default();
     let good = check_qr_service(&app, &mut checked).await;
     check_payment_service(&app, &mut checked).await;
+    refunds::check_refund_service(&app, &mut checked).await;
+    refunds::check_settlement_service(&app, &mut checked).await;
     check_event_service(&app, &mut checked).await;
     check_admin_service(&app, &mut checked).await;
 

@@ -20,6 +20,7 @@ mod quarantine;
 mod readme;
 mod redis;
 mod reflection;
+mod refund;
 mod restart;
 mod simulation;
 mod store;

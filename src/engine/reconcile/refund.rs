@@ -33,6 +33,8 @@ impl Engine {
         let known = known_refund(&refund, &payment);
         match (&refund.state, &known.provider_ref) {
             (RefundState::Requested, _) => self.find_out_refund(provider, &refunds, refund, &known, told).await,
+            // Where refunds have no ids, what shows may be any of them: one that was given up is never seen in it.
+            (RefundState::Failed(_), None) if has_no_ids(provider) => Ok(Stepped::NobodyToAsk),
             // It was given up without an id: it may show up all the same.
             (RefundState::Failed(_), None) => match refunds.enquiry.look_up(&known).await {
                 Ok(Some(snapshot)) => self.learn_refund(refund, snapshot, told).await,
@@ -210,6 +212,11 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Whether the provider gives refunds no ids, and only shows what a payment's come to.
+fn has_no_ids(provider: &Provider) -> bool {
+    provider.capabilities.refunds.as_ref().is_some_and(|refunds| refunds.one_at_a_time)
 }
 
 /// The order of a refund as it was sent: the same bytes come of it.

@@ -55,7 +55,7 @@ impl Engine {
     /// Makes sure that somebody looks after the settlements of an account that tells of any.
     pub(in crate::engine) async fn ensure_settlement_sync(&self, provider: &Provider) -> Result<(), StoreError> {
         let id = self.settlement_sync_id(provider.account.as_str());
-        if provider.capabilities.settlements.is_none() || self.store.get(&id).await?.is_some() {
+        if !self.fetches_settlements_of(provider) || self.store.get(&id).await?.is_some() {
             return Ok(());
         }
         let sync = SettlementSync::of(provider.account.clone());
@@ -73,7 +73,9 @@ impl Engine {
         let (id, revision) = (leased.record.id.clone(), leased.record.revision);
         let mut kept = Kept { id, revision, sync: SettlementSync::decode(&leased.record)? };
         let progress = match self.providers.get(&kept.sync.account).cloned() {
-            Some(provider) => self.sync_step(&provider, &mut kept).await?,
+            Some(provider) if self.fetches_settlements_of(&provider) => self.sync_step(&provider, &mut kept).await?,
+            // It was switched off here.
+            Some(_) => Progress::Done,
             // An account that is no longer configured: another replica may have it.
             None => Progress::Unanswered,
         };

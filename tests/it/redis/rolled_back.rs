@@ -12,9 +12,9 @@ use upistream::clock::{Randomness, TestClock};
 use upistream::domain::money::Amount;
 use upistream::domain::qr::{QrCode, QrOrder, QrSnapshot, QrStatus, Usage};
 use upistream::domain::working_days::Holidays;
-use upistream::engine::settlement::SettlementSettings;
 use upistream::engine::qr::QrWish;
 use upistream::engine::schedule::Patience;
+use upistream::engine::settlement::SettlementSettings;
 use upistream::engine::{Asked, Engine, Fingerprint, Parts, Settings};
 use upistream::events::Feed;
 use upistream::grpc::pb::subscribe_response::Message;
@@ -109,6 +109,7 @@ fn engine(store: AnyStore, fake: &Arc<OnceAReference>) -> Arc<Engine> {
             events_page: 100,
             subscription_age_max: seconds(1_800),
             settlements: SettlementSettings {
+                fetch: false,
                 sync_every: seconds(3_600),
                 backfill_days: 30,
                 reread_days: 7,

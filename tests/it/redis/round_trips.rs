@@ -43,12 +43,6 @@ async fn counted() -> (TestRedis, Proxy, App) {
     let warm = app.create("warm", 10_000).await;
     app.create("warm", 10_000).await;
     app.qrs().close_qr(close_order("warm-close", &warm.id)).await.expect("the code is closed");
-    // Nor does it look after settlements meanwhile.
-    until("the first look at settlements to be over", async || {
-        let due = app.running.store().next_due().await.expect("the store answers");
-        due.filter(|due| *due > app.clock.now())
-    })
-    .await;
     asked(&proxy);
     (redis, proxy, app)
 }
