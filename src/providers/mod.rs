@@ -63,7 +63,7 @@ pub enum AskError {
 }
 
 /// What went wrong, for logs: never a body, a credential or personal data.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause(pub String);
 
 impl fmt::Display for Cause {
@@ -326,6 +326,8 @@ pub struct PageOf<T> {
     /// How many the provider listed on this page, those included that are left out of `items`: the next page begins so many
     /// further on.
     pub read: u64,
+    /// Why each of those that can't be read can't. What they are is not known: whoever adds up will miss them.
+    pub unreadable: Vec<Cause>,
     /// Whether there may be more after these.
     pub more: bool,
 }
@@ -333,7 +335,7 @@ pub struct PageOf<T> {
 impl<T> PageOf<T> {
     /// The page of an empty list.
     pub fn nothing() -> Self {
-        Self { items: Vec::new(), read: 0, more: false }
+        Self { items: Vec::new(), read: 0, unreadable: Vec::new(), more: false }
     }
 }
 

@@ -22,6 +22,7 @@ mod redis;
 mod reflection;
 mod refund;
 mod restart;
+mod settlement;
 mod simulation;
 mod store;
 mod support;

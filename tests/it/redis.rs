@@ -5,6 +5,7 @@ mod doubt;
 mod formats;
 mod kill;
 mod outages;
+mod refunds;
 mod replicas;
 mod retention;
 mod rolled_back;

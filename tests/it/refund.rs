@@ -1,7 +1,7 @@
 //! Money goes back: once for each key, never more than was paid, and told by whoever made it.
 
 mod doubt;
-mod limits;
+pub(crate) mod limits;
 
 use std::time::Duration;
 

@@ -126,7 +126,7 @@ impl Engine {
         told: &Told,
     ) -> Result<Progress, StoreError> {
         let Some(settlements) = &provider.settlements else { return self.next_day(kept, told).await };
-        let PageOf { items, read, more } = match settlements.listing.settlements(from, skip).await {
+        let PageOf { items, read, unreadable: _, more } = match settlements.listing.settlements(from, skip).await {
             Ok(page) => page,
             Err(AskError::Absent) => PageOf::nothing(),
             Err(AskError::Unanswered(cause)) => return Ok(self.unanswered_round(provider, &cause.to_string())),
@@ -197,7 +197,13 @@ impl Engine {
             return Ok(PageOf::nothing());
         };
         match report.lines(day, skip).await {
-            Ok(page) => Ok(page),
+            Ok(page) => {
+                if let Some(cause) = page.unreadable.first() {
+                    let count = page.unreadable.len();
+                    warn!(account = %provider.account, "{count} lines of a report can't be read, its settlement will not add up: {cause}");
+                }
+                Ok(page)
+            }
             Err(AskError::Absent) => Ok(PageOf::nothing()),
             Err(AskError::Unanswered(cause)) => Err(self.unanswered_round(provider, &cause.to_string())),
         }

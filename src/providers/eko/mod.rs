@@ -16,7 +16,9 @@ use tokio::time::Instant;
 use super::http::{Answer, Call, HttpClient, NoAnswer, Party, Url};
 use super::reading::{Unreadable, read, unreadable};
 use super::{AskError, CallError, Cause, Provider, QrCodes, Sending, Webhooks};
-use crate::domain::account::{AccountName, Capabilities, DoubtCure, Operation, OperationCapability, ProviderId, QrUsageCapability};
+use crate::domain::account::{
+    AccountName, Capabilities, DoubtCure, Operation, OperationCapability, ProviderId, QrUsageCapability, SettlementCapability,
+};
 use crate::domain::fact::Evidence;
 use crate::domain::money::Money;
 use crate::domain::qr::Usage;
@@ -136,9 +138,13 @@ fn capabilities(service_code: u32) -> Capabilities {
         ],
         qr: vec![usage(Usage::MultipleUse, None), usage(Usage::SingleUse, Some(NO_SINGLE_USE))],
         refunds: None,
-        settlements: None,
+        // Its callback tells of each payment alone that it was credited.
+        settlements: Some(SettlementCapability { lines: true, cycle_days: CREDIT_CYCLE_DAYS }),
     }
 }
+
+/// T+2 working days in one revision of Eko's page, T+1 in another [eko 6.3].
+const CREDIT_CYCLE_DAYS: u32 = 2;
 
 /// How the API is called: where, as whom, and for how long.
 #[derive(Clone)]

@@ -35,6 +35,7 @@ impl SettlementListing for EnkashSettlements {
         Ok(PageOf {
             items: listed.iter().map(|item| to_snapshot(item.get().as_bytes())).collect::<Result<_, _>>()?,
             read: listed.len() as u64,
+            unreadable: Vec::new(),
             more: listed.len() >= LIMIT,
         })
     }

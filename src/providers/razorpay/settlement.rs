@@ -13,7 +13,7 @@ use crate::domain::account::Operation;
 use crate::domain::money::Money;
 use crate::domain::settlement::{EntryKind, SettlementLine, SettlementSnapshot, SettlementStatus};
 use crate::providers::reading::bank_reference;
-use crate::providers::{AskError, PageOf, SettlementListing, SettlementReport, told};
+use crate::providers::{AskError, Cause, PageOf, SettlementListing, SettlementReport, told};
 
 #[cfg(test)]
 mod tests;
@@ -37,7 +37,7 @@ impl SettlementListing for RazorpaySettlements {
         for item in &page.items {
             items.push(to_snapshot(wire::read("settlement", item.get().as_bytes())?)?);
         }
-        Ok(PageOf { items, read: page.items.len() as u64, more: page.items.len() >= PAGE })
+        Ok(PageOf { items, read: page.items.len() as u64, unreadable: Vec::new(), more: page.items.len() >= PAGE })
     }
 
     async fn fetch(&self, provider_ref: &str) -> Result<SettlementSnapshot, AskError> {
@@ -62,11 +62,15 @@ impl SettlementReport for RazorpaySettlements {
         ];
         let answer = self.api.ask("FetchSettlementLines", &["v1", "settlements", "recon", "combined"], &query).await?;
         let page = page_of(&answer)?;
-        let mut items = Vec::with_capacity(page.items.len());
+        let (mut items, mut unreadable) = (Vec::with_capacity(page.items.len()), Vec::new());
         for item in &page.items {
-            items.extend(to_line(wire::read("line of the report", item.get().as_bytes())?)?);
+            match wire::read("line of the report", item.get().as_bytes()).and_then(to_line) {
+                Ok(line) => items.extend(line),
+                // One line, of another currency perhaps, must not hide all others.
+                Err(error) => unreadable.push(Cause(error.0)),
+            }
         }
-        Ok(PageOf { items, read: page.items.len() as u64, more: page.items.len() >= LINES })
+        Ok(PageOf { items, read: page.items.len() as u64, unreadable, more: page.items.len() >= LINES })
     }
 }
 

@@ -75,11 +75,11 @@ async fn listed(payload: Value) -> Result<PageOf<SettlementSnapshot>, AskError> 
 #[tokio::test]
 async fn the_list_is_found_where_there_is_one_only() {
     let one = || payout(json!({}));
-    let page = PageOf { items: vec![documented()], read: 1, more: false };
+    let page = PageOf { items: vec![documented()], read: 1, unreadable: Vec::new(), more: false };
     for payload in [json!([one()]), json!({"content": [one()], "total": 1}), json!({"a": {"b": []}, "content": [one()], "c": null})] {
         assert_eq!(listed(payload.clone()).await.ok(), Some(page.clone()), "{payload}");
     }
-    assert_eq!(listed(json!([])).await.ok(), Some(PageOf { items: Vec::new(), read: 0, more: false }));
+    assert_eq!(listed(json!([])).await.ok(), Some(PageOf { items: Vec::new(), read: 0, unreadable: Vec::new(), more: false }));
     let full: Vec<_> = (0..100).map(|index| payout(json!({"settlementPayoutId": format!("SP{index}")}))).collect();
     let full = listed(json!(full)).await.expect("it is answered");
     assert_eq!((full.items.len(), full.read, full.more), (100, 100, true));
