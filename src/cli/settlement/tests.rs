@@ -120,7 +120,7 @@ async fn one_settlement_says_what_is_wrong_with_it_and_where_to_look() {
     let expected = "\
 the provider's books and ours differ in 1 open break: `upistream settlement breaks --account shop --settlement setl_1`
 2 lines: `upistream settlement entries --account shop --settlement setl_1`
-the provider has not given all its lines yet, so their sum says nothing so far
+more lines may come: their sum is compared with the amount when all are in
 ";
     assert_eq!(told.err, expected);
     assert!(told.out.contains("\nutr               UTR17\n"), "{}", told.out);
