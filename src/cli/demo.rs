@@ -2,6 +2,8 @@
 //! checked; what is not as expected ends it.
 
 mod check;
+#[cfg_attr(not(test), expect(dead_code, reason = "the tour does not go there yet"))]
+mod clearing;
 mod others;
 mod place;
 mod watch;
@@ -241,6 +243,8 @@ fn summary(console: &Console, events: &[pb::Event]) -> Result<(), Failure> {
         let state = match newest.and_then(|event| event.resource.as_ref()) {
             Some(Resource::Qr(qr)) => state(qr.state().as_str_name(), "QR_STATE_"),
             Some(Resource::Payment(payment)) => state(payment.state().as_str_name(), "PAYMENT_STATE_"),
+            Some(Resource::Refund(refund)) => state(refund.state().as_str_name(), "REFUND_STATE_"),
+            Some(Resource::Settlement(settlement)) => state(settlement.state().as_str_name(), "SETTLEMENT_STATE_"),
             _ => Cell::default(),
         };
         let amount = newest.and_then(|event| event_line::amount(event));

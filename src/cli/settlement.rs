@@ -216,7 +216,7 @@ fn note_rest(console: &Console, settlement: &pb::Settlement) {
         console.note(&format!("{}: `upistream settlement entries {of_it}`", plural(settlement.entry_count, "line")));
     }
     if !settlement.entries_complete {
-        console.note("the provider has not given all its lines yet, so their sum says nothing so far");
+        console.note("more lines may come: their sum is compared with the amount when all are in");
     }
 }
 

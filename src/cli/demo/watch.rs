@@ -135,7 +135,7 @@ fn arrived(console: &Console, event: &pb::Event) -> String {
     let cause = event.cause().as_str_name().trim_start_matches("CAUSE_").to_ascii_lowercase();
     let cells = [
         (Cell::toned(Some(Tone::Faint), "   ⟵"), 4, false),
-        (Cell::toned(event_line::type_tone(&event.r#type), event.r#type.as_str()), 18, false),
+        (Cell::toned(event_line::type_tone(&event.r#type), event.r#type.as_str()), 20, false),
         (event.resource_id.as_str().into(), 31, false),
         (format!("revision {}", event.revision).into(), 10, false),
         (rupees(event_line::amount(event)).into(), 9, true),

@@ -120,7 +120,7 @@ async fn one_settlement_says_what_is_wrong_with_it_and_where_to_look() {
     let expected = "\
 the provider's books and ours differ in 1 open break: `upistream settlement breaks --account shop --settlement setl_1`
 2 lines: `upistream settlement entries --account shop --settlement setl_1`
-the provider has not given all its lines yet, so their sum says nothing so far
+more lines may come: their sum is compared with the amount when all are in
 ";
     assert_eq!(told.err, expected);
     assert!(told.out.contains("\nutr               UTR17\n"), "{}", told.out);
@@ -232,7 +232,7 @@ fn breaks_show_both_sides_and_since_when() {
         kind: pb::SettlementBreakKind::RefundWithoutLine.into(),
         settlement_id: String::new(),
         refund_id: "rfnd_1".to_owned(),
-        our_amount: Some(inr(12_000)),
+        our_amount: Some(inr(-12_000)),
         provider_amount: None,
         message: "no settlement has it".to_owned(),
         close_time: Some(at(60)),
@@ -243,8 +243,8 @@ ID      KIND               OURS  THE PROVIDER'S  ABOUT  SETTLEMENT  SINCE (IST) 
 sbrk_1  AMOUNT_DIFFERS  ₹499.00          ₹49.90  pay_1  setl_1      2026-02-17 15:32:00  both have it, with different amounts";
     assert_eq!(open_breaks(&[break_of_amounts()]).text(&console().0), expected);
     let expected = "\
-ID       KIND                    OURS  THE PROVIDER'S  ABOUT   SETTLEMENT  SINCE (IST)          CLOSED (IST)         WHY
-sbrk_1   AMOUNT_DIFFERS       ₹499.00          ₹49.90  pay_1   setl_1      2026-02-17 15:32:00  open                 both have it, with different amounts
-sbrk_22  REFUND_WITHOUT_LINE  ₹120.00            none  rfnd_1              2026-02-17 15:32:00  2026-02-17 16:30:00  no settlement has it";
+ID       KIND                     OURS  THE PROVIDER'S  ABOUT   SETTLEMENT  SINCE (IST)          CLOSED (IST)         WHY
+sbrk_1   AMOUNT_DIFFERS        ₹499.00          ₹49.90  pay_1   setl_1      2026-02-17 15:32:00  open                 both have it, with different amounts
+sbrk_22  REFUND_WITHOUT_LINE  -₹120.00            none  rfnd_1              2026-02-17 15:32:00  2026-02-17 16:30:00  no settlement has it";
     assert_eq!(all_breaks(&[break_of_amounts(), missing]).text(&console().0), expected);
 }
