@@ -121,7 +121,7 @@ pub fn next_step(
         }
         ErrorReason::RuleForbids => match (said("next_permitted_time"), said("rule")) {
             (Some(time), _) => format!("ask again at {time} or later{}", asked.with_key()),
-            (None, Some("REFUND_AGE")) => {
+            (None, Some("refund_age")) => {
                 "the payment is too old: `upistream account list --capabilities` shows how old one may be; send the money another way"
                     .to_owned()
             }
@@ -227,7 +227,7 @@ mod tests {
         );
         check(
             ErrorReason::RuleForbids,
-            &[("rule", "REFUND_AGE")],
+            &[("rule", "refund_age")],
             "the payment is too old: `upistream account list --capabilities` shows how old one may be; send the money another way",
         );
         check(ErrorReason::RuleForbids, &[("rule", "notice")], "waiting doesn't help: the rule notice forbids this request as it is");

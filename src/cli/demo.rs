@@ -2,7 +2,6 @@
 //! checked; what is not as expected ends it.
 
 mod check;
-#[cfg_attr(not(test), expect(dead_code, reason = "the tour does not go there yet"))]
 mod clearing;
 mod others;
 mod place;
@@ -39,7 +38,8 @@ use watch::Watch;
 ///
 /// Starts the service with its simulated providers in this process, on loopback, with its store in a temporary folder, and talks
 /// to it over gRPC as any client would. Makes a QR code, repeats the request, pays as a payer's app would, loses and resumes the
-/// stream of events, and makes and pays a code at each of the other providers. No money moves, nothing is left behind. Exit code 0: everything was as it must be.
+/// stream of events, sends a part of the money back, reads the settlement that pays out the rest, and makes and pays a code at each
+/// of the other providers. No money moves, nothing is left behind. Exit code 0: everything was as it must be.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
     /// Show the service's logs too, on standard error
@@ -141,10 +141,16 @@ async fn tour(console: &Console, address: String, simulated: &Sandbox) -> Result
     expect("the second payment among them", succeeded, "it is not")?;
     say(console, "resumed: exactly the missed events came, in order, none twice; the revisions of each resource have no gap")?;
 
-    step(console, 7, "The same API at every other provider, as far as each can do it")?;
+    let paid = match &payment.resource {
+        Some(Resource::Payment(paid)) => paid,
+        _ => return Err(unexpected("the payment in its event", "something else")),
+    };
+    let cleared = clearing::tour(&client, console, simulated, paid, 7).await?;
+
+    step(console, 9, "The same API at every other provider, as far as each can do it")?;
     let others = others::tour(&client, console, simulated).await?;
 
-    let all: Vec<pb::Event> = before.events.into_iter().chain(resumed).chain(others).collect();
+    let all: Vec<pb::Event> = before.events.into_iter().chain(resumed).chain(cleared).chain(others).collect();
     summary(console, &all)
 }
 

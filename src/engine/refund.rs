@@ -137,7 +137,7 @@ impl Engine {
         {
             let days = age_max.as_secs() / (24 * 3_600);
             return Err(Error::RuleForbids {
-                rule: "REFUND_AGE",
+                rule: "refund_age",
                 message: format!("the payment is older than the {days} days within which this provider refunds"),
                 next_permitted_time: None,
             });

@@ -126,7 +126,7 @@ impl Engine {
         let evidence = callback.evidence();
         let told = Told { cause: Cause::Webhook, evidence, occur_time, traceparent, fence: None, asked: None };
         let mut received = Received::Foreign;
-        for observation in &observations {
+        for observation in &self.in_order(provider, observations).await? {
             let keep = |reason, message: &str| self.quarantine(provider, Kept::of(callback), reason, event.clone(), message.to_owned());
             let kept = match self.observe(provider, observation, &told).await? {
                 Matched::Learned => Received::Learned,
@@ -184,6 +184,19 @@ impl Engine {
             Received::Foreign => "foreign",
         };
         self.metrics.webhooks.with_label_values(&[account.as_str(), result]).inc();
+    }
+
+    /// A refund before its payment, whose sums it moves; but where the payment is still to be recorded, that comes first.
+    async fn in_order(&self, provider: &Provider, mut observations: Vec<Observation>) -> Result<Vec<Observation>, StoreError> {
+        for observation in &observations {
+            if let Observation::Refund(snapshot) = observation
+                && self.find(provider.account.as_str(), PAYMENT_AT_PROVIDER, &snapshot.payment_ref).await?.is_some()
+            {
+                observations.sort_by_key(|observation| !matches!(observation, Observation::Refund(_)));
+                break;
+            }
+        }
+        Ok(observations)
     }
 
     /// Finds the record that an observation is about, and learns it.

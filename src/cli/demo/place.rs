@@ -32,9 +32,6 @@ impl Place {
         config.webhooks.listen = free;
         config.admin.listen = free;
         config.store.backend = Backend::Embedded(EmbeddedConfig { path: self.folder.join("upistream.db") });
-        // A settlement that comes while a round of reading is under way may have its lines read in the next one, and a tour
-        // can't wait an hour for that.
-        config.settlements.sync_every_s = 2;
         config.sandbox = Some(SandboxSettings { listen: free, state_file: None });
         config
     }

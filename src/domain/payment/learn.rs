@@ -317,7 +317,11 @@ impl Payment {
         };
         next.fee = newer(&snapshot.fee, self.fee);
         next.tax = newer(&snapshot.tax, self.tax);
-        if let Some(refunded) = snapshot.refunded.filter(|refunded| fresh || *refunded > self.refunded) {
+        // What is known of its refunds one by one says more than their sum: only a sum beyond that is news.
+        let known = self.refunds.sum().unwrap_or(Money::ZERO);
+        if let Some(refunded) =
+            snapshot.refunded.filter(|refunded| (fresh || *refunded > self.refunded) && (*refunded).max(self.refunded) > known)
+        {
             next.refunded = refunded;
         }
         next.payee = self.payee.clone().or_else(|| snapshot.payee.clone());

@@ -22,6 +22,8 @@ pub(super) struct SettlementSync {
     pub account: AccountName,
     /// Rounds that were completed.
     pub rounds: u64,
+    /// When the round was begun that is under way, or was last.
+    pub begun: Timestamp,
     /// The reading of a report that was begun last.
     pub pass: u64,
     pub step: SyncStep,
@@ -95,7 +97,15 @@ pub(super) struct Kept {
 impl SettlementSync {
     /// Before the first round.
     pub fn of(account: AccountName) -> Self {
-        Self { account, rounds: 0, pass: 0, step: SyncStep::Waiting, due_days: BTreeSet::new(), days: BTreeMap::new() }
+        Self {
+            account,
+            rounds: 0,
+            begun: Timestamp::UNIX_EPOCH,
+            pass: 0,
+            step: SyncStep::Waiting,
+            due_days: BTreeSet::new(),
+            days: BTreeMap::new(),
+        }
     }
 
     pub fn decode(stored: &Stored) -> Result<Self, StoreError> {

@@ -12,14 +12,17 @@ use super::draft::Draft;
 use super::progress::{DayRead, Kept, SettlementSync, SyncStep};
 use crate::clock::after;
 use crate::domain::account::AccountName;
+use crate::domain::event::Record;
 use crate::domain::id::Kind;
+use crate::domain::payment::Credit;
 use crate::domain::settlement::{SettlementLine, SettlementSnapshot, SettlementStatus};
 use crate::domain::working_days::{begin_of_day, day_in_india, days_before};
 use crate::engine::Engine;
-use crate::engine::learn::Told;
+use crate::engine::index::{list_of_kind, list_of_unsettled};
+use crate::engine::learn::{Told, decode};
 use crate::engine::reconcile::Stepped;
 use crate::providers::{AskError, PageOf, Provider};
-use crate::store::{Batch, Change, Commit, Conflict, Leased, Look, StoreError, Stored};
+use crate::store::{Batch, Change, Commit, Conflict, Leased, ListKey, Look, StoreError, Stored};
 
 /// After a provider that gave no answer the round goes on after this long.
 const UNANSWERED_PAUSE: Duration = Duration::from_secs(30);
@@ -112,6 +115,7 @@ impl Engine {
         let days = if kept.sync.rounds == 0 { settings.backfill_days } else { settings.reread_days + LISTED_BEFORE_DAYS };
         let from = begin_of_day(days_before(day_in_india(self.clock.now()), days));
         kept.sync.due_days.clear();
+        kept.sync.begun = self.clock.now();
         let step = if provider.settlements.is_some() { SyncStep::Listing { from, skip: 0 } } else { first_overdue() };
         self.go_on(kept, step, told).await
     }
@@ -217,10 +221,32 @@ impl Engine {
         let days = settings.backfill_days.max(settings.reread_days) + LISTED_BEFORE_DAYS;
         let oldest = days_before(day_in_india(self.clock.now()), days);
         kept.sync.days.retain(|day, _| *day >= oldest);
+        let has_news = self.has_settlement_news(kept).await?;
         Ok(match self.go_on(kept, SyncStep::Waiting, told).await? {
+            // What made it due meanwhile was taken by a step that was past it.
+            Progress::More if has_news => Progress::More,
             Progress::More => Progress::Done,
             other => other,
         })
+    }
+
+    /// Whether something came during this round that the next one need not wait for: a settlement that a callback told of,
+    /// or a credit.
+    async fn has_settlement_news(&self, kept: &Kept) -> Result<bool, StoreError> {
+        let account = kept.sync.account.to_string();
+        let newest = async |key: String| {
+            let list = ListKey { account: account.clone(), key };
+            self.store.list(kept.id.partition(), &list, None, 1).await?.first().map(decode).transpose()
+        };
+        let told = match newest(list_of_kind(Kind::Settlement)).await? {
+            Some(Record::Settlement(settlement)) => settlement.header.create_time >= kept.sync.begun && settlement.entries.count == 0,
+            _ => false,
+        };
+        let credited = match newest(list_of_unsettled(Kind::Payment)).await? {
+            Some(Record::Payment(payment)) => matches!(payment.credit, Some(Credit::Made { at }) if at >= kept.sync.begun),
+            _ => false,
+        };
+        Ok(told || credited)
     }
 
     /// Notes that the round is at `step` now.

@@ -46,7 +46,7 @@ async fn a_payment_that_is_too_old_is_refused_before_anything_is_written() {
     let refused = told(&app.create_refund(refund_order("a", &payment, 100)).await.unwrap_err());
     assert_eq!(
         (refused.code, refused.reason.as_str(), refused.metadata["rule"].as_str()),
-        (Code::FailedPrecondition, "RULE_FORBIDS", "REFUND_AGE")
+        (Code::FailedPrecondition, "RULE_FORBIDS", "refund_age")
     );
     assert!(app.refunds_of(&payment).await.is_empty());
 }

@@ -10,6 +10,7 @@ use upistream::sandbox::BulkSettlement;
 use super::fetching;
 use crate::refund::paise;
 use crate::support::app::{ACCOUNT, App, provider};
+use crate::support::process::Process;
 use crate::support::replica::Replica;
 use crate::support::rounds;
 
@@ -31,6 +32,44 @@ async fn read_so_far(app: &App) -> usize {
         pb::ListSettlementEntriesRequest { account: ACCOUNT.to_owned(), settlement_id: settlement.id, page_size: 1, ..Default::default() };
     let page = app.settlements().list_settlement_entries(request).await.expect("entries are listed").into_inner();
     page.entries.len()
+}
+
+/// The most memory that a process has ever had, in KiB.
+fn peak(process: &Process) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).expect("the process runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the system tells it");
+    line.trim().trim_end_matches(" kB").parse().expect("it is a number")
+}
+
+/// How much more memory the service takes, at its peak, to bring in a report of so many lines than to bring in none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_report_takes_little_memory() {
+    const MORE_KIB_MAX: u64 = 48 * 1024;
+    let lines = rounds::of(LINES) as usize;
+    let provider = provider().await;
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::start(folder.path(), &provider).await;
+    let mut client = pb::settlement_service_client::SettlementServiceClient::new(process.channel.clone());
+    let before = peak(&process);
+    // Its callback tells of it, and its lines are read at once.
+    let bulk = provider.settle_bulk(ACCOUNT, lines, 8).await.unwrap();
+    let begun = std::time::Instant::now();
+    let request = pb::ListSettlementsRequest { account: ACCOUNT.to_owned(), ..Default::default() };
+    let read = tokio::time::timeout(PATIENCE, async {
+        loop {
+            let listed = client.list_settlements(request.clone()).await.expect("settlements are listed").into_inner().settlements;
+            if let Some(read) = listed.into_iter().find(|settlement| settlement.entry_count > 0) {
+                return read;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await
+    .expect("the report is read in time");
+    let after = peak(&process);
+    println!("{lines} lines in {:.1} s: peak {after} KiB, {before} KiB before", begun.elapsed().as_secs_f64());
+    assert_eq!((read.entry_count, paise(&read.entries_net)), (lines as i64, bulk.net));
+    assert!(after - before < MORE_KIB_MAX, "{lines} lines took {} KiB more", after - before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
