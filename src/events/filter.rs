@@ -64,7 +64,8 @@ mod tests {
         assert!(!kinds_matching("payment.*").contains(&EventKind::QrClosed));
         assert_eq!(kinds_matching("*").len(), EventKind::ALL.len());
         assert!(kinds_matching("payment.succeed").is_empty());
-        assert_eq!(kinds_matching("*.failed"), BTreeSet::from([EventKind::QrFailed, EventKind::PaymentFailed]));
+        let failed = [EventKind::QrFailed, EventKind::PaymentFailed, EventKind::RefundFailed, EventKind::SettlementFailed];
+        assert_eq!(kinds_matching("*.failed"), BTreeSet::from(failed));
         assert_eq!(kinds_matching("p*.*ed").len(), kinds_matching("payment.*ed").len());
         assert!(kinds_matching("payment").is_empty() && kinds_matching("").is_empty());
     }

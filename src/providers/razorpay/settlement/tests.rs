@@ -225,7 +225,11 @@ async fn the_lines_of_a_day_are_read_page_by_page_and_what_waits_is_counted() {
 
     let mut odd = items();
     odd[1]["amount"] = json!("12000");
-    for reply in [page(odd), Reply::Answer(200, json!({"count": 5, "items": items()}).to_string()), Reply::Answer(429, String::new())] {
+    // A line that can't be read hides none of the others.
+    let report = settlements(&Server::start(vec![page(odd)]).await).report.expect("Razorpay gives a report");
+    let read = report.lines(day, 0).await.expect("it is answered");
+    assert_eq!((read.items.len(), read.unreadable.len(), read.read), (items().len() - 1, 1, items().len() as u64));
+    for reply in [Reply::Answer(200, json!({"count": 5, "items": items()}).to_string()), Reply::Answer(429, String::new())] {
         let report = settlements(&Server::start(vec![reply]).await).report.expect("Razorpay gives a report");
         let outcome = report.lines(day, 0).await;
         assert!(matches!(outcome, Err(AskError::Unanswered(_))), "{outcome:?}");
