@@ -75,6 +75,8 @@ pub struct Switches {
     pub qr_codes: bool,
     /// Whether QR entities carry `image_content`.
     pub image_content: bool,
+    /// Payments to QR codes cost two percent and the tax on that, as those of orders do.
+    pub qr_fees: bool,
     /// Whether an authorised payment captures itself.
     pub auto_capture: bool,
     pub enkash: EnkashSwitches,
@@ -151,6 +153,7 @@ impl Default for Switches {
             throttle: Throttle::Off,
             qr_codes: true,
             image_content: true,
+            qr_fees: false,
             auto_capture: true,
             enkash: EnkashSwitches::default(),
             oqpay: OqpaySwitches::default(),

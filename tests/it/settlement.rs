@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use upistream::config::Config;
 use upistream::grpc::pb;
-use upistream::sandbox::{PayOptions, Sandbox};
+use upistream::sandbox::{PayOptions, Sandbox, Switches};
 
 use crate::refund::paise;
 use crate::support::app::{ACCOUNT, App, minutes, provider, until};
@@ -88,6 +88,7 @@ fn from_sandbox(provider: &Sandbox, id: &str) -> serde_json::Value {
 #[tokio::test]
 async fn a_settlement_comes_in_with_its_lines_and_each_is_linked() {
     let app = app().await;
+    app.provider.switches(Switches { qr_fees: true, ..app.provider.current_switches() });
     let (first, second) = (app.paid("one", 45_000).await, app.paid("two", 30_001).await);
     let refund = app.refund("back", &first, 12_000).await;
     app.advance(minutes(1));
@@ -106,6 +107,9 @@ async fn a_settlement_comes_in_with_its_lines_and_each_is_linked() {
     let of = |kind| entries.iter().filter(|entry| entry.kind() == kind).collect::<Vec<_>>();
     let (payments, refunds) = (of(pb::SettlementEntryKind::Payment), of(pb::SettlementEntryKind::Refund));
     assert_eq!((payments.len(), refunds.len()), (2, 1));
+    // Two percent of ₹450.00 are ₹9.00, and the tax on that ₹1.62.
+    let line = payments.iter().find(|line| line.payment_id == first.id).unwrap();
+    assert_eq!((paise(&line.gross), paise(&line.fee), paise(&line.tax), paise(&line.net)), (45_000, 1_062, 162, 43_938));
     assert_eq!((refunds[0].refund_id.as_str(), refunds[0].payment_id.as_str()), (refund.id.as_str(), first.id.as_str()));
     assert_eq!(paise(&refunds[0].gross), -12_000);
 

@@ -108,7 +108,8 @@ impl Desk<'_> {
         payment.status = Status::Captured;
         payment.captured = true;
         // Two percent and the tax on it for orders; QR payments cost nothing in the samples.
-        let base = if payment.order_id.is_some() { payment.amount * 2 / 100 } else { 0 };
+        let costs = payment.order_id.is_some() || self.switches.qr_fees;
+        let base = if costs { payment.amount * 2 / 100 } else { 0 };
         let tax = base * 18 / 100;
         (payment.fee, payment.tax) = (Some(base + tax), Some(tax));
         let (amount, order_id, qr_id) = (payment.amount, payment.order_id.clone(), payment.qr_id.clone());
