@@ -161,6 +161,11 @@ pub enum Fact {
 }
 
 impl Fact {
+    /// Whether it says that a request certainly never reached the provider.
+    pub fn is_not_sent(&self) -> bool {
+        matches!(self, Fact::Qr(QrFact::NotSent { .. } | QrFact::CloseNotSent) | Fact::Refund(RefundFact::NotSent { .. }))
+    }
+
     /// The fact's name in tables and contradictions.
     pub fn name(&self) -> &'static str {
         match self {

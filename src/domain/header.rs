@@ -47,6 +47,26 @@ pub struct Header {
 }
 
 impl Header {
+    /// The header of the first revision of something that nobody here asked for, written at `at`.
+    pub fn first(id: Id, account: &AccountName, provider: ProviderId, at: Timestamp) -> Self {
+        Self {
+            id,
+            account: account.clone(),
+            provider,
+            provider_ref: None,
+            our_ref: None,
+            revision: 1,
+            reference: String::new(),
+            labels: BTreeMap::new(),
+            create_time: at,
+            update_time: at,
+            contradictions: Vec::new(),
+            claim: None,
+            operator_note: None,
+            has_unknown_parts: false,
+        }
+    }
+
     /// The header of this resource's next revision, written at `at`.
     pub fn next(&self, at: Timestamp) -> Self {
         Self { revision: self.revision + 1, update_time: at.max(self.update_time), ..self.clone() }

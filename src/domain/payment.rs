@@ -227,6 +227,8 @@ pub enum PaymentFact {
     },
     /// The provider shows a refund of it, and not how much.
     RefundedUnknown,
+    /// All its refunds at the provider are known one by one: what the provider's sum is beyond them is none.
+    RefundsListed,
     /// A settlement has it; `None`: none has it any more.
     Settled(Option<Settled>),
     /// An operator decided that what was only reported is true, or is not.
@@ -245,6 +247,7 @@ impl PaymentFact {
             PaymentFact::Misplaced => "misplaced",
             PaymentFact::RefundMoved { .. } => "refund_moved",
             PaymentFact::RefundedUnknown => "refunded_unknown",
+            PaymentFact::RefundsListed => "refunds_listed",
             PaymentFact::Settled(Some(_)) => "settled",
             PaymentFact::Settled(None) => "not_settled",
             PaymentFact::Confirmed => "confirmed",

@@ -98,6 +98,14 @@ pub struct Settled {
     pub at: Timestamp,
 }
 
+/// The line of a settlement that a refund stands in, and what the provider takes for it: the tax is part of the fee.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettledRefund {
+    pub settled: Settled,
+    pub fee: Money,
+    pub tax: Money,
+}
+
 fn is_false(flag: &bool) -> bool {
     !*flag
 }
@@ -152,7 +160,7 @@ pub enum RefundFact {
     /// What the provider answered with is this other record.
     Duplicate { of: Id },
     /// A settlement has it; `None`: none has it any more.
-    Settled(Option<Settled>),
+    Settled(Option<SettledRefund>),
     /// An operator settled its contradictions.
     ContradictionsResolved,
 }

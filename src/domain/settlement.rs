@@ -112,6 +112,13 @@ pub struct SettlementLine {
     pub description: String,
     /// Plainly about a payment by another method than UPI: none of ours, and not missed here.
     pub foreign: bool,
+    /// It looks like another product of the same account: none of ours unless it is known here.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub other_product: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// A line of a settlement, as it is kept.
@@ -123,6 +130,8 @@ pub struct SettlementEntry {
     /// Ours: that which was settled, or that which the refund belongs to.
     pub payment: Option<Id>,
     pub refund: Option<Id>,
+    /// The day whose report it stands in; `None`: it comes from no report.
+    pub day: Option<jiff::civil::Date>,
     /// Which of several lines about the same thing in the same settlement: 0 for the first.
     pub ordinal: u32,
     /// The reading of its report that it was seen in last.
@@ -259,6 +268,13 @@ impl Settlement {
                 Ok(Learned::Moved(next, EventKind::SettlementUpdated))
             }
         }
+    }
+
+    /// Whether the provider's picture says nothing new.
+    pub fn agrees_with(&self, snapshot: &SettlementSnapshot) -> bool {
+        let same_state = snapshot.status == SettlementStatus::Undecided || state_for(&snapshot.status).name() == self.state.name();
+        let same_sums = (self.amount, self.fee, self.tax) == (snapshot.amount, snapshot.fee, snapshot.tax);
+        same_state && same_sums && (snapshot.utr.is_none() || snapshot.utr == self.utr)
     }
 
     fn see(

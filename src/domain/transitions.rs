@@ -13,7 +13,7 @@ use super::id::{Id, Kind, Partition};
 use super::money::Money;
 use super::payment::{Payer, Payment, PaymentFact, PaymentSnapshot, PaymentState, PaymentStatus, RefundTotals};
 use super::qr::{CloseReason, Qr, QrCode, QrFact, QrOrder, QrSnapshot, QrState, QrStatus, Usage};
-use super::refund::{Refund, RefundFact, RefundOrigin, RefundSnapshot, RefundSpeed, RefundState, RefundStatus, Settled};
+use super::refund::{Refund, RefundFact, RefundOrigin, RefundSnapshot, RefundSpeed, RefundState, RefundStatus, Settled, SettledRefund};
 use super::settlement::{EntriesRead, Settlement, SettlementFact, SettlementSnapshot, SettlementState, SettlementStatus};
 use crate::domain::account::ProviderId;
 
@@ -269,6 +269,7 @@ fn every_state_of_a_payment_against_every_fact() {
         ("refund_moved", moved(AMOUNT)),
         ("refund_moved, too much", moved(Money::from_paise(AMOUNT.paise() + 1))),
         ("refunded_unknown", Fact::Payment(PaymentFact::RefundedUnknown)),
+        ("refunds_listed", Fact::Payment(PaymentFact::RefundsListed)),
         ("settled", Fact::Payment(PaymentFact::Settled(Some(settled())))),
         ("confirmed", Fact::Payment(PaymentFact::Confirmed)),
         ("denied", Fact::Payment(PaymentFact::Denied)),
@@ -339,7 +340,7 @@ fn every_state_of_a_refund_against_every_fact() {
         ("absent", Fact::Refund(RefundFact::Absent)),
         ("adopted", Fact::Refund(RefundFact::Adopted { provider_ref: None })),
         ("duplicate", Fact::Refund(RefundFact::Duplicate { of: Id::new(Kind::Refund, Partition(1), 2, 2) })),
-        ("settled", Fact::Refund(RefundFact::Settled(Some(settled())))),
+        ("settled", Fact::Refund(RefundFact::Settled(Some(SettledRefund { settled: settled(), fee: Money::ZERO, tax: Money::ZERO })))),
         ("contradictions_resolved", Fact::Refund(RefundFact::ContradictionsResolved)),
     ];
     check(&table(&records, &facts), include_str!("transitions/refund.txt"));

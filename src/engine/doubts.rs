@@ -12,8 +12,9 @@ use super::index::{DOUBTS, is_doubtful};
 use super::learn::{Told, decode};
 use super::qr::known;
 use super::refund::known_refund;
+use super::schedule::proof_after;
 use crate::clock::since;
-use crate::domain::account::AccountName;
+use crate::domain::account::{AccountName, DoubtCure, Operation};
 use crate::domain::event::{Fact, Record};
 use crate::domain::fact::{Cause, Evidence};
 use crate::domain::id::Id;
@@ -22,7 +23,7 @@ use crate::domain::qr::{QrFact, QrState, QrStatus, Usage};
 use crate::domain::refund::{Refund, RefundFact, RefundState};
 use crate::domain::settlement::SettlementFact;
 use crate::providers::{AskError, KnownQr, KnownRefund, Violation};
-use crate::store::{ClaimStep, Commit, Conflict, ListKey, Look, PAGE_MAX};
+use crate::store::{ClaimStep, Commit, Conflict, Guard, ListKey, Look, PAGE_MAX};
 
 /// Why a record is in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +129,12 @@ impl Engine {
                 message: "the request may still be under way: there is nothing to decide yet".to_owned(),
             });
         }
+        if matches!(decision, Decision::DidNotHappen) && self.is_sent_again(&record, now) {
+            return Err(Error::StateForbids {
+                state: record.state_name(),
+                message: "it is still looked for, and sent again where that is safe: there is nothing to decide yet".to_owned(),
+            });
+        }
         // What the provider shows is asked for within the caller's time; nothing is written before.
         let unanswered = Error::ProviderUnavailable { id: Some(record.id().clone()), retry_after: super::PROVIDER_RETRY_AFTER };
         let fact = tokio::time::timeout_at(asked.deadline, self.decided_fact(&record, &decision)).await.map_err(|_| unanswered)??;
@@ -159,7 +166,13 @@ impl Engine {
         let parent = self.parent_step(&step, &told).await.map_err(Error::of_write)?;
         let steps = std::iter::once(step).chain(parent).collect();
         let settled = self.settle(scope, record.id().clone(), ClaimOutcome::Done, record.id().clone(), Some(self.settings.claim_retention));
-        match self.write(steps, vec![claim, settled], &told).await {
+        let mut batch = self.batch(steps, vec![claim, settled], &told).map_err(Error::of_write)?;
+        // Somebody may be sending it again: what is decided meanwhile could come on top of that.
+        batch.guards.push(Guard::Unheld { id: record.id().clone() });
+        match self.commit_surely(batch).await {
+            Ok(Commit::Conflict(Conflict::Guard(_))) => {
+                Err(Error::ProviderUnavailable { id: None, retry_after: super::PROVIDER_RETRY_AFTER })
+            }
             Ok(Commit::Done(_)) => Ok(Answer { resource: after, replayed: false }),
             Ok(Commit::Conflict(Conflict::Claimed { claim, record: now })) => self.replay(&asked, claim, now).await,
             Ok(Commit::Conflict(Conflict::Referenced { holder, .. })) => Err(Error::StateForbids {
@@ -182,6 +195,16 @@ impl Engine {
             (DoubtKind::ReportedOnly | DoubtKind::Contradiction, _) => return false,
         };
         since(doubt.since, now) < patience
+    }
+
+    /// Whether a refund may still be sent again by the reconciler, or was so just now.
+    fn is_sent_again(&self, record: &Record, now: Timestamp) -> bool {
+        let Record::Refund(refund) = record else { return false };
+        let Some(provider) = self.providers.get(&refund.header.account) else { return false };
+        let resent_for = proof_after(&self.settings.patience, provider.call_timeout).saturating_mul(2);
+        refund.state == RefundState::Requested
+            && provider.capabilities.doubt(Operation::CreateRefund) == DoubtCure::SafeResend
+            && since(refund.header.create_time, now) < resent_for
     }
 
     /// When the reconciler asks about a doubt again by itself, at about; `None`: it does not, a person has to decide.

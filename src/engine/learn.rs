@@ -19,7 +19,7 @@ use crate::domain::payment::Payment;
 use crate::domain::qr::{Qr, QrFact};
 use crate::domain::refund::{Refund, RefundFact};
 use crate::store::record;
-use crate::store::{Batch, Change, ClaimStep, Commit, Conflict, Fence, LeaseStep, Look, NewEvent, Reference, StoreError, Stored, Written};
+use crate::store::{Batch, Change, ClaimStep, Commit, Conflict, Fence, Guard, LeaseStep, Look, NewEvent, Reference, StoreError, Stored, Written};
 
 /// How often a fact is learned again after another writer came first. Each time that writer got something done.
 const RACES_MAX: usize = 16;
@@ -122,7 +122,13 @@ impl Engine {
             };
             steps.extend(self.parent_step(&steps[0], told).await?);
             let after = steps[0].after.clone();
-            match self.write(steps, Vec::new(), told).await? {
+            let mut batch = self.batch(steps, Vec::new(), told)?;
+            // That nothing was sent is only sure as long as nobody else could send: whoever stood still for longer than his
+            // lease knows nothing.
+            let guard = told.fence.filter(|_| fact.is_not_sent()).map(|fence| Guard::Held { id: record.id().clone(), fence });
+            batch.guards.extend(guard);
+            match self.commit_surely(batch).await? {
+                Commit::Conflict(Conflict::Guard(_)) => return Ok(Outcome::Known(self.read_again(record.id()).await?)),
                 Commit::Done(_) => {
                     self.tell_settlements(&record, &after).await?;
                     return Ok(outcome(after));

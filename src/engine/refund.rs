@@ -14,7 +14,7 @@ use super::index::list_of_parent;
 use super::learn::{as_payment, as_refund, decode};
 use super::{Answer, Engine, reference};
 use crate::clock::since;
-use crate::domain::account::{AccountName, Operation, ProviderId, RefundCapability};
+use crate::domain::account::{Operation, RefundCapability};
 use crate::domain::event::{EventKind, Fact, Record};
 use crate::domain::fact::{Evidence, Learned};
 use crate::domain::header::Header;
@@ -22,7 +22,7 @@ use crate::domain::id::{Id, Kind};
 use crate::domain::money::Money;
 use crate::domain::payment::{Payment, PaymentFact, RefundTotals};
 use crate::domain::refund::{Refund, RefundOrder};
-use crate::providers::{AskError, KnownRefund, Provider, RefundCreation, Refunds, Violation};
+use crate::providers::{self, AskError, KnownRefund, Provider, RefundCreation, RefundedSum, Violation};
 use crate::store::{ClaimStep, ListKey};
 
 /// How often an intent is derived anew after the payment moved meanwhile. Each time another refund of it got through.
@@ -71,7 +71,7 @@ impl Engine {
                 reference: wish.reference.clone(),
                 labels,
                 claim: Some(scope.0),
-                ..header_of_refund(refund_id, &account, provider.id, now)
+                ..Header::first(refund_id, &account, provider.id, now)
             };
             let refund = Refund::requested(header, &payment, wish.order.clone());
             let payment_ref = refund.payment_ref.clone();
@@ -151,36 +151,31 @@ impl Engine {
         if order.amount > left {
             return Err(Error::RefundExceedsPayment { id: payment.header.id.clone(), left });
         }
-        self.check_time(asked, provider)?;
-        if can.one_at_a_time {
-            self.check_nothing_else_was_refunded(refunds, payment, order).await?;
+        if let Some(sum) = &refunds.sum {
+            self.check_refunded_sum(asked, &**sum, payment).await?;
         }
+        self.check_time(asked, provider)?;
         Ok(Arc::clone(&refunds.creation))
     }
 
-    /// Where refunds have no ids, one that somebody made in the dashboard would be taken for ours once ours is asked for: so
-    /// the provider is asked before. What shows then is not ours, and how much it is may not be told.
-    async fn check_nothing_else_was_refunded(&self, refunds: &Refunds, payment: &Payment, order: &RefundOrder) -> Result<(), Error> {
+    /// Where refunds have no ids, one that somebody made in the dashboard would be taken for ours, or come on top of it: so the
+    /// provider is asked before. What shows there and is not known here is a contradiction for an operator.
+    async fn check_refunded_sum(&self, asked: &Asked, sum: &dyn RefundedSum, payment: &Payment) -> Result<(), Error> {
         let id = payment.header.id.clone();
-        let unasked = KnownRefund {
-            provider_ref: None,
-            our_ref: None,
-            payment_ref: payment.header.provider_ref.clone().unwrap_or_default(),
-            amount: order.amount,
-            payment_amount: payment.amount,
-            refunded_before: payment.refunds.succeeded,
-        };
-        match refunds.enquiry.look_up(&unasked).await {
-            Ok(None) | Err(AskError::Absent) => Ok(()),
-            Ok(Some(_)) => {
+        let payment_ref = payment.header.provider_ref.clone().unwrap_or_default();
+        let asking = sum.is_known(&payment_ref, payment.amount, payment.refunds.succeeded);
+        let overdue = AskError::Unanswered(providers::Cause("the caller's time is over".to_owned()));
+        match tokio::time::timeout_at(asked.deadline, asking).await.unwrap_or(Err(overdue)) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
                 let told = self.told_by_enquiry(None);
                 let fact = Fact::Payment(PaymentFact::RefundedUnknown);
                 self.learn(Record::Payment(payment.clone()), &fact, &told).await.map_err(Error::of_write)?;
                 Err(Error::ContradictionBlocks { id })
             }
-            Err(AskError::Unanswered(cause)) => {
+            Err(cause) => {
                 warn!(resource.id = %id, "the provider did not say what was refunded before, nothing is sent: {cause}");
-                Err(Error::ProviderUnavailable { id: Some(id), retry_after: super::PROVIDER_RETRY_AFTER })
+                Err(Error::ProviderUnavailable { id: None, retry_after: super::PROVIDER_RETRY_AFTER })
             }
         }
     }
@@ -233,26 +228,6 @@ fn forbidden_by_capability(can: &RefundCapability, payment: &Payment, order: &Re
         return Err(violation("amount", "this account's provider refunds whole payments only".to_owned()));
     }
     Ok(())
-}
-
-/// The header of a refund's first revision.
-pub(super) fn header_of_refund(id: Id, account: &AccountName, provider: ProviderId, now: Timestamp) -> Header {
-    Header {
-        id,
-        account: account.clone(),
-        provider,
-        provider_ref: None,
-        our_ref: None,
-        revision: 1,
-        reference: String::new(),
-        labels: BTreeMap::new(),
-        create_time: now,
-        update_time: now,
-        contradictions: Vec::new(),
-        claim: None,
-        operator_note: None,
-        has_unknown_parts: false,
-    }
 }
 
 /// The payment with the refund's amount reserved.

@@ -271,7 +271,12 @@ impl Engine {
             }
             let told = Told { fence: None, ..told.clone() };
             match self.write(steps, Vec::new(), &told).await? {
-                Commit::Done(_) => return Ok(payment),
+                Commit::Done(_) => {
+                    if matches!(&payment, Record::Payment(payment) if payment.has_unknown_refunds()) {
+                        self.wake_now(payment.id()).await?;
+                    }
+                    return Ok(payment);
+                }
                 // Somebody else recorded it, or moved the code: look again.
                 Commit::Conflict(Conflict::Referenced { .. } | Conflict::Moved { .. }) => {}
                 Commit::Conflict(_) => return Err(StoreError::Broken("a first report can't be written".to_owned())),
@@ -283,21 +288,12 @@ impl Engine {
     /// The header of the first revision of a payment to `qr`, and what it is compared with.
     pub(super) fn header_of_payment(&self, qr: &Qr, snapshot: &PaymentSnapshot) -> (Header, Expected) {
         let now = self.clock.now();
+        let id = self.randomness.id(Kind::Payment, qr.header.id.partition(), now);
         let header = Header {
-            id: self.randomness.id(Kind::Payment, qr.header.id.partition(), now),
-            account: qr.header.account.clone(),
-            provider: qr.header.provider,
             provider_ref: Some(snapshot.provider_ref.clone()),
-            our_ref: None,
-            revision: 1,
             reference: qr.header.reference.clone(),
             labels: qr.header.labels.clone(),
-            create_time: now,
-            update_time: now,
-            contradictions: Vec::new(),
-            claim: None,
-            operator_note: None,
-            has_unknown_parts: false,
+            ..Header::first(id, &qr.header.account, qr.header.provider, now)
         };
         let link = qr.code.as_ref().and_then(|code| UpiLink::parse(&code.upi_link).ok());
         (header, Expected { amount: qr.order.amount, payee: link.map(|link| link.pa().clone()) })

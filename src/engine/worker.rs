@@ -153,7 +153,8 @@ impl Engine {
             () = stop.cancelled() => None,
             () = self.keep_lease(&leased) => None,
         };
-        // What is cut off here is only a question; what it has learned is written.
+        // What is cut off here is a question, or the very same request once more, which is looked for and safe to repeat; what it
+        // has learned is written.
         let Some(ended) = ended else { return self.send_back(&leased, Duration::ZERO).await };
         drop(place);
         let result = match &ended {

@@ -56,7 +56,7 @@ pub(super) fn entry_kind(kind: EntryKind) -> pb::SettlementEntryKind {
 }
 
 pub(super) fn settlement_entry(entry: &SettlementEntry, account: &AccountName, provider: ProviderId) -> pb::SettlementEntry {
-    let SettlementEntry { id, line, settlement, payment, refund, ordinal: _, pass: _, create_time } = entry;
+    let SettlementEntry { id, line, settlement, payment, refund, day: _, ordinal: _, pass: _, create_time } = entry;
     let SettlementLine {
         kind,
         entity_ref,
@@ -71,6 +71,7 @@ pub(super) fn settlement_entry(entry: &SettlementEntry, account: &AccountName, p
         settle_time,
         description,
         foreign: _,
+        other_product: _,
     } = line;
     pb::SettlementEntry {
         id: id.to_string(),

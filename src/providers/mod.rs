@@ -311,12 +311,22 @@ pub trait RefundsOfPayment: Send + Sync {
     async fn of_payment(&self, payment_ref: &str) -> Result<Vec<RefundSnapshot>, AskError>;
 }
 
+/// Where refunds have no ids: whether all that was sent back of a payment is known here. Somebody else's would be taken for
+/// ours, once ours is asked for.
+#[async_trait]
+pub trait RefundedSum: Send + Sync {
+    /// Whether what the provider shows of the payment is what `refunded` of its `amount` comes to.
+    async fn is_known(&self, payment_ref: &str, amount: Money, refunded: Money) -> Result<bool, AskError>;
+}
+
 /// Refunds at a provider. What it can't do is a `None`.
 #[derive(Clone)]
 pub struct Refunds {
     pub creation: Arc<dyn RefundCreation>,
     pub enquiry: Arc<dyn RefundEnquiry>,
     pub of_payment: Option<Arc<dyn RefundsOfPayment>>,
+    /// To be asked before a refund is sent.
+    pub sum: Option<Arc<dyn RefundedSum>>,
 }
 
 /// A page of a list that is read from its beginning.
@@ -333,6 +343,20 @@ pub struct PageOf<T> {
 }
 
 impl<T> PageOf<T> {
+    /// What a page's items were read as; `None` stands for one that is nothing to us. A page of `full` items may not be the
+    /// last. One that can't be read hides none of the others.
+    pub fn of<E: fmt::Display>(items: impl ExactSizeIterator<Item = Result<Option<T>, E>>, full: usize) -> Self {
+        let count = items.len();
+        let mut page = Self { items: Vec::with_capacity(count), read: count as u64, unreadable: Vec::new(), more: count >= full };
+        for item in items {
+            match item {
+                Ok(item) => page.items.extend(item),
+                Err(error) => page.unreadable.push(Cause(error.to_string())),
+            }
+        }
+        page
+    }
+
     /// The page of an empty list.
     pub fn nothing() -> Self {
         Self { items: Vec::new(), read: 0, unreadable: Vec::new(), more: false }

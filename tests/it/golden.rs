@@ -263,6 +263,7 @@ fn full_line() -> SettlementLine {
         settle_time: Some(at(80)),
         description: text("Order 381"),
         foreign: false,
+        other_product: false,
     }
 }
 
@@ -273,6 +274,7 @@ fn full_entry() -> SettlementEntry {
         settlement: Some(id(Kind::Settlement, 3)),
         payment: Some(id(Kind::Payment, 1)),
         refund: Some(id(Kind::Refund, 2)),
+        day: Some(jiff::civil::date(2026, 1, 5)),
         ordinal: 1,
         pass: 7,
         create_time: at(90),

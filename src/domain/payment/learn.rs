@@ -83,6 +83,11 @@ impl Payment {
                 message: "the provider shows a refund that is not known here, and not how much it is".to_owned(),
                 time: at,
             }),
+            PaymentFact::RefundsListed if !self.has_unknown_refunds() => Ok(Learned::AlreadyKnown),
+            PaymentFact::RefundsListed => {
+                let refunded = self.refunds.sum().unwrap_or(self.refunded);
+                Ok(Learned::Moved(Self { header: self.header.next(at), refunded, ..self.clone() }, EventKind::PaymentUpdated))
+            }
             PaymentFact::Settled(settled) if self.settled == *settled => Ok(Learned::AlreadyKnown),
             PaymentFact::Settled(settled) => {
                 let event = if settled.is_some() { EventKind::PaymentSettled } else { EventKind::PaymentUpdated };

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Refund, RefundFact, RefundLearned, RefundOrder, RefundOrigin, RefundSnapshot, RefundState, RefundStatus, Settled};
+use super::{Refund, RefundFact, RefundLearned, RefundOrder, RefundOrigin, RefundSnapshot, RefundState, RefundStatus, SettledRefund};
 use crate::domain::event::EventKind;
 use crate::domain::fact::{Contradiction, Evidence, Failure, FailureReason, Learned};
 use crate::domain::header::Header;
@@ -184,11 +184,16 @@ impl Refund {
         }
     }
 
-    fn settled(&self, settled: Option<&Settled>, at: Timestamp) -> RefundLearned {
-        if self.settled.as_ref() == settled {
+    fn settled(&self, line: Option<&SettledRefund>, at: Timestamp) -> RefundLearned {
+        let mut next = Self { settled: line.map(|line| line.settled.clone()), ..self.clone() };
+        if let Some(line) = line {
+            (next.fee, next.tax) = (Some(line.fee), Some(line.tax));
+        }
+        if next == *self {
             return Learned::AlreadyKnown;
         }
-        Learned::Moved(Self { header: self.header.next(at), settled: settled.cloned(), ..self.clone() }, EventKind::RefundUpdated)
+        next.header = self.header.next(at);
+        Learned::Moved(next, EventKind::RefundUpdated)
     }
 
     fn failed(&self, reason: FailureReason, message: &str, at: Timestamp) -> RefundLearned {

@@ -9,6 +9,7 @@ use crate::clock::after;
 use crate::domain::account::{DoubtCure, Operation};
 use crate::domain::event::{Fact, Record};
 use crate::domain::fact::Evidence;
+use crate::domain::header::Header;
 use crate::domain::id::Kind;
 use crate::domain::money::Money;
 use crate::domain::payment::{Payment, PaymentFact};
@@ -16,7 +17,7 @@ use crate::domain::refund::{Refund, RefundFact, RefundOrder, RefundSnapshot, Ref
 use crate::engine::Engine;
 use crate::engine::index::{PAYMENT_AT_PROVIDER, REFUND_AT_PROVIDER, REFUND_OURS};
 use crate::engine::learn::{Outcome, Step, Told};
-use crate::engine::refund::{header_of_refund, known_refund};
+use crate::engine::refund::known_refund;
 use crate::engine::schedule::{absence_is_proof, proof_after};
 use crate::engine::webhook::Matched;
 use crate::providers::{AskError, KnownRefund, Provider, Refunds, Sending};
@@ -33,8 +34,8 @@ impl Engine {
         let known = known_refund(&refund, &payment);
         match (&refund.state, &known.provider_ref) {
             (RefundState::Requested, _) => self.find_out_refund(provider, &refunds, refund, &known, told).await,
-            // Where refunds have no ids, what shows may be any of them: one that was given up is never seen in it.
-            (RefundState::Failed(_), None) if has_no_ids(provider) => Ok(Stepped::NobodyToAsk),
+            // Where refunds have no ids, what shows may be any of them: one that has come to an end is never seen in it.
+            (RefundState::Failed(_) | RefundState::Succeeded, _) if has_no_ids(provider) => Ok(Stepped::NobodyToAsk),
             // It was given up without an id: it may show up all the same.
             (RefundState::Failed(_), None) => match refunds.enquiry.look_up(&known).await {
                 Ok(Some(snapshot)) => self.learn_refund(refund, snapshot, told).await,
@@ -68,6 +69,9 @@ impl Engine {
         match provider.capabilities.doubt(Operation::CreateRefund) {
             // For as long as an absence proves nothing. After that it would surprise the caller, and no more is sent.
             DoubtCure::SafeResend if !self.is_proof_of_absence(provider, &refund, searched) => {
+                if !self.still_holds(&refund, provider, told).await? {
+                    return Ok(self.unanswered(provider, "the lease ran out before it could be sent again"));
+                }
                 let our_ref = known.our_ref.clone().unwrap_or_default();
                 let order = order_of(&refund);
                 match refunds.creation.create(&known.payment_ref, &order, &our_ref, Sending::Again, provider.call_timeout).await {
@@ -83,6 +87,12 @@ impl Engine {
                 Ok(Stepped::Learned)
             }
         }
+    }
+
+    /// Whether the lease is held for longer than a call may take: nobody else decides about the refund meanwhile.
+    async fn still_holds(&self, refund: &Refund, provider: &Provider, told: &Told) -> Result<bool, StoreError> {
+        let (Some(fence), lease) = (told.fence, self.settings.patience.lease) else { return Ok(false) };
+        Ok(lease > provider.call_timeout && self.store.renew(&refund.header.id, fence, lease).await?)
     }
 
     /// Whether a search at `searched` that does not find the refund proves that it was never sent.
@@ -129,6 +139,11 @@ impl Engine {
         let account = provider.account.as_str();
         for _ in 0..RACES_MAX {
             if let Some(known) = self.find_refund(account, snapshot).await? {
+                // Lists lag: where one differs from what is recorded, only a fetch is believed.
+                let told = match told.evidence {
+                    Evidence::Enquiry => &Told { evidence: Evidence::Answer, ..told.clone() },
+                    _ => told,
+                };
                 self.learn(known, &Fact::Refund(RefundFact::Seen(snapshot.clone())), told).await?;
                 return Ok(Matched::Learned);
             }
@@ -164,7 +179,7 @@ impl Engine {
     async fn write_provider_refund(&self, payment: &Payment, snapshot: &RefundSnapshot, told: &Told) -> Result<Commit, StoreError> {
         let now = self.clock.now();
         let id = self.randomness.id(Kind::Refund, payment.header.id.partition(), now);
-        let mut header = header_of_refund(id, &payment.header.account, payment.header.provider, now);
+        let mut header = Header::first(id, &payment.header.account, payment.header.provider, now);
         header.provider_ref = snapshot.provider_ref.clone();
         header.reference = payment.header.reference.clone();
         header.labels = payment.header.labels.clone();
@@ -202,6 +217,9 @@ impl Engine {
                 for snapshot in &listed {
                     self.observe_refund(provider, snapshot, &told).await?;
                 }
+                // What of the provider's sum is still not explained counts refunds that failed.
+                let payment = self.read_again(&payment.header.id).await?;
+                self.learn(payment, &Fact::Payment(PaymentFact::RefundsListed), &told).await?;
             }
             Err(AskError::Absent) => error!(resource.id = %payment.header.id, "the provider lists no refunds of `{}`", payment.header.id),
             Err(AskError::Unanswered(cause)) => {

@@ -1,7 +1,5 @@
 //! Looks at settlements: how one stands that was announced, and the first report of one.
 
-use std::collections::BTreeMap;
-
 use super::Stepped;
 use crate::domain::event::{Fact, Record};
 use crate::domain::header::Header;
@@ -31,6 +29,27 @@ impl Engine {
         }
     }
 
+    /// Records a settlement that the provider's list shows. Lists lag: where one differs from what is recorded, only a fetch
+    /// is believed. Whether it was news.
+    pub(in crate::engine) async fn observe_listed_settlement(
+        &self,
+        provider: &Provider,
+        snapshot: &SettlementSnapshot,
+        told: &Told,
+    ) -> Result<bool, StoreError> {
+        let known = self.find(provider.account.as_str(), SETTLEMENT_AT_PROVIDER, &snapshot.provider_ref).await?;
+        let Some(Record::Settlement(known)) = known else {
+            self.observe_settlement(provider, snapshot, told).await?;
+            return Ok(true);
+        };
+        if known.agrees_with(snapshot) {
+            return Ok(false);
+        }
+        let told = Told { fence: None, asked: Some(self.clock.now()), ..told.clone() };
+        self.look_at_settlement(provider, known, &told).await?;
+        Ok(true)
+    }
+
     /// Records a settlement that the provider tells of, or learns more about it.
     pub(in crate::engine) async fn observe_settlement(
         &self,
@@ -46,22 +65,9 @@ impl Engine {
                 return self.learn(known, &fact, &told).await.map(Outcome::record);
             }
             let now = self.clock.now();
-            let header = Header {
-                id: self.randomness.id(Kind::Settlement, self.partition_of(account), now),
-                account: provider.account.clone(),
-                provider: provider.id,
-                provider_ref: Some(snapshot.provider_ref.clone()),
-                our_ref: None,
-                revision: 1,
-                reference: String::new(),
-                labels: BTreeMap::new(),
-                create_time: now,
-                update_time: now,
-                contradictions: Vec::new(),
-                claim: None,
-                operator_note: None,
-                has_unknown_parts: false,
-            };
+            let id = self.randomness.id(Kind::Settlement, self.partition_of(account), now);
+            let header =
+                Header { provider_ref: Some(snapshot.provider_ref.clone()), ..Header::first(id, &provider.account, provider.id, now) };
             let (settlement, event) = Settlement::first_seen(header, snapshot);
             let record = Record::Settlement(settlement);
             let first = Step { before: None, after: record.clone(), event, lease: LeaseStep::Keep, look: None };

@@ -1,7 +1,5 @@
 //! Where the provider's books and ours differ: found line by line, opened once, and closed when the two agree again.
 
-use std::collections::BTreeMap;
-
 use super::decode_entry;
 use super::draft::Draft;
 use super::lines::Linked;
@@ -112,22 +110,8 @@ impl Engine {
         let now = self.clock.now();
         let About { settlement, entry, payment, refund, subject_ref } = about;
         let Found { kind, our_amount, provider_amount, message } = found;
-        let header = Header {
-            id: self.randomness.id(Kind::SettlementBreak, self.partition_of(provider.account.as_str()), now),
-            account: provider.account.clone(),
-            provider: provider.id,
-            provider_ref: None,
-            our_ref: None,
-            revision: 1,
-            reference: String::new(),
-            labels: BTreeMap::new(),
-            create_time: now,
-            update_time: now,
-            contradictions: Vec::new(),
-            claim: None,
-            operator_note: None,
-            has_unknown_parts: false,
-        };
+        let id = self.randomness.id(Kind::SettlementBreak, self.partition_of(provider.account.as_str()), now);
+        let header = Header::first(id, &provider.account, provider.id, now);
         let difference = SettlementBreak {
             header,
             kind,
@@ -219,6 +203,8 @@ impl Engine {
             draft.put_entry(Some((stored.revision, before)), entry.clone());
         }
         self.draft_settled(draft, &entry, &linked, told);
+        // It may differ in another way now: that is opened, and this one closed.
+        self.draft_breaks_of_entry(provider, draft, &entry, &linked).await?;
         Ok(differences(&entry, &linked, draft).iter().any(|found| {
             found.kind == difference.kind
                 && (found.our_amount, found.provider_amount) == (difference.our_amount, difference.provider_amount)
@@ -272,7 +258,8 @@ fn sum_differs(settlement: &Settlement) -> Option<Found> {
 /// Where a line and our records differ.
 fn differences(entry: &SettlementEntry, linked: &Linked, draft: &Draft) -> Vec<Found> {
     let line = &entry.line;
-    if line.foreign || line.kind == EntryKind::Adjustment {
+    let is_nothing_of_ours = linked.payment.is_none() && linked.refund.is_none() && line.other_product;
+    if line.foreign || line.kind == EntryKind::Adjustment || is_nothing_of_ours {
         return Vec::new();
     }
     let provider_amount = Some(line.gross);

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use jiff::civil::Date;
 
 use crate::domain::account::AccountName;
 use crate::domain::event::{EventKind, Fact, Record};
@@ -17,7 +16,7 @@ use crate::store::{Change, LeaseStep, ListKey, Look, Reference, ReferenceStep, R
 
 /// A commit takes on nothing more beyond this many changes: what one line brings still fits in, and the record of how far
 /// we are.
-const CHANGES_ENOUGH: usize = 56;
+const CHANGES_ENOUGH: usize = 50;
 
 /// A line before and after.
 struct EntryChange {
@@ -32,13 +31,18 @@ struct EntryChange {
 pub(super) struct Draft {
     entries: BTreeMap<Id, EntryChange>,
     records: BTreeMap<Id, (Option<Record>, Record, EventKind)>,
-    /// The day whose report the lines stand in; `None`: they come from no report.
-    day: Option<Date>,
+    /// The settlements that lines name, as they were found; `None`: the provider does not have it.
+    settlements: BTreeMap<String, Option<Id>>,
 }
 
 impl Draft {
-    pub fn of_day(day: Date) -> Self {
-        Self { day: Some(day), ..Self::default() }
+    /// The settlement that a line names, if that was found out before.
+    pub fn settlement(&self, settlement_ref: &str) -> Option<Option<Id>> {
+        self.settlements.get(settlement_ref).cloned()
+    }
+
+    pub fn put_settlement(&mut self, settlement_ref: &str, found: Option<Id>) {
+        self.settlements.insert(settlement_ref.to_owned(), found);
     }
 
     pub fn is_full(&self) -> bool {
@@ -106,10 +110,10 @@ impl Engine {
     /// The changes of a draft.
     pub(super) fn changes_of(&self, account: &AccountName, draft: Draft, told: &Told) -> Result<Vec<Change>, StoreError> {
         let now = self.clock.now();
-        let Draft { entries, records, day } = draft;
+        let Draft { entries, records, settlements: _ } = draft;
         let mut changes = Vec::with_capacity(entries.len() + records.len() + 1);
         for (id, change) in entries {
-            changes.push(entry_change(account, id, change, day)?);
+            changes.push(entry_change(account, id, change)?);
         }
         for (_, (before, after, event)) in records {
             let step = Step { before, after, event, lease: LeaseStep::Keep, look: None };
@@ -127,13 +131,13 @@ impl Engine {
     }
 }
 
-fn entry_change(account: &AccountName, id: Id, change: EntryChange, day: Option<Date>) -> Result<Change, StoreError> {
+fn entry_change(account: &AccountName, id: Id, change: EntryChange) -> Result<Change, StoreError> {
     let EntryChange { before, after } = change;
     let list = |key| ListKey { account: account.to_string(), key };
     let lists = |entry: &SettlementEntry| {
         let parents = [&entry.settlement, &entry.payment, &entry.refund];
         let of_parents = parents.into_iter().flatten().map(|parent| list(list_of_parent(Kind::SettlementEntry, parent)));
-        of_parents.chain(day.map(|day| list(list_of_day(day)))).collect::<Vec<_>>()
+        of_parents.chain(entry.day.map(|day| list(list_of_day(day)))).collect::<Vec<_>>()
     };
     let stood_in = before.as_ref().map(|(_, entry)| lists(entry)).unwrap_or_default();
     let stands_in = after.as_ref().map(&lists).unwrap_or_default();

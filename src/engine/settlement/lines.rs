@@ -1,6 +1,9 @@
 //! The lines of a report: kept, linked with our payments and refunds, and compared with them.
 
+use std::collections::BTreeSet;
+
 use jiff::civil::Date;
+use tracing::warn;
 
 use super::decode_entry;
 use super::draft::{Draft, identity};
@@ -10,7 +13,7 @@ use crate::clock::since;
 use crate::domain::event::{Fact, Record};
 use crate::domain::id::{Id, Kind};
 use crate::domain::payment::PaymentFact;
-use crate::domain::refund::{RefundFact, Settled};
+use crate::domain::refund::{RefundFact, Settled, SettledRefund};
 use crate::domain::settlement::{EntriesRead, EntryKind, Settlement, SettlementEntry, SettlementFact, SettlementLine};
 use crate::engine::Engine;
 use crate::engine::index::{PAYMENT_AT_PROVIDER, REFUND_AT_PROVIDER, SETTLEMENT_AT_PROVIDER, SETTLEMENT_ENTRY, list_of_day};
@@ -25,12 +28,23 @@ const ORDINALS_MAX: u32 = 64;
 /// Lines of a day that are looked through at once for those that are gone.
 const PRUNED_AT_ONCE: usize = 200;
 
+/// A refund's line, with what the provider takes for it.
+fn cost(settled: Settled, entry: &SettlementEntry) -> SettledRefund {
+    SettledRefund { settled, fee: entry.line.fee, tax: entry.line.tax }
+}
+
 /// What a line is about, as far as it is known here.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Linked {
     pub settlement: Option<Id>,
     pub payment: Option<Record>,
     pub refund: Option<Record>,
+}
+
+/// Where a line stands among several about the same thing, and what stood there before.
+struct Place {
+    before: Option<(Revision, SettlementEntry)>,
+    ordinal: u32,
 }
 
 impl Engine {
@@ -49,12 +63,12 @@ impl Engine {
         let mut lines = page.items.iter().skip(usize::try_from(done).unwrap_or(usize::MAX)).peekable();
         let mut races = 0;
         while lines.peek().is_some() {
-            let mut draft = Draft::of_day(day);
+            let mut draft = Draft::default();
             let (mut rest, mut now_read, mut taken) = (lines.clone(), read.clone(), 0);
             while !draft.is_full()
                 && let Some(line) = rest.next()
             {
-                self.draft_line(provider, kept, &mut draft, line, told).await?;
+                self.draft_line(provider, (kept, day), &mut draft, line, told).await?;
                 now_read.count(line);
                 taken += 1;
             }
@@ -85,13 +99,13 @@ impl Engine {
     async fn draft_line(
         &self,
         provider: &Provider,
-        kept: &Kept,
+        (kept, day): (&Kept, Date),
         draft: &mut Draft,
         line: &SettlementLine,
         told: &Told,
     ) -> Result<(), StoreError> {
         let linked = self.link(provider, draft, line, told).await?;
-        let (before, ordinal) = self.place_of(kept, draft, line).await?;
+        let Some(Place { before, ordinal }) = self.place_of(kept, draft, line).await? else { return Ok(()) };
         let entry = SettlementEntry {
             id: match &before {
                 Some((_, entry)) => entry.id.clone(),
@@ -101,6 +115,7 @@ impl Engine {
             settlement: linked.settlement.clone(),
             payment: linked.payment.as_ref().map(|record| record.id().clone()),
             refund: linked.refund.as_ref().map(|record| record.id().clone()),
+            day: Some(day),
             ordinal,
             pass: kept.sync.pass,
             create_time: before.as_ref().map_or_else(|| self.clock.now(), |(_, entry)| entry.create_time),
@@ -111,12 +126,7 @@ impl Engine {
     }
 
     /// Which of several lines about the same thing this is: the first that this reading has not seen yet.
-    async fn place_of(
-        &self,
-        kept: &Kept,
-        draft: &Draft,
-        line: &SettlementLine,
-    ) -> Result<(Option<(Revision, SettlementEntry)>, u32), StoreError> {
+    async fn place_of(&self, kept: &Kept, draft: &Draft, line: &SettlementLine) -> Result<Option<Place>, StoreError> {
         for ordinal in 0..ORDINALS_MAX {
             let identity = identity(line.kind, &line.entity_ref, line.settlement_ref.as_deref(), ordinal);
             if draft.entry_of(&identity).is_some() {
@@ -124,21 +134,28 @@ impl Engine {
             }
             let account = kept.sync.account.to_string();
             let reference = Reference { account, sort: SETTLEMENT_ENTRY, value: identity };
-            let Some(stored) = self.store.find(kept.id.partition(), &reference).await? else { return Ok((None, ordinal)) };
+            let Some(stored) = self.store.find(kept.id.partition(), &reference).await? else {
+                return Ok(Some(Place { before: None, ordinal }));
+            };
             let entry = decode_entry(&stored)?;
             if entry.pass < kept.sync.pass {
-                return Ok((Some((stored.revision, entry)), ordinal));
+                return Ok(Some(Place { before: Some((stored.revision, entry)), ordinal }));
             }
         }
-        Err(StoreError::Broken(format!("a report has more than {ORDINALS_MAX} lines about the same thing")))
+        warn!(account = %kept.sync.account, "a report has more than {ORDINALS_MAX} lines about the same thing: the others are not kept");
+        Ok(None)
     }
 
     /// What of ours a line is about.
-    pub(super) async fn link(&self, provider: &Provider, draft: &Draft, line: &SettlementLine, told: &Told) -> Result<Linked, StoreError> {
+    pub(super) async fn link(&self, provider: &Provider, draft: &mut Draft, line: &SettlementLine, told: &Told) -> Result<Linked, StoreError> {
         let account = provider.account.as_str();
         let mut linked = Linked::default();
         if let Some(settlement_ref) = &line.settlement_ref {
-            linked.settlement = self.settlement_of(provider, settlement_ref, told).await?;
+            linked.settlement = match draft.settlement(settlement_ref) {
+                Some(known) => known,
+                None => self.settlement_of(provider, settlement_ref, told).await?,
+            };
+            draft.put_settlement(settlement_ref, linked.settlement.clone());
         }
         if line.foreign {
             return Ok(linked);
@@ -181,15 +198,20 @@ impl Engine {
     /// The payment or refund that a line settles, unless another line did.
     pub(super) fn draft_settled(&self, draft: &mut Draft, entry: &SettlementEntry, linked: &Linked, told: &Told) {
         let now = self.clock.now();
-        let at = entry.line.settle_time.unwrap_or(now);
-        let settled = Settled { entry: entry.id.clone(), settlement: entry.settlement.clone(), at };
         let may_settle = |known: &Option<Settled>| known.as_ref().is_none_or(|known| known.entry == entry.id);
+        // What was learned once keeps its time, where the line tells none.
+        let settled = |known: &Option<Settled>| Settled {
+            entry: entry.id.clone(),
+            settlement: entry.settlement.clone(),
+            at: entry.line.settle_time.or(known.as_ref().map(|known| known.at)).unwrap_or(now),
+        };
+        let told = &Told { occur_time: entry.line.settle_time.unwrap_or(now), ..told.clone() };
         match (entry.line.kind, &linked.payment, &linked.refund) {
             (EntryKind::Payment, Some(record @ Record::Payment(payment)), _) if may_settle(&payment.settled) => {
-                draft.learn(record, &Fact::Payment(PaymentFact::Settled(Some(settled))), told, now);
+                draft.learn(record, &Fact::Payment(PaymentFact::Settled(Some(settled(&payment.settled)))), told, now);
             }
             (EntryKind::Refund, _, Some(record @ Record::Refund(refund))) if may_settle(&refund.settled) => {
-                draft.learn(record, &Fact::Refund(RefundFact::Settled(Some(settled))), told, now);
+                draft.learn(record, &Fact::Refund(RefundFact::Settled(Some(cost(settled(&refund.settled), entry)))), told, now);
             }
             _ => {}
         }
@@ -204,7 +226,7 @@ impl Engine {
     ) -> Result<Progress, StoreError> {
         let list = ListKey { account: kept.sync.account.to_string(), key: list_of_day(day) };
         let page = self.store.list(kept.id.partition(), &list, before.as_ref(), PRUNED_AT_ONCE).await?;
-        let mut draft = Draft::of_day(day);
+        let mut draft = Draft::default();
         let mut cursor = before;
         for stored in &page {
             if draft.is_full() {
@@ -212,7 +234,7 @@ impl Engine {
             }
             cursor = Some(stored.id.clone());
             let entry = decode_entry(stored)?;
-            if entry.pass < kept.sync.pass {
+            if entry.pass < kept.sync.pass && entry.day == Some(day) {
                 self.draft_unsettled(&mut draft, &entry, told).await?;
                 draft.remove_entry(stored.revision, entry);
             }
@@ -257,12 +279,17 @@ impl Engine {
         read: DayRead,
         told: &Told,
     ) -> Result<Progress, StoreError> {
-        let before = kept.sync.days.get(&day).map(|day| day.settlements.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
-        let gone =
-            before.into_iter().filter(|settlement| !read.settlements.contains_key(settlement)).map(|gone| (gone, Default::default()));
-        let all = read.settlements.clone().into_iter().chain(gone);
+        let before = kept.sync.days.get(&day).map(|day| day.settlements.clone()).unwrap_or_default();
+        let expected = kept.sync.due_days.get(&day).cloned().unwrap_or_default();
+        let without_lines = before.keys().chain(&expected).filter(|settlement| !read.settlements.contains_key(*settlement));
+        let without_lines: BTreeSet<String> = without_lines.cloned().collect();
+        let all = read.settlements.clone().into_iter().chain(without_lines.into_iter().map(|settlement| (settlement, Default::default())));
         for (settlement_ref, (count, net)) in all {
             let Some(record) = self.find(provider.account.as_str(), SETTLEMENT_AT_PROVIDER, &settlement_ref).await? else { continue };
+            // Its lines stood in another day's report.
+            if count == 0 && !before.contains_key(&settlement_ref) && has_lines(&record) {
+                continue;
+            }
             let complete = self.is_complete(&record);
             let fact = Fact::Settlement(SettlementFact::EntriesRead(EntriesRead { count, net, complete }));
             let outcome = self.learn(record, &fact, told).await.map(Outcome::record)?;
@@ -275,6 +302,7 @@ impl Engine {
             }
         }
         kept.sync.days.insert(day, read);
+        kept.sync.due_days.remove(&day);
         self.next_day(kept, told).await
     }
 
@@ -283,4 +311,8 @@ impl Engine {
         let Record::Settlement(Settlement { settle_time, header, .. }) = record else { return false };
         since(settle_time.unwrap_or(header.create_time), self.clock.now()) >= self.settings.settlements.report_lag
     }
+}
+
+fn has_lines(record: &Record) -> bool {
+    matches!(record, Record::Settlement(settlement) if settlement.entries.count > 0)
 }

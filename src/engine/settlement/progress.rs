@@ -27,8 +27,9 @@ pub(super) struct SettlementSync {
     /// The reading of a report that was begun last.
     pub pass: u64,
     pub step: SyncStep,
-    /// Days whose reports are still to be read in this round.
-    pub due_days: BTreeSet<Date>,
+    /// Days whose reports are still to be read in this round, with the settlements that should stand in them, by the
+    /// provider's ids.
+    pub due_days: BTreeMap<Date, BTreeSet<String>>,
     /// The reports that were read, as they were.
     pub days: BTreeMap<Date, DayRead>,
 }
@@ -103,7 +104,7 @@ impl SettlementSync {
             begun: Timestamp::UNIX_EPOCH,
             pass: 0,
             step: SyncStep::Waiting,
-            due_days: BTreeSet::new(),
+            due_days: BTreeMap::new(),
             days: BTreeMap::new(),
         }
     }
@@ -116,6 +117,22 @@ impl SettlementSync {
     pub fn first_page(&mut self, day: Date) -> SyncStep {
         self.pass += 1;
         SyncStep::Applying { day, skip: 0, done: 0, read: DayRead::default() }
+    }
+
+    /// Whether its next step asks the provider.
+    pub fn asks(&self) -> bool {
+        match self.step {
+            SyncStep::Listing { .. } | SyncStep::Comparing { .. } | SyncStep::Applying { .. } | SyncStep::Rechecking { .. } => true,
+            SyncStep::Waiting | SyncStep::Pruning { .. } | SyncStep::Totalling { .. } | SyncStep::Overdue { .. } => false,
+        }
+    }
+
+    /// A settlement that should stand in the report of `day`.
+    pub fn expect(&mut self, day: Date, settlement_ref: &str) {
+        let expected = self.due_days.entry(day).or_default();
+        if expected.len() < SETTLEMENTS_A_DAY_MAX {
+            expected.insert(settlement_ref.to_owned());
+        }
     }
 
     /// Its write. When to look next is said when the lease is given back.
@@ -172,6 +189,7 @@ mod tests {
             settle_time: None,
             description: String::new(),
             foreign: false,
+            other_product: false,
         }
     }
 

@@ -49,9 +49,9 @@ pub(super) enum Committed {
     Overtaken,
 }
 
-/// The account of a record of how far we are.
+/// The account whose provider the next step asks; `None`: it asks nobody.
 pub(in crate::engine) fn account_of(stored: &Stored) -> Option<AccountName> {
-    SettlementSync::decode(stored).ok().map(|sync| sync.account)
+    SettlementSync::decode(stored).ok().filter(SettlementSync::asks).map(|sync| sync.account)
 }
 
 impl Engine {
@@ -130,24 +130,32 @@ impl Engine {
         told: &Told,
     ) -> Result<Progress, StoreError> {
         let Some(settlements) = &provider.settlements else { return self.next_day(kept, told).await };
-        let PageOf { items, read, unreadable: _, more } = match settlements.listing.settlements(from, skip).await {
+        let PageOf { items, read, unreadable, more } = match settlements.listing.settlements(from, skip).await {
             Ok(page) => page,
             Err(AskError::Absent) => PageOf::nothing(),
             Err(AskError::Unanswered(cause)) => return Ok(self.unanswered_round(provider, &cause.to_string())),
         };
-        let mut reached_the_past = false;
+        if let Some(cause) = unreadable.first() {
+            let count = unreadable.len();
+            warn!(account = %provider.account, "{count} settlements can't be read and are not known here: {cause}");
+        }
+        let (mut reached_the_past, mut news) = (false, false);
         for snapshot in &items {
             if snapshot.settle_time.is_some_and(|time| time < from) {
                 reached_the_past = true;
                 continue;
             }
             let told = Told { occur_time: snapshot.settle_time.unwrap_or(told.occur_time), ..told.clone() };
-            self.observe_settlement(provider, snapshot, &told).await?;
-            if settlements.report.is_some() {
-                let day = self.day_to_read(&kept.sync, snapshot);
-                kept.sync.due_days.extend(day);
+            news |= self.observe_listed_settlement(provider, snapshot, &told).await?;
+            if settlements.report.is_some()
+                && let Some(day) = self.day_to_read(&kept.sync, snapshot)
+            {
+                kept.sync.expect(day, &snapshot.provider_ref);
             }
         }
+        // Where none says when it was made, a page without news is as far back as need be.
+        let tells_times = items.iter().any(|snapshot| snapshot.settle_time.is_some());
+        reached_the_past |= !news && !tells_times && kept.sync.rounds > 0;
         if more && !reached_the_past && read > 0 {
             return self.go_on(kept, SyncStep::Listing { from, skip: skip + read }, told).await;
         }
@@ -163,7 +171,8 @@ impl Engine {
 
     /// On to the next report, or to what comes after them.
     pub(super) async fn next_day(&self, kept: &mut Kept, told: &Told) -> Result<Progress, StoreError> {
-        let step = match kept.sync.due_days.pop_first() {
+        // Its settlements are looked for when it was read.
+        let step = match kept.sync.due_days.keys().next().copied() {
             Some(day) if kept.sync.days.contains_key(&day) => SyncStep::Comparing { day, skip: 0, read: DayRead::default() },
             Some(day) => kept.sync.first_page(day),
             None => first_overdue(),

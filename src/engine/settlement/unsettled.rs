@@ -14,7 +14,7 @@ use crate::domain::id::{Id, Kind};
 use crate::domain::money::Money;
 use crate::domain::payment::{Credit, Payment};
 use crate::domain::settlement::{EntryKind, SettlementEntry, SettlementLine};
-use crate::domain::working_days::{begin_of_day, next_day};
+use crate::domain::working_days::{begin_of_day, day_in_india, days_before, next_day};
 use crate::engine::Engine;
 use crate::engine::index::list_of_unsettled;
 use crate::engine::learn::{Told, decode};
@@ -38,6 +38,15 @@ impl Engine {
             return self.go_on(kept, SyncStep::Rechecking { before: None }, told).await;
         };
         let list = ListKey { account: kept.sync.account.to_string(), key: list_of_unsettled(kind) };
+        // Nothing younger than the settlement time can be late; credits that are told one by one may be of today.
+        let before = match before {
+            None if provider.settlements.is_some() => {
+                let days = days_before(day_in_india(self.clock.now()), capability.cycle_days);
+                let ms = u64::try_from(begin_of_day(next_day(days)).as_millisecond()).unwrap_or(0);
+                Some(Id::new(kind, kept.id.partition(), ms, 0))
+            }
+            before => before,
+        };
         let page = self.store.list(kept.id.partition(), &list, before.as_ref(), LOOKED_AT_ONCE).await?;
         let mut draft = Draft::default();
         let (mut cursor, mut looked_at) = (before, 0);
@@ -82,9 +91,13 @@ impl Engine {
     ) -> Result<(), StoreError> {
         if let Some(Credit::Made { at }) = payment.credit {
             let entry = self.credit_entry(&payment, at);
-            draft.put_entry(None, entry.clone());
+            let id = payment.header.id.clone();
             let linked = Linked { payment: Some(Record::Payment(payment)), ..Linked::default() };
             self.draft_settled(draft, &entry, &linked, told);
+            // A payment that only a newer release can write is left to that, with its line.
+            if draft.record(&id).is_some() {
+                draft.put_entry(None, entry);
+            }
             return Ok(());
         }
         if self.is_overdue(capability, payment.pay_time) {
@@ -111,6 +124,7 @@ impl Engine {
             settle_time: Some(at),
             description: String::new(),
             foreign: false,
+            other_product: false,
         };
         SettlementEntry {
             id: self.randomness.id(Kind::SettlementEntry, payment.header.id.partition(), now),
@@ -118,6 +132,7 @@ impl Engine {
             settlement: None,
             payment: Some(payment.header.id.clone()),
             refund: None,
+            day: None,
             ordinal: 0,
             pass: 0,
             create_time: now,

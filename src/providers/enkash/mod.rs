@@ -138,7 +138,7 @@ pub fn provider(account: AccountName, settings: EnkashSettings, http: HttpClient
             search: Some(codes),
             of_payment: None,
         }),
-        refunds: Some(Refunds { creation: refunds.clone(), enquiry: refunds, of_payment: None }),
+        refunds: Some(Refunds { creation: refunds.clone(), enquiry: refunds.clone(), of_payment: None, sum: Some(refunds) }),
         settlements: Some(Settlements { listing: Arc::new(settlement::EnkashSettlements { api: api.clone() }), report: None }),
         payments: Some(Arc::new(payment::EnkashPayments { api })),
         webhooks: Webhooks { proved: None, hints: Some(Arc::new(webhook::EnkashWebhooks)), acknowledgement: "" },

@@ -13,7 +13,7 @@ use super::{Api, classify, decimal, wire};
 use crate::domain::account::Operation;
 use crate::domain::money::Money;
 use crate::domain::refund::{RefundOrder, RefundSnapshot, RefundStatus};
-use crate::providers::{AskError, CallError, Cause, KnownRefund, RefundCreation, RefundEnquiry, Sending, Violation};
+use crate::providers::{AskError, CallError, Cause, KnownRefund, RefundCreation, RefundEnquiry, RefundedSum, Sending, Violation};
 
 #[cfg(test)]
 mod tests;
@@ -92,6 +92,19 @@ impl RefundEnquiry for EnkashRefunds {
             Shown::Made => Ok(Some(snapshot(refund, RefundStatus::Processed))),
             Shown::NotYet | Shown::CannotTell => Ok(None),
         }
+    }
+}
+
+#[async_trait]
+impl RefundedSum for EnkashRefunds {
+    async fn is_known(&self, payment_ref: &str, amount: Money, refunded: Money) -> Result<bool, AskError> {
+        let transaction = read_transaction(&self.api, payment_ref).await?;
+        Ok(match status_of(&transaction) {
+            Some("SUCCESS") => refunded == Money::ZERO,
+            Some("PARTIALLY_REFUNDED") => refunded > Money::ZERO && refunded < amount,
+            Some("REFUNDED") => refunded == amount,
+            Some(_) | None => return Err(AskError::Unanswered(Cause("the payment's status says nothing of refunds".to_owned()))),
+        })
     }
 }
 

@@ -32,12 +32,7 @@ impl SettlementListing for EnkashSettlements {
         let request = self.api.request(Operation::FetchSettlements.as_str(), Method::POST, &path, &query);
         let payload = self.api.ask_for(request.json(&serde_json::Map::new())).await?;
         let listed = wire::the_list(&payload).ok_or_else(|| unreadable("the answer has no list, or more than one"))?;
-        Ok(PageOf {
-            items: listed.iter().map(|item| to_snapshot(item.get().as_bytes())).collect::<Result<_, _>>()?,
-            read: listed.len() as u64,
-            unreadable: Vec::new(),
-            more: listed.len() >= LIMIT,
-        })
+        Ok(PageOf::of(listed.iter().map(|item| to_snapshot(item.get().as_bytes()).map(Some)), LIMIT))
     }
 
     /// `GET /api/v0/settlement-payout/{settlementPayoutId}` [P14].

@@ -112,7 +112,7 @@ pub fn provider(account: AccountName, settings: RazorpaySettings, http: HttpClie
             search: Some(codes.clone()),
             of_payment: Some(codes),
         }),
-        refunds: Some(Refunds { creation: refunds.clone(), enquiry: refunds.clone(), of_payment: Some(refunds) }),
+        refunds: Some(Refunds { creation: refunds.clone(), enquiry: refunds.clone(), of_payment: Some(refunds), sum: None }),
         settlements: Some(Settlements { listing: settlements.clone(), report: Some(settlements) }),
         payments: Some(Arc::new(payment::RazorpayPayments { api })),
         webhooks: Webhooks {

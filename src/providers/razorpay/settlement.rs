@@ -6,14 +6,16 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
+use serde_json::value::RawValue;
 
+use super::webhook::QR_PAYMENT;
 use super::wire::{self, Unreadable};
 use super::{Api, PAGE, id, is_a, page_of, seconds, time, unreadable};
 use crate::domain::account::Operation;
 use crate::domain::money::Money;
 use crate::domain::settlement::{EntryKind, SettlementLine, SettlementSnapshot, SettlementStatus};
 use crate::providers::reading::bank_reference;
-use crate::providers::{AskError, Cause, PageOf, SettlementListing, SettlementReport, told};
+use crate::providers::{AskError, PageOf, SettlementListing, SettlementReport, told};
 
 #[cfg(test)]
 mod tests;
@@ -33,11 +35,8 @@ impl SettlementListing for RazorpaySettlements {
         let query = [("from", seconds(from)), ("count", PAGE.to_string()), ("skip", skip.to_string())];
         let answer = self.api.ask(Operation::FetchSettlements.as_str(), &["v1", "settlements"], &query).await?;
         let page = page_of(&answer)?;
-        let mut items = Vec::with_capacity(page.items.len());
-        for item in &page.items {
-            items.push(to_snapshot(wire::read("settlement", item.get().as_bytes())?)?);
-        }
-        Ok(PageOf { items, read: page.items.len() as u64, unreadable: Vec::new(), more: page.items.len() >= PAGE })
+        let read = |item: &Box<RawValue>| wire::read("settlement", item.get().as_bytes()).and_then(to_snapshot).map(Some);
+        Ok(PageOf::of(page.items.iter().map(read), PAGE))
     }
 
     async fn fetch(&self, provider_ref: &str) -> Result<SettlementSnapshot, AskError> {
@@ -62,15 +61,8 @@ impl SettlementReport for RazorpaySettlements {
         ];
         let answer = self.api.ask("FetchSettlementLines", &["v1", "settlements", "recon", "combined"], &query).await?;
         let page = page_of(&answer)?;
-        let (mut items, mut unreadable) = (Vec::with_capacity(page.items.len()), Vec::new());
-        for item in &page.items {
-            match wire::read("line of the report", item.get().as_bytes()).and_then(to_line) {
-                Ok(line) => items.extend(line),
-                // One line, of another currency perhaps, must not hide all others.
-                Err(error) => unreadable.push(Cause(error.0)),
-            }
-        }
-        Ok(PageOf { items, read: page.items.len() as u64, unreadable, more: page.items.len() >= LINES })
+        let read = |item: &Box<RawValue>| wire::read("line of the report", item.get().as_bytes()).and_then(to_line);
+        Ok(PageOf::of(page.items.iter().map(read), LINES))
     }
 }
 
@@ -115,6 +107,7 @@ pub fn to_line(line: wire::ReconLine) -> Result<Option<SettlementLine>, Unreadab
         description,
         payment_id,
         method,
+        order_id,
     } = line;
     if settled == Some(false) {
         return Ok(None);
@@ -151,6 +144,8 @@ pub fn to_line(line: wire::ReconLine) -> Result<Option<SettlementLine>, Unreadab
         utr: bank_reference(settlement_utr),
         transact_time: created_at.map(time).transpose()?,
         settle_time: settled_at.map(time).transpose()?,
+        // As a payment to a code is told from one of another product in its callbacks.
+        other_product: order_id.is_some() && description.as_deref().is_none_or(|text| text != QR_PAYMENT),
         description: told::message(description.as_deref()),
         foreign: method.is_some_and(|method| method != "upi"),
     }))

@@ -20,7 +20,7 @@ mod tests;
 
 const SIGNATURE: &str = "x-razorpay-signature";
 /// What the provider writes into the description of every payment to a code.
-const QR_PAYMENT: &str = "QRv2 Payment";
+pub(super) const QR_PAYMENT: &str = "QRv2 Payment";
 
 /// Events about a payment.
 const PAYMENT_EVENTS: &[&str] = &["payment.authorized", "payment.captured", "payment.failed"];
@@ -108,6 +108,8 @@ fn read(body: &[u8], account_id: Option<&str>) -> Result<Callback, NotUnderstood
             };
             let snapshot = payment_snapshot(payment)?;
             let refund = REFUND_EVENTS.contains(&name).then(|| refund_of(&snapshot, &payload)).transpose()?;
+            // The refund itself says what moved. Whether the sum beside it counts a refund that failed is not published.
+            let snapshot = if refund.is_some() { PaymentSnapshot { refunded: None, ..snapshot } } else { snapshot };
             [Observation::Payment { snapshot, origin }].into_iter().chain(refund.map(Observation::Refund)).collect()
         }
         "settlement.processed" => {

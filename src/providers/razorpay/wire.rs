@@ -259,6 +259,8 @@ pub struct ReconLine {
     pub payment_id: Option<String>,
     #[serde(deserialize_with = "text")]
     pub method: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub order_id: Option<String>,
 }
 
 /// A page of a list.

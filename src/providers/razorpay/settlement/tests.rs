@@ -93,6 +93,7 @@ fn documented_line() -> SettlementLine {
         settle_time: at(1_767_412_800),
         description: "Order 381".to_owned(),
         foreign: false,
+        other_product: true,
     }
 }
 
