@@ -4,6 +4,7 @@
 mod claims;
 mod eko;
 mod enkash;
+mod enkash_refunds;
 mod shop;
 mod stories;
 
