@@ -2,6 +2,7 @@
 //! apart is a person's to decide.
 
 mod elsewhere;
+mod killed;
 mod lost;
 
 use std::time::Duration;
