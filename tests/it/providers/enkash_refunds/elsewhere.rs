@@ -41,8 +41,30 @@ async fn a_part_that_somebody_refunded_blocks_a_part_of_ours() {
 }
 
 #[tokio::test]
+async fn a_part_that_somebody_refunded_blocks_a_whole_refund_of_ours() {
+    blocks(A_PART, PAISE).await;
+}
+
+#[tokio::test]
+async fn a_whole_refund_of_somebody_blocks_a_part_of_ours() {
+    blocks(PAISE, A_PART).await;
+}
+
+#[tokio::test]
 async fn a_whole_refund_of_somebody_blocks_a_whole_one_of_ours() {
     blocks(PAISE, PAISE).await;
+}
+
+/// After a part of ours, the rest that somebody refunded shows.
+#[tokio::test]
+async fn the_rest_that_somebody_refunded_blocks_what_would_come_after_it() {
+    for ours in [ANOTHER_PART, PAISE - A_PART] {
+        let (shop, payment) = paid().await;
+        let first = shop.app.refund("first", &payment, A_PART).await;
+        shop.refund_made(&first.id).await;
+        shop.app.provider.refund_payment("enkash", &payment.provider_ref, None).await.expect("there is a rest");
+        is_blocked(&shop, "ours", &payment, ours).await;
+    }
 }
 
 /// What the payment shows when it is asked about blocks at once.
