@@ -4,6 +4,7 @@
 mod claims;
 mod eko;
 mod enkash;
+mod enkash_refunds;
 mod shop;
 mod stories;
 
@@ -52,6 +53,9 @@ at_every_provider! {
     a_forged_callback_changes_nothing,
     another_amount_is_a_mismatch,
     another_accounts_callback_changes_nothing,
+    a_payment_is_refunded_in_whole_or_in_parts,
+    a_refund_whose_request_is_lost_is_found_out,
+    a_refund_whose_answer_is_lost_is_found_out,
 }
 
 /// What the suite found missing, in the words of the capabilities.

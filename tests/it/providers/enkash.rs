@@ -13,7 +13,7 @@ use crate::support::app::{check_revisions, minutes, until};
 
 const A_MOMENT: Duration = Duration::from_secs(5);
 
-fn switched(shop: &Shop, change: impl FnOnce(&mut EnkashSwitches)) {
+pub fn switched(shop: &Shop, change: impl FnOnce(&mut EnkashSwitches)) {
     let mut enkash = EnkashSwitches::default();
     change(&mut enkash);
     shop.app.provider.switches(Switches { enkash, ..Switches::default() });

@@ -167,6 +167,23 @@ impl Shop {
         (!capability.supported).then_some(capability.missing_reason.as_str())
     }
 
+    fn can(&self, operation: pb::ProviderOperation) -> &pb::OperationCapability {
+        let operations = &self.capabilities().operations;
+        operations.iter().find(|can| can.operation() == operation).expect("each operation is told of")
+    }
+
+    /// Why payments can't be refunded here; `None`: they can.
+    pub fn lacks_refunds(&self) -> Option<&str> {
+        let can = self.can(pb::ProviderOperation::CreateRefund);
+        assert_eq!(can.supported, self.capabilities().refunds.is_some(), "the capabilities agree with each other");
+        (!can.supported).then_some(can.missing_reason.as_str())
+    }
+
+    /// What becomes of a refund whose answer is lost.
+    pub fn refund_doubt(&self) -> pb::DoubtRemedy {
+        self.can(pb::ProviderOperation::CreateRefund).doubt()
+    }
+
     /// All that the capabilities say is missing.
     pub fn what_it_lacks(&self) -> Vec<String> {
         let mut lacks = Vec::new();
@@ -188,6 +205,16 @@ impl Shop {
             lack(!qr.upi_link_available, "a text to draw");
             lack(qr.doubt() == pb::DoubtRemedy::None, "finding out what became of a lost answer");
             lack(!qr.payments_observable, "payments that are told of");
+        }
+        if let Some(refunds) = &self.capabilities().refunds {
+            let mut lack = |is_missing: bool, what: &str| {
+                if is_missing {
+                    lacks.push(format!("refunds: {what}"));
+                }
+            };
+            lack(!refunds.partial_supported, "a part of a payment");
+            lack(!refunds.speeds.contains(&pb::RefundSpeed::Instant.into()), "a refund at once");
+            lack(self.refund_doubt() == pb::DoubtRemedy::None, "finding out for certain what became of a lost answer");
         }
         for operation in &self.capabilities().operations {
             if !operation.supported && operation.missing_reason != "not part of this release" {
@@ -252,6 +279,33 @@ impl Shop {
             payments.into_iter().next().filter(|payment| payment.state() == state)
         })
         .await
+    }
+
+    /// A payment of [`PAISE`] that succeeded.
+    pub async fn paid(&self, key: &str) -> pb::Payment {
+        let qr = self.code(key).await;
+        self.pay(&qr).await;
+        self.payment_until(&qr, pb::PaymentState::Succeeded).await
+    }
+
+    /// Time passes until the refund is made.
+    pub async fn refund_made(&self, id: &str) -> pb::Refund {
+        until(&format!("the refund to be made at {}", self.at.name()), async || {
+            self.app.advance(Duration::from_secs(120));
+            Some(self.app.get_refund(id).await).filter(|refund| refund.state() == pb::RefundState::Succeeded)
+        })
+        .await
+    }
+
+    pub async fn refunds_of(&self, payment: &pb::Payment) -> Vec<pb::Refund> {
+        let (account, payment_id) = (self.at.account().to_owned(), payment.id.clone());
+        let request = pb::ListRefundsRequest { account, payment_id, ..pb::ListRefundsRequest::default() };
+        self.app.refunds().list_refunds(request).await.expect("refunds are listed").into_inner().refunds
+    }
+
+    /// The refunds that the provider has, newest first.
+    pub fn refunds_there(&self) -> Vec<serde_json::Value> {
+        self.app.provider.refunds(self.at.account()).expect("the provider has refunds")
     }
 
     /// What comes of the next request of this kind.

@@ -9,6 +9,10 @@ use upistream::sandbox::{FaultKind, PayOptions, WebhookFaultKind};
 use super::shop::{At, LEASE, PAISE, Shop, rupees};
 use crate::support::app::{check_revisions, minutes, told, until};
 
+mod refunds;
+
+pub use refunds::*;
+
 const A_MOMENT: Duration = Duration::from_secs(5);
 /// By then the absence of something is believed.
 const LONG_ENOUGH: Duration = Duration::from_secs(20 * 60);
