@@ -19,7 +19,9 @@ use crate::domain::payment::Payment;
 use crate::domain::qr::{Qr, QrFact};
 use crate::domain::refund::{Refund, RefundFact};
 use crate::store::record;
-use crate::store::{Batch, Change, ClaimStep, Commit, Conflict, Fence, Guard, LeaseStep, Look, NewEvent, Reference, StoreError, Stored, Written};
+use crate::store::{
+    Batch, Change, ClaimStep, Commit, Conflict, Fence, Guard, LeaseStep, Look, NewEvent, Reference, StoreError, Stored, Written,
+};
 
 /// How often a fact is learned again after another writer came first. Each time that writer got something done.
 const RACES_MAX: usize = 16;

@@ -260,7 +260,10 @@ impl Engine {
                 self.look_at_payment(provider, payment, &told).await.map(|_| ())
             }
             Some(_) if !is_fresh => Ok(()),
-            Some(_) | None => self.observe_payment(qr.clone(), listed, &told).await.map(|_| ()),
+            Some(_) | None => {
+                let record = self.observe_payment(qr.clone(), listed, &told).await?;
+                self.learn_unknown_refunds(provider, &record, &told).await
+            }
         }
     }
 

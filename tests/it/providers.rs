@@ -5,6 +5,7 @@ mod claims;
 mod eko;
 mod enkash;
 mod enkash_refunds;
+mod settlements;
 mod shop;
 mod stories;
 

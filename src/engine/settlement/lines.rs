@@ -147,7 +147,13 @@ impl Engine {
     }
 
     /// What of ours a line is about.
-    pub(super) async fn link(&self, provider: &Provider, draft: &mut Draft, line: &SettlementLine, told: &Told) -> Result<Linked, StoreError> {
+    pub(super) async fn link(
+        &self,
+        provider: &Provider,
+        draft: &mut Draft,
+        line: &SettlementLine,
+        told: &Told,
+    ) -> Result<Linked, StoreError> {
         let account = provider.account.as_str();
         let mut linked = Linked::default();
         if let Some(settlement_ref) = &line.settlement_ref {

@@ -135,8 +135,13 @@ fn what_may_be_missing_may_be_missing() {
         ..documented_line()
     };
     assert_eq!(line_with(bare), Ok(Some(expected)));
-    for unused in ["on_hold", "notes", "order_id", "credit_type", "posted_at", "settled", "method"] {
+    for unused in ["on_hold", "notes", "credit_type", "posted_at", "settled", "method"] {
         assert_eq!(line_with(json!({unused: null})), Ok(Some(documented_line())), "{unused}");
+    }
+    // Without an order, or described as payments to codes are, it may be ours though nobody knows it.
+    for ours in [json!({"order_id": null}), json!({"description": "QRv2 Payment"})] {
+        let line = line_with(ours).expect("it is readable").expect("it is settled");
+        assert!(!line.other_product && !line.foreign, "{line:?}");
     }
     assert_eq!(line_with(json!({"settled": false})), Ok(None), "it waits for its settlement");
     assert_eq!(line_with(json!({"method": "card"})), Ok(Some(SettlementLine { foreign: true, ..documented_line() })));
@@ -191,7 +196,11 @@ async fn settlements_are_listed_page_by_page() {
     let line = |from: &str, skip: u32| format!("GET /v1/settlements?from={from}&count=100&skip={skip}");
     assert_eq!(server.lines(), [line("1767239400", 0), line("1767239400", 100), line("946684800", 101)]);
 
-    for reply in [page(vec![changed(SETTLEMENT, json!({"amount": null}))]), Reply::Answer(500, String::new()), Reply::Nothing] {
+    // One that can't be read hides none of the others.
+    let odd = page(vec![changed(SETTLEMENT, json!({"amount": null})), changed(SETTLEMENT, json!({}))]);
+    let read = settlements(&Server::start(vec![odd]).await).listing.settlements(from(), 0).await.expect("it is answered");
+    assert_eq!((read.items.len(), read.unreadable.len(), read.read), (1, 1, 2));
+    for reply in [Reply::Answer(500, String::new()), Reply::Nothing] {
         let outcome = settlements(&Server::start(vec![reply]).await).listing.settlements(from(), 0).await;
         assert!(matches!(outcome, Err(AskError::Unanswered(_))), "{outcome:?}");
     }
