@@ -1,28 +1,47 @@
 //! How a refund learns: the one door, pure. What each fact does to each state stands in `transitions/refund.txt`.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::{Refund, RefundFact, RefundLearned, RefundOrder, RefundOrigin, RefundSnapshot, RefundState, RefundStatus, SettledRefund};
 use crate::domain::event::EventKind;
 use crate::domain::fact::{Contradiction, Evidence, Failure, FailureReason, Learned};
 use crate::domain::header::Header;
+use crate::domain::money::Money;
 use crate::domain::payment::Payment;
 
 impl Refund {
     /// A refund of `payment` that a caller asks for. `header` is its first revision.
     pub fn requested(header: Header, payment: &Payment, order: RefundOrder) -> Self {
         let RefundOrder { amount, speed, description, notes } = order;
+        let payment_ref = payment.header.provider_ref.clone().unwrap_or_default();
+        let bare = Self::bare(header, payment, RefundOrigin::Ours, payment_ref, amount);
+        Self { speed_requested: Some(speed), description, notes, ..bare }
+    }
+
+    /// A refund of `payment` that the provider made by itself or for a person in its dashboard. `header` is its first
+    /// revision.
+    pub fn first_seen(header: Header, payment: &Payment, snapshot: &RefundSnapshot) -> (Self, EventKind) {
+        let bare = Self::bare(header, payment, RefundOrigin::Provider, snapshot.payment_ref.clone(), snapshot.amount);
+        let refund = Self { state: state_for(&snapshot.status), ..bare.with_details(snapshot) };
+        let event = refund.state.event();
+        (refund, event)
+    }
+
+    /// A refund of which nothing is known but whose it is and how much.
+    fn bare(header: Header, payment: &Payment, origin: RefundOrigin, payment_ref: String, amount: Money) -> Self {
         Self {
             header,
             state: RefundState::Requested,
-            origin: RefundOrigin::Ours,
+            origin,
             payment: payment.header.id.clone(),
-            payment_ref: payment.header.provider_ref.clone().unwrap_or_default(),
+            payment_ref,
             amount,
-            speed_requested: Some(speed),
+            speed_requested: None,
             speed_processed: None,
-            description,
-            notes,
+            description: String::new(),
+            notes: BTreeMap::new(),
             rrn: None,
             arn: None,
             process_time: None,
@@ -33,37 +52,6 @@ impl Refund {
             answer_lost: false,
             settled: None,
         }
-    }
-
-    /// A refund of `payment` that the provider made by itself or for a person in its dashboard. `header` is its first
-    /// revision.
-    pub fn first_seen(header: Header, payment: &Payment, snapshot: &RefundSnapshot) -> (Self, EventKind) {
-        let RefundSnapshot { provider_ref: _, our_ref: _, payment_ref, amount, status, .. } = snapshot;
-        let unseen = Self {
-            header,
-            state: RefundState::Pending,
-            origin: RefundOrigin::Provider,
-            payment: payment.header.id.clone(),
-            payment_ref: payment_ref.clone(),
-            amount: *amount,
-            speed_requested: None,
-            speed_processed: None,
-            description: String::new(),
-            notes: std::collections::BTreeMap::new(),
-            rrn: None,
-            arn: None,
-            process_time: None,
-            fee: None,
-            tax: None,
-            refunded_before: payment.refunds.succeeded,
-            duplicate_of: None,
-            answer_lost: false,
-            settled: None,
-        };
-        let mut refund = unseen.with_details(snapshot);
-        refund.state = state_for(status);
-        let event = refund.state.event();
-        (refund, event)
     }
 
     /// The one door: what this refund becomes when `fact`, proved by `evidence`, is learned at `at`.

@@ -35,8 +35,8 @@ impl SettlementListing for RazorpaySettlements {
         let query = [("from", seconds(from)), ("count", PAGE.to_string()), ("skip", skip.to_string())];
         let answer = self.api.ask(Operation::FetchSettlements.as_str(), &["v1", "settlements"], &query).await?;
         let page = page_of(&answer)?;
-        let read = |item: &Box<RawValue>| wire::read("settlement", item.get().as_bytes()).and_then(to_snapshot).map(Some);
-        Ok(PageOf::of(page.items.iter().map(read), PAGE))
+        let read = |item: &RawValue| wire::read("settlement", item.get().as_bytes()).and_then(to_snapshot).map(Some);
+        Ok(PageOf::of(page.items.iter().map(|item| read(item)), PAGE))
     }
 
     async fn fetch(&self, provider_ref: &str) -> Result<SettlementSnapshot, AskError> {
@@ -61,8 +61,8 @@ impl SettlementReport for RazorpaySettlements {
         ];
         let answer = self.api.ask("FetchSettlementLines", &["v1", "settlements", "recon", "combined"], &query).await?;
         let page = page_of(&answer)?;
-        let read = |item: &Box<RawValue>| wire::read("line of the report", item.get().as_bytes()).and_then(to_line);
-        Ok(PageOf::of(page.items.iter().map(read), LINES))
+        let read = |item: &RawValue| wire::read("line of the report", item.get().as_bytes()).and_then(to_line);
+        Ok(PageOf::of(page.items.iter().map(|item| read(item)), LINES))
     }
 }
 
