@@ -55,6 +55,9 @@ pub struct Payment {
     /// What is known of its refunds, one by one.
     #[serde(default, skip_serializing_if = "RefundTotals::is_none")]
     pub refunds: RefundTotals,
+    /// A sum of the provider's that the list of its refunds has explained: it counts some that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refunded_explained: Option<Money>,
     /// The line of a settlement that it was paid out by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled: Option<Settled>,
@@ -227,8 +230,12 @@ pub enum PaymentFact {
     },
     /// The provider shows a refund of it, and not how much.
     RefundedUnknown,
-    /// All its refunds at the provider are known one by one: what the provider's sum is beyond them is none.
-    RefundsListed,
+    /// Its refunds at the provider were listed because it had shown this sum, and are known one by one; so much of them
+    /// failed.
+    RefundsListed {
+        shown: Money,
+        failed: Money,
+    },
     /// A settlement has it; `None`: none has it any more.
     Settled(Option<Settled>),
     /// An operator decided that what was only reported is true, or is not.
@@ -247,7 +254,7 @@ impl PaymentFact {
             PaymentFact::Misplaced => "misplaced",
             PaymentFact::RefundMoved { .. } => "refund_moved",
             PaymentFact::RefundedUnknown => "refunded_unknown",
-            PaymentFact::RefundsListed => "refunds_listed",
+            PaymentFact::RefundsListed { .. } => "refunds_listed",
             PaymentFact::Settled(Some(_)) => "settled",
             PaymentFact::Settled(None) => "not_settled",
             PaymentFact::Confirmed => "confirmed",

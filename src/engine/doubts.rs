@@ -1,6 +1,7 @@
 //! What only a person can decide, or may want to watch: undecided requests, unconfirmed reports, contradictions.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -24,6 +25,9 @@ use crate::domain::refund::{Refund, RefundFact, RefundState};
 use crate::domain::settlement::SettlementFact;
 use crate::providers::{AskError, KnownQr, KnownRefund, Violation};
 use crate::store::{ClaimStep, Commit, Conflict, Guard, ListKey, Look, PAGE_MAX};
+
+/// The pause while somebody looks at the record: looks are short, unless their process was killed.
+const LEASE_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why a record is in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,8 +172,14 @@ impl Engine {
         let settled = self.settle(scope, record.id().clone(), ClaimOutcome::Done, record.id().clone(), Some(self.settings.claim_retention));
         let mut batch = self.batch(steps, vec![claim, settled], &told).map_err(Error::of_write)?;
         // Somebody may be sending it again: what is decided meanwhile could come on top of that.
-        batch.guards.push(Guard::Unheld { id: record.id().clone() });
-        match self.commit_surely(batch).await {
+        let guard = (!super::idempotency::is_decided(&record)).then(|| Guard::Unheld { id: record.id().clone() });
+        batch.guards.extend(guard);
+        let mut committed = self.commit_surely(batch.clone()).await;
+        while matches!(committed, Ok(Commit::Conflict(Conflict::Guard(_)))) && asked.time_left() > LEASE_PAUSE {
+            tokio::time::sleep(LEASE_PAUSE).await;
+            committed = self.commit_surely(batch.clone()).await;
+        }
+        match committed {
             Ok(Commit::Conflict(Conflict::Guard(_))) => {
                 Err(Error::ProviderUnavailable { id: None, retry_after: super::PROVIDER_RETRY_AFTER })
             }

@@ -11,7 +11,7 @@ use super::admission::lacks;
 use super::error::{Error, STORE_RETRY_AFTER};
 use super::idempotency::Asked;
 use super::index::list_of_parent;
-use super::learn::{as_payment, as_refund, decode};
+use super::learn::{Outcome, as_payment, as_refund, decode};
 use super::{Answer, Engine, reference};
 use crate::clock::since;
 use crate::domain::account::{Operation, RefundCapability};
@@ -147,6 +147,11 @@ impl Engine {
         {
             return Err(Error::RefundInDoubt { id });
         }
+        if refunds.of_payment.is_some() && payment.has_unknown_refunds() {
+            // How much of the provider's sum is known here is being found out: until then it can't be said what is left.
+            self.wake_now(&payment.header.id).await.map_err(Error::of_read)?;
+            return Err(Error::ProviderUnavailable { id: None, retry_after: super::PROVIDER_RETRY_AFTER });
+        }
         let left = payment.refundable();
         if order.amount > left {
             return Err(Error::RefundExceedsPayment { id: payment.header.id.clone(), left });
@@ -165,13 +170,18 @@ impl Engine {
         let payment_ref = payment.header.provider_ref.clone().unwrap_or_default();
         let asking = sum.is_known(&payment_ref, payment.amount, payment.refunds.succeeded);
         let overdue = AskError::Unanswered(providers::Cause("the caller's time is over".to_owned()));
+        // As of before the question: another replica may refund meanwhile, and then the answer shows that.
+        let told = self.told_by_enquiry(None);
         match tokio::time::timeout_at(asked.deadline, asking).await.unwrap_or(Err(overdue)) {
             Ok(true) => Ok(()),
             Ok(false) => {
-                let told = self.told_by_enquiry(None);
                 let fact = Fact::Payment(PaymentFact::RefundedUnknown);
-                self.learn(Record::Payment(payment.clone()), &fact, &told).await.map_err(Error::of_write)?;
-                Err(Error::ContradictionBlocks { id })
+                match self.learn(Record::Payment(payment.clone()), &fact, &told).await.map_err(Error::of_write)? {
+                    Outcome::Contradicted(_) => Err(Error::ContradictionBlocks { id }),
+                    Outcome::Known(_) | Outcome::AskFirst(_) => {
+                        Err(Error::ProviderUnavailable { id: None, retry_after: super::PROVIDER_RETRY_AFTER })
+                    }
+                }
             }
             Err(cause) => {
                 warn!(resource.id = %id, "the provider did not say what was refunded before, nothing is sent: {cause}");

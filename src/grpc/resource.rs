@@ -206,6 +206,7 @@ pub(super) fn payment(payment: &Payment, sight: Sight) -> pb::Payment {
         tax,
         refunded: _,
         refunds,
+        refunded_explained: _,
         settled,
         rrn,
         upi_transaction_id,

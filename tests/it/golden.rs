@@ -149,6 +149,7 @@ fn full_payment() -> Payment {
         tax: Some(Money::from_paise(180)),
         refunded: Money::from_paise(100),
         refunds: RefundTotals::default(),
+        refunded_explained: None,
         settled: None,
         rrn: Some(text("601234567890")),
         upi_transaction_id: Some(text("AXI1234567890")),
@@ -189,7 +190,7 @@ fn settled() -> Settled {
 
 fn settled_payment() -> Payment {
     let refunds = RefundTotals { pending: Money::from_paise(40), succeeded: Money::from_paise(60), contradicted: 1 };
-    Payment { refunds, settled: Some(settled()), ..full_payment() }
+    Payment { refunds, refunded_explained: Some(Money::from_paise(300)), settled: Some(settled()), ..full_payment() }
 }
 
 fn full_refund() -> Refund {

@@ -232,3 +232,46 @@ async fn what_is_not_paid_can_not_be_refunded() {
     assert_eq!((refused.reason.as_str(), refused.outcome(), refused.metadata["state"].as_str()), ("STATE_FORBIDS", "NOT_SENT", "PENDING"));
     assert!(app.refunds_of(&payment).await.is_empty() && app.asked("refund.create") == 0);
 }
+
+impl App {
+    async fn refresh(&self, payment: &pb::Payment) -> pb::Payment {
+        let request = pb::RefreshPaymentRequest { id: payment.id.clone() };
+        self.payments().refresh_payment(request).await.expect("the provider answers").into_inner().payment.expect("the answer has it")
+    }
+}
+
+#[tokio::test]
+async fn a_sum_of_the_provider_s_that_counts_a_failed_refund_is_explained_once() {
+    let app = App::start().await;
+    let course = upistream::sandbox::RefundCourse::WhenTold;
+    app.provider.switches(Switches { refunds: course, amount_refunded_stays: true, ..app.provider.current_switches() });
+    let payment = app.paid("one", 45_000).await;
+    let refund = app.refund("back", &payment, 12_000).await;
+    app.provider.end_refund(ACCOUNT, &refund.provider_ref, RefundEnd::Failed).await.unwrap();
+    app.refund_until(&refund.id, pb::RefundState::Failed).await;
+    assert_eq!(app.refunded(&payment).await, (0, 0), "the callback's sum is not taken for money that went back");
+    app.refresh(&payment).await;
+    let explained = app.get_payment(&payment.id).await;
+    assert_eq!((paise(&explained.amount_refunded), paise(&explained.amount_refund_pending)), (0, 0));
+    assert_eq!(app.refresh(&payment).await.revision, explained.revision, "it is no news again");
+}
+
+#[tokio::test]
+async fn while_a_part_of_the_provider_s_sum_is_unknown_nothing_more_is_refunded() {
+    let app = App::start().await;
+    let payment = app.paid("one", 45_000).await;
+    app.lose_callbacks();
+    app.provider.set_list_lag(60);
+    app.provider.refund_payment(ACCOUNT, &payment.provider_ref, Some(20_000)).await.unwrap();
+    app.refresh(&payment).await;
+    assert!(app.refunds_of(&payment).await.is_empty(), "the list does not show it yet");
+    for amount in [45_000, 25_000, 100] {
+        let refused = told(&app.create_refund(refund_order("back", &payment, amount)).await.unwrap_err());
+        assert_eq!((refused.reason.as_str(), refused.outcome()), ("PROVIDER_UNAVAILABLE", "NOT_SENT"));
+    }
+    app.advance(minutes(2));
+    until("the refund to be listed", async || app.refunds_of(&payment).await.pop()).await;
+    let refused = told(&app.create_refund(refund_order("back", &payment, 25_001)).await.unwrap_err());
+    assert_eq!(refused.metadata["refundable_minor_units"], "25000");
+    app.refund("back", &payment, 25_000).await;
+}

@@ -42,6 +42,7 @@ impl Payment {
             tax,
             refunded: refunded.unwrap_or(Money::ZERO),
             refunds: RefundTotals::default(),
+            refunded_explained: None,
             settled: None,
             rrn,
             upi_transaction_id,
@@ -83,11 +84,7 @@ impl Payment {
                 message: "the provider shows a refund that is not known here, and not how much it is".to_owned(),
                 time: at,
             }),
-            PaymentFact::RefundsListed if !self.has_unknown_refunds() => Ok(Learned::AlreadyKnown),
-            PaymentFact::RefundsListed => {
-                let refunded = self.refunds.sum().unwrap_or(self.refunded);
-                Ok(Learned::Moved(Self { header: self.header.next(at), refunded, ..self.clone() }, EventKind::PaymentUpdated))
-            }
+            PaymentFact::RefundsListed { shown, failed } => Ok(self.explain_refunded(*shown, *failed, at)),
             PaymentFact::Settled(settled) if self.settled == *settled => Ok(Learned::AlreadyKnown),
             PaymentFact::Settled(settled) => {
                 let event = if settled.is_some() { EventKind::PaymentSettled } else { EventKind::PaymentUpdated };
@@ -119,7 +116,8 @@ impl Payment {
     /// Whether the provider's picture says nothing new about state, amount or refunds.
     pub fn agrees_with(&self, snapshot: &PaymentSnapshot) -> bool {
         let shown = self.state_for(&snapshot.status);
-        let refunded = snapshot.refunded.is_none_or(|refunded| refunded == self.refunded);
+        let known = |told| told == self.refunded || Some(told) == self.refunds.sum() || Some(told) == self.refunded_explained;
+        let refunded = snapshot.refunded.is_none_or(known);
         shown.name() == self.state.name() && snapshot.amount == self.amount && refunded && !self.reported
     }
 
@@ -133,6 +131,19 @@ impl Payment {
     /// Whether the provider says that more was refunded than is known one by one.
     pub fn has_unknown_refunds(&self) -> bool {
         self.refunds.sum().is_some_and(|known| self.refunded > known)
+    }
+
+    /// What of the provider's sum is beyond the refunds that are known counts some that failed, if those come to as much.
+    /// Only for the very sum that they were listed for: lists lag, and a later sum tells of more.
+    fn explain_refunded(&self, shown: Money, failed: Money, at: Timestamp) -> PaymentLearned {
+        let known = self.refunds.sum().unwrap_or(Money::ZERO);
+        let is_explained = shown.checked_sub(known).is_some_and(|beyond| beyond <= failed);
+        if !self.has_unknown_refunds() || self.refunded != shown || !is_explained {
+            return Learned::AlreadyKnown;
+        }
+        let header = self.header.next(at);
+        let next = Self { header, refunded: known, refunded_explained: Some(shown), ..self.clone() };
+        Learned::Moved(next, EventKind::PaymentUpdated)
     }
 
     /// What was sent back for good: not yet that which is on its way.
@@ -324,9 +335,8 @@ impl Payment {
         next.tax = newer(&snapshot.tax, self.tax);
         // What is known of its refunds one by one says more than their sum: only a sum beyond that is news.
         let known = self.refunds.sum().unwrap_or(Money::ZERO);
-        if let Some(refunded) =
-            snapshot.refunded.filter(|refunded| (fresh || *refunded > self.refunded) && (*refunded).max(self.refunded) > known)
-        {
+        let told = snapshot.refunded.filter(|refunded| Some(*refunded) != self.refunded_explained);
+        if let Some(refunded) = told.filter(|refunded| (fresh || *refunded > self.refunded) && (*refunded).max(self.refunded) > known) {
             next.refunded = refunded;
         }
         next.payee = self.payee.clone().or_else(|| snapshot.payee.clone());

@@ -13,7 +13,7 @@ use crate::domain::header::Header;
 use crate::domain::id::Kind;
 use crate::domain::money::Money;
 use crate::domain::payment::{Payment, PaymentFact};
-use crate::domain::refund::{Refund, RefundFact, RefundOrder, RefundSnapshot, RefundSpeed, RefundState};
+use crate::domain::refund::{Refund, RefundFact, RefundOrder, RefundSnapshot, RefundSpeed, RefundState, RefundStatus};
 use crate::engine::Engine;
 use crate::engine::index::{PAYMENT_AT_PROVIDER, REFUND_AT_PROVIDER, REFUND_OURS};
 use crate::engine::learn::{Outcome, Step, Told};
@@ -217,9 +217,15 @@ impl Engine {
                 for snapshot in &listed {
                     self.observe_refund(provider, snapshot, &told).await?;
                 }
-                // What of the provider's sum is still not explained counts refunds that failed.
-                let payment = self.read_again(&payment.header.id).await?;
-                self.learn(payment, &Fact::Payment(PaymentFact::RefundsListed), &told).await?;
+                let failed = listed.iter().filter(|snapshot| matches!(snapshot.status, RefundStatus::Failed { .. }));
+                let failed = Money::checked_sum(failed.map(|snapshot| snapshot.amount)).unwrap_or(Money::ZERO);
+                let record = self.read_again(&payment.header.id).await?;
+                let fact = Fact::Payment(PaymentFact::RefundsListed { shown: payment.refunded, failed });
+                let record = self.learn(record, &fact, &told).await?.record();
+                if matches!(&record, Record::Payment(payment) if payment.has_unknown_refunds()) {
+                    // The list lags behind the sum.
+                    self.wake_later(record.id()).await?;
+                }
             }
             Err(AskError::Absent) => error!(resource.id = %payment.header.id, "the provider lists no refunds of `{}`", payment.header.id),
             Err(AskError::Unanswered(cause)) => {

@@ -125,6 +125,9 @@ impl Engine {
             message,
             close_time: None,
         };
+        if draft.opens(&difference.identity()) {
+            return Ok(());
+        }
         if let Some(Record::SettlementBreak(known)) = self.find(provider.account.as_str(), BREAK, &difference.identity()).await?
             && known.close_time.is_none()
         {

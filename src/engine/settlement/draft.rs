@@ -33,6 +33,8 @@ pub(super) struct Draft {
     records: BTreeMap<Id, (Option<Record>, Record, EventKind)>,
     /// The settlements that lines name, as they were found; `None`: the provider does not have it.
     settlements: BTreeMap<String, Option<Id>>,
+    /// One of them could not be asked about.
+    pub unlinked: bool,
 }
 
 impl Draft {
@@ -85,6 +87,13 @@ impl Draft {
         }
     }
 
+    /// Whether this commit opens a difference of this identity.
+    pub fn opens(&self, identity: &str) -> bool {
+        self.records.values().any(|(before, after, _)| {
+            before.is_none() && matches!(after, Record::SettlementBreak(difference) if difference.identity() == identity)
+        })
+    }
+
     /// `before` as it is after this commit.
     pub fn move_to(&mut self, before: Record, after: Record, event: EventKind) {
         self.records.insert(after.id().clone(), (Some(before), after, event));
@@ -110,7 +119,7 @@ impl Engine {
     /// The changes of a draft.
     pub(super) fn changes_of(&self, account: &AccountName, draft: Draft, told: &Told) -> Result<Vec<Change>, StoreError> {
         let now = self.clock.now();
-        let Draft { entries, records, settlements: _ } = draft;
+        let Draft { entries, records, settlements: _, unlinked: _ } = draft;
         let mut changes = Vec::with_capacity(entries.len() + records.len() + 1);
         for (id, change) in entries {
             changes.push(entry_change(account, id, change)?);

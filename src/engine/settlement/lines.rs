@@ -72,6 +72,7 @@ impl Engine {
                 now_read.count(line);
                 taken += 1;
             }
+            now_read.unlinked |= draft.unlinked;
             let before = kept.sync.step.clone();
             kept.sync.step = SyncStep::Applying { day, skip, done: done + taken, read: now_read.clone() };
             match self.commit_draft(kept, draft, told).await? {
@@ -159,7 +160,7 @@ impl Engine {
         if let Some(settlement_ref) = &line.settlement_ref {
             linked.settlement = match draft.settlement(settlement_ref) {
                 Some(known) => known,
-                None => self.settlement_of(provider, settlement_ref, told).await?,
+                None => self.settlement_of(provider, draft, settlement_ref, told).await?,
             };
             draft.put_settlement(settlement_ref, linked.settlement.clone());
         }
@@ -188,8 +189,15 @@ impl Engine {
         Ok(linked)
     }
 
-    /// The settlement that a line names. One that the list did not bring is asked for.
-    async fn settlement_of(&self, provider: &Provider, settlement_ref: &str, told: &Told) -> Result<Option<Id>, StoreError> {
+    /// The settlement that a line names. One that the list did not bring is asked for; while there is no answer, or none that
+    /// can be read, the line stands without it.
+    async fn settlement_of(
+        &self,
+        provider: &Provider,
+        draft: &mut Draft,
+        settlement_ref: &str,
+        told: &Told,
+    ) -> Result<Option<Id>, StoreError> {
         if let Some(known) = self.find(provider.account.as_str(), SETTLEMENT_AT_PROVIDER, settlement_ref).await? {
             return Ok(Some(known.id().clone()));
         }
@@ -197,7 +205,11 @@ impl Engine {
         match settlements.listing.fetch(settlement_ref).await {
             Ok(snapshot) => Ok(Some(self.observe_settlement(provider, &snapshot, told).await?.id().clone())),
             Err(AskError::Absent) => Ok(None),
-            Err(AskError::Unanswered(cause)) => Err(StoreError::Unavailable(format!("the provider did not tell of a settlement: {cause}"))),
+            Err(AskError::Unanswered(cause)) => {
+                self.unanswered(provider, &format!("a settlement that a line names is not known: {cause}"));
+                draft.unlinked = true;
+                Ok(None)
+            }
         }
     }
 

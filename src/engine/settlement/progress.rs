@@ -40,6 +40,9 @@ pub(super) struct DayRead {
     /// A digest of all its lines that does not depend on their order, in hex.
     pub digest: String,
     pub lines: u64,
+    /// A settlement that lines name could not be asked about: they are read once more in the next round.
+    #[serde(default)]
+    pub unlinked: bool,
     /// Of each settlement, by the provider's id: how many lines it has, and the sum of their net amounts.
     pub settlements: BTreeMap<String, (u64, Money)>,
 }

@@ -29,6 +29,9 @@ const UNANSWERED_PAUSE: Duration = Duration::from_secs(30);
 /// A settlement may be processed some days after it was made: so much further back the list is read.
 const LISTED_BEFORE_DAYS: u32 = 5;
 
+/// Unsettled payments that are looked at for a credit that came during a round.
+const NEWEST: usize = 100;
+
 /// What a step came to.
 pub(super) enum Progress {
     /// There is more to do at once.
@@ -243,18 +246,19 @@ impl Engine {
     /// or a credit.
     async fn has_settlement_news(&self, kept: &Kept) -> Result<bool, StoreError> {
         let account = kept.sync.account.to_string();
-        let newest = async |key: String| {
+        let newest = async |key: String, limit: usize| {
             let list = ListKey { account: account.clone(), key };
-            self.store.list(kept.id.partition(), &list, None, 1).await?.first().map(decode).transpose()
+            self.store.list(kept.id.partition(), &list, None, limit).await?.iter().map(decode).collect::<Result<Vec<_>, _>>()
         };
-        let told = match newest(list_of_kind(Kind::Settlement)).await? {
-            Some(Record::Settlement(settlement)) => settlement.header.create_time >= kept.sync.begun && settlement.entries.count == 0,
-            _ => false,
-        };
-        let credited = match newest(list_of_unsettled(Kind::Payment)).await? {
-            Some(Record::Payment(payment)) => matches!(payment.credit, Some(Credit::Made { at }) if at >= kept.sync.begun),
-            _ => false,
-        };
+        let begun = kept.sync.begun;
+        let told = newest(list_of_kind(Kind::Settlement), 1)
+            .await?
+            .iter()
+            .any(|record| matches!(record, Record::Settlement(told) if told.header.create_time >= begun && told.entries.count == 0));
+        let credited = newest(list_of_unsettled(Kind::Payment), NEWEST)
+            .await?
+            .iter()
+            .any(|record| matches!(record, Record::Payment(payment) if matches!(payment.credit, Some(Credit::Made { at }) if at >= begun)));
         Ok(told || credited)
     }
 

@@ -131,6 +131,7 @@ async fn the_payer_is_masked_for_those_without_sight_of_him() {
         tax: None,
         refunded: Money::ZERO,
         refunds: RefundTotals::default(),
+        refunded_explained: None,
         settled: None,
         rrn: None,
         upi_transaction_id: None,
