@@ -88,9 +88,8 @@ async fn what_the_provider_never_had_is_given_up_only_when_that_is_certain() {
     let made = app.create_refund(refund_order("back", &payment, 12_000)).await.unwrap().refund.unwrap();
     // It is sent again while that is safe, and stays open while nothing proves that it was not made.
     app.advance_until_asked(A_MOMENT, "refund.create").await;
-    for _ in 0..12 {
-        app.advance(minutes(2));
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    for _ in 0..4 {
+        app.advance_and_look(minutes(6), "payment.refunds").await;
         assert_eq!(app.get_refund(&made.id).await.state(), pb::RefundState::Requested);
     }
     let failed = until("the refund to be given up", async || {
