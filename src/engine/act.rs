@@ -28,7 +28,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// How often a call that was not delivered is tried.
 const DELIVERY_TRIES_MAX: u32 = 5;
 /// The pause while somebody else looks at the record: looks are short.
-const LEASE_PAUSE: Duration = Duration::from_millis(50);
+pub(super) const LEASE_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a provider is asked to do, and who does it.
 pub(super) enum Act {

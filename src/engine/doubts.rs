@@ -1,18 +1,18 @@
 //! What only a person can decide, or may want to watch: undecided requests, unconfirmed reports, contradictions.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::Answer;
 use super::Engine;
+use super::act::LEASE_PAUSE;
 use super::error::Error;
 use super::idempotency::{Asked, ClaimOutcome};
 use super::index::{DOUBTS, is_doubtful};
 use super::learn::{Told, decode};
 use super::qr::known;
-use super::refund::known_refund;
+use super::refund::{known_refund, refunds_have_no_ids};
 use super::schedule::proof_after;
 use crate::clock::since;
 use crate::domain::account::{AccountName, DoubtCure, Operation};
@@ -25,9 +25,6 @@ use crate::domain::refund::{Refund, RefundFact, RefundState};
 use crate::domain::settlement::SettlementFact;
 use crate::providers::{AskError, KnownQr, KnownRefund, Violation};
 use crate::store::{ClaimStep, Commit, Conflict, Guard, ListKey, Look, PAGE_MAX};
-
-/// The pause while somebody looks at the record: looks are short, unless their process was killed.
-const LEASE_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why a record is in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -309,8 +306,8 @@ impl Engine {
 
     /// Whether the provider gives what `record` stands for an id of its own.
     fn gives_an_id(&self, record: &Record) -> bool {
-        let refunds = self.providers.get(&record.header().account).and_then(|provider| provider.capabilities.refunds.as_ref());
-        !(matches!(record, Record::Refund(_)) && refunds.is_some_and(|refunds| refunds.one_at_a_time))
+        let has_none = self.providers.get(&record.header().account).is_some_and(refunds_have_no_ids);
+        !(matches!(record, Record::Refund(_)) && has_none)
     }
 
     /// What an operator's word on a refund comes to: what the provider shows of it holds all the same.

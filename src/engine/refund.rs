@@ -261,3 +261,8 @@ pub(super) fn known_refund(refund: &Refund, payment: &Payment) -> KnownRefund {
         refunded_before: refund.refunded_before,
     }
 }
+
+/// Whether the provider gives refunds no ids, and only shows what a payment's come to.
+pub(super) fn refunds_have_no_ids(provider: &Provider) -> bool {
+    provider.capabilities.refunds.as_ref().is_some_and(|refunds| refunds.one_at_a_time)
+}

@@ -17,7 +17,7 @@ use crate::domain::refund::{Refund, RefundFact, RefundOrder, RefundSnapshot, Ref
 use crate::engine::Engine;
 use crate::engine::index::{PAYMENT_AT_PROVIDER, REFUND_AT_PROVIDER, REFUND_OURS};
 use crate::engine::learn::{Outcome, Step, Told};
-use crate::engine::refund::known_refund;
+use crate::engine::refund::{known_refund, refunds_have_no_ids};
 use crate::engine::schedule::{absence_is_proof, proof_after};
 use crate::engine::webhook::Matched;
 use crate::providers::{AskError, KnownRefund, Provider, Refunds, Sending};
@@ -35,7 +35,7 @@ impl Engine {
         match (&refund.state, &known.provider_ref) {
             (RefundState::Requested, _) => self.find_out_refund(provider, &refunds, refund, &known, told).await,
             // Where refunds have no ids, what shows may be any of them: one that has come to an end is never seen in it.
-            (RefundState::Failed(_) | RefundState::Succeeded, _) if has_no_ids(provider) => Ok(Stepped::NobodyToAsk),
+            (RefundState::Failed(_) | RefundState::Succeeded, _) if refunds_have_no_ids(provider) => Ok(Stepped::NobodyToAsk),
             // It was given up without an id: it may show up all the same.
             (RefundState::Failed(_), None) => match refunds.enquiry.look_up(&known).await {
                 Ok(Some(snapshot)) => self.learn_refund(refund, snapshot, told).await,
@@ -236,11 +236,6 @@ impl Engine {
         }
         Ok(())
     }
-}
-
-/// Whether the provider gives refunds no ids, and only shows what a payment's come to.
-fn has_no_ids(provider: &Provider) -> bool {
-    provider.capabilities.refunds.as_ref().is_some_and(|refunds| refunds.one_at_a_time)
 }
 
 /// The order of a refund as it was sent: the same bytes come of it.

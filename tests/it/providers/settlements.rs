@@ -1,12 +1,10 @@
 //! Settlements at the providers that tell them in another way than Razorpay: EnKash without lines, Eko by each credit.
 
-use std::time::Duration;
-
 use upistream::grpc::pb;
 
 use super::shop::{At, Shop};
 use crate::refund::paise;
-use crate::settlement::{A_ROUND, fetching};
+use crate::settlement::fetching;
 use crate::support::app::{ACCOUNT, minutes};
 
 fn of_account(settlement: &str, payment: &str) -> pb::ListSettlementEntriesRequest {
@@ -39,10 +37,8 @@ async fn enkash_s_payouts_are_listed_without_lines_and_nothing_is_missed_for_tha
     let entries = pb::ListSettlementEntriesRequest { account: shop.at.account().to_owned(), ..of_account(&settlement.id, "") };
     assert!(shop.app.settlements().list_settlement_entries(entries).await.unwrap().into_inner().entries.is_empty());
     shop.app.advance(minutes(10 * 24 * 60));
-    for _ in 0..3 {
-        shop.app.advance(A_ROUND);
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let before = shop.asked("settlement.search");
+    shop.app.rounds_until("three more rounds", async || (shop.asked("settlement.search") >= before + 3).then_some(())).await;
     assert!(breaks(&shop).await.is_empty(), "where no lines are told none can be missed");
     assert!(shop.app.get_payment(&payment.id).await.settlement_id.is_empty());
 }
