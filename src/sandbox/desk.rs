@@ -8,6 +8,7 @@ use super::agenda::Agenda;
 use super::clearing::RefundEnd;
 use super::control::{ControlError, PayOptions};
 use super::dice::Dice;
+use super::mandates::{DebitEnd, NoticeEnd, PayerAct};
 use super::simulated::{Asked, Reply, Simulated};
 use super::switches::Switches;
 use super::webhooks::{Manner, News, Queue};
@@ -163,6 +164,21 @@ pub trait Clearing {
     fn print_settlements(&self) -> Vec<Value>;
 }
 
+/// Mandates and the debits made by them, at the desks of providers who have them.
+pub trait Mandates {
+    /// The payer acts: `id` is the mandate's, its order's, or the text of its link.
+    fn decide_mandate(&mut self, id: &str, act: PayerAct) -> Result<(), ControlError>;
+
+    /// What becomes of a notice that waits: by its id, or its order's.
+    fn end_notice(&mut self, id: &str, how: NoticeEnd) -> Result<(), ControlError>;
+
+    /// How an executed debit turns out: by its payment's id, or its order's.
+    fn end_debit(&mut self, id: &str, how: &DebitEnd) -> Result<(), ControlError>;
+
+    /// The mandates as the provider prints them, newest first.
+    fn print_mandates(&self) -> Vec<Value>;
+}
+
 /// A desk, at whichever provider it stands.
 pub enum AnyDesk<'a> {
     Razorpay(razorpay::desk::Desk<'a>),
@@ -178,6 +194,13 @@ impl AnyDesk<'_> {
             Self::Razorpay(desk) => Some(desk),
             Self::Enkash(desk) => Some(desk),
             Self::Oqpay(_) | Self::Eko(_) => None,
+        }
+    }
+
+    /// None where the provider has no mandates.
+    pub fn mandates(&mut self) -> Option<&mut (dyn Mandates + '_)> {
+        match self {
+            Self::Razorpay(_) | Self::Enkash(_) | Self::Oqpay(_) | Self::Eko(_) => None,
         }
     }
 

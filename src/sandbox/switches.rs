@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::eko::EkoSwitches;
 use super::enkash::EnkashSwitches;
+use super::mandates::MandateSwitches;
 use super::oqpay::OqpaySwitches;
 
 /// Those of Razorpay and of all providers, and apart those of each other one.
@@ -79,6 +80,8 @@ pub struct Switches {
     pub qr_fees: bool,
     /// Whether an authorised payment captures itself.
     pub auto_capture: bool,
+    /// How mandates and their debits go on, at every provider that has them.
+    pub mandates: MandateSwitches,
     pub enkash: EnkashSwitches,
     pub oqpay: OqpaySwitches,
     pub eko: EkoSwitches,
@@ -155,6 +158,7 @@ impl Default for Switches {
             image_content: true,
             qr_fees: false,
             auto_capture: true,
+            mandates: MandateSwitches::default(),
             enkash: EnkashSwitches::default(),
             oqpay: OqpaySwitches::default(),
             eko: EkoSwitches::default(),

@@ -70,7 +70,7 @@ async fn shown_to_an_operator(shop: &Shop, id: &str) -> pb::Doubt {
 /// Time passes in which the refund is looked at, and it stays as it is.
 async fn stays(shop: &Shop, refund: &pb::Refund) {
     for _ in 0..3 {
-        shop.app.advance_until_asked(A_DAY_AND_MORE, "payment.fetch").await;
+        shop.app.advance_and_look(A_DAY_AND_MORE, "payment.fetch").await;
     }
     assert_eq!(shop.app.get_refund(&refund.id).await.state(), refund.state());
 }
