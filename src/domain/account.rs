@@ -10,6 +10,7 @@ use super::fact::Evidence;
 use super::money::Money;
 use super::qr::Usage;
 use super::refund::RefundSpeed;
+use super::upi::Pattern;
 
 /// The most characters of an account's name.
 const NAME_MAX: usize = 40;
@@ -111,6 +112,14 @@ pub enum Operation {
     CloseQr,
     FetchPayment,
     CreateRefund,
+    CreateMandate,
+    UpdateMandate,
+    PauseMandate,
+    ResumeMandate,
+    RevokeMandate,
+    CreateDebit,
+    ExecuteDebit,
+    CancelDebit,
     FetchSettlements,
 }
 
@@ -121,6 +130,14 @@ impl Operation {
             Operation::CloseQr => "CloseQr",
             Operation::FetchPayment => "FetchPayment",
             Operation::CreateRefund => "CreateRefund",
+            Operation::CreateMandate => "CreateMandate",
+            Operation::UpdateMandate => "UpdateMandate",
+            Operation::PauseMandate => "PauseMandate",
+            Operation::ResumeMandate => "ResumeMandate",
+            Operation::RevokeMandate => "RevokeMandate",
+            Operation::CreateDebit => "CreateDebit",
+            Operation::ExecuteDebit => "ExecuteDebit",
+            Operation::CancelDebit => "CancelDebit",
             Operation::FetchSettlements => "FetchSettlements",
         }
     }
@@ -192,6 +209,27 @@ pub struct RefundCapability {
     pub one_at_a_time: bool,
 }
 
+/// What an account can do with mandates and debits.
+#[derive(Clone, Debug)]
+pub struct MandateCapability {
+    pub patterns: Vec<Pattern>,
+    /// Whether the payer can be asked in the UPI app of an address, and whether by a link otherwise.
+    pub payer_vpa: bool,
+    pub approval_link: bool,
+    pub block_funds: bool,
+    pub irrevocable: bool,
+    /// Whether a mandate must name a day and its rule where its pattern has days.
+    pub day_required: bool,
+    pub amount_min: Money,
+    pub amount_max: Money,
+    /// Fields of the request that are needed besides those that always are, such as `payer_phone`.
+    pub required_fields: &'static [&'static str],
+    /// Whether every debit needs a notice here, those too that UPI's rules exempt.
+    pub notice_always: bool,
+    /// The merchant's category, where the configuration names it: some have higher limits.
+    pub mcc: Option<String>,
+}
+
 /// What an account tells of its settlements.
 #[derive(Clone, Debug)]
 pub struct SettlementCapability {
@@ -208,6 +246,8 @@ pub struct Capabilities {
     pub qr: Vec<QrUsageCapability>,
     /// `None`: no refunds.
     pub refunds: Option<RefundCapability>,
+    /// `None`: no mandates.
+    pub mandates: Option<MandateCapability>,
     /// `None`: settlements are not told.
     pub settlements: Option<SettlementCapability>,
 }

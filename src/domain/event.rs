@@ -3,9 +3,11 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::debit::{Debit, DebitFact};
 use super::fact::{Cause, Contradiction, Evidence, Learned};
 use super::header::Header;
 use super::id::Id;
+use super::mandate::{Mandate, MandateFact};
 use super::payment::{Payment, PaymentFact, PaymentState};
 use super::qr::{Qr, QrFact, QrState};
 use super::refund::{Refund, RefundFact, RefundState};
@@ -54,6 +56,29 @@ event_kinds! {
     RefundFailed => "refund.failed",
     RefundUpdated => "refund.updated",
     RefundContradicted => "refund.contradicted",
+    MandateRequested => "mandate.requested",
+    MandateAwaitingApproval => "mandate.awaiting_approval",
+    MandateActivated => "mandate.activated",
+    MandatePaused => "mandate.paused",
+    MandateResumed => "mandate.resumed",
+    MandateRevoked => "mandate.revoked",
+    MandateRejected => "mandate.rejected",
+    MandateExpired => "mandate.expired",
+    MandateCompleted => "mandate.completed",
+    MandateFailed => "mandate.failed",
+    MandateChangeRequested => "mandate.change_requested",
+    MandateChangeSettled => "mandate.change_settled",
+    MandateUpdated => "mandate.updated",
+    MandateContradicted => "mandate.contradicted",
+    DebitRequested => "debit.requested",
+    DebitNotified => "debit.notified",
+    DebitScheduled => "debit.scheduled",
+    DebitExecuting => "debit.executing",
+    DebitSucceeded => "debit.succeeded",
+    DebitFailed => "debit.failed",
+    DebitCancelled => "debit.cancelled",
+    DebitUpdated => "debit.updated",
+    DebitContradicted => "debit.contradicted",
     SettlementCreated => "settlement.created",
     SettlementProcessed => "settlement.processed",
     SettlementFailed => "settlement.failed",
@@ -70,6 +95,8 @@ pub enum Record {
     Qr(Qr),
     Payment(Payment),
     Refund(Refund),
+    Mandate(Mandate),
+    Debit(Debit),
     Settlement(Settlement),
     SettlementBreak(SettlementBreak),
 }
@@ -80,6 +107,8 @@ impl Record {
             Record::Qr(qr) => &qr.header,
             Record::Payment(payment) => &payment.header,
             Record::Refund(refund) => &refund.header,
+            Record::Mandate(mandate) => &mandate.header,
+            Record::Debit(debit) => &debit.header,
             Record::Settlement(settlement) => &settlement.header,
             Record::SettlementBreak(difference) => &difference.header,
         }
@@ -90,6 +119,8 @@ impl Record {
             Record::Qr(qr) => &mut qr.header,
             Record::Payment(payment) => &mut payment.header,
             Record::Refund(refund) => &mut refund.header,
+            Record::Mandate(mandate) => &mut mandate.header,
+            Record::Debit(debit) => &mut debit.header,
             Record::Settlement(settlement) => &mut settlement.header,
             Record::SettlementBreak(difference) => &mut difference.header,
         }
@@ -105,6 +136,8 @@ impl Record {
             Record::Qr(qr) => qr.state.name(),
             Record::Payment(payment) => payment.state.name(),
             Record::Refund(refund) => refund.state.name(),
+            Record::Mandate(mandate) => mandate.state.name(),
+            Record::Debit(debit) => debit.state.name(),
             Record::Settlement(settlement) => settlement.state.name(),
             Record::SettlementBreak(difference) => difference.state_name(),
         }
@@ -119,6 +152,8 @@ impl Record {
                 PaymentState::Succeeded | PaymentState::Mismatched | PaymentState::Failed(_) | PaymentState::Reversed => true,
             },
             Record::Refund(refund) => matches!(refund.state, RefundState::Succeeded | RefundState::Failed(_)),
+            Record::Mandate(mandate) => mandate.state.is_terminal(),
+            Record::Debit(debit) => debit.state.is_terminal(),
             Record::Settlement(settlement) => matches!(settlement.state, SettlementState::Processed | SettlementState::Failed(_)),
             Record::SettlementBreak(difference) => difference.close_time.is_some(),
         }
@@ -131,6 +166,8 @@ impl Record {
             Record::Qr(qr) => (Record::Qr(Qr { header, ..qr.clone() }), EventKind::QrContradicted),
             Record::Payment(payment) => (Record::Payment(Payment { header, ..payment.clone() }), EventKind::PaymentContradicted),
             Record::Refund(refund) => (Record::Refund(Refund { header, ..refund.clone() }), EventKind::RefundContradicted),
+            Record::Mandate(mandate) => (Record::Mandate(Mandate { header, ..mandate.clone() }), EventKind::MandateContradicted),
+            Record::Debit(debit) => (Record::Debit(Debit { header, ..debit.clone() }), EventKind::DebitContradicted),
             Record::Settlement(settlement) => {
                 (Record::Settlement(Settlement { header, ..settlement.clone() }), EventKind::SettlementContradicted)
             }
@@ -157,13 +194,21 @@ pub enum Fact {
     Qr(QrFact),
     Payment(PaymentFact),
     Refund(RefundFact),
+    Mandate(MandateFact),
+    Debit(DebitFact),
     Settlement(SettlementFact),
 }
 
 impl Fact {
     /// Whether it says that a request certainly never reached the provider.
     pub fn is_not_sent(&self) -> bool {
-        matches!(self, Fact::Qr(QrFact::NotSent { .. } | QrFact::CloseNotSent) | Fact::Refund(RefundFact::NotSent { .. }))
+        matches!(
+            self,
+            Fact::Qr(QrFact::NotSent { .. } | QrFact::CloseNotSent)
+                | Fact::Refund(RefundFact::NotSent { .. })
+                | Fact::Mandate(MandateFact::NotSent { .. } | MandateFact::RevokeNotSent)
+                | Fact::Debit(DebitFact::NoticeNotSent { .. } | DebitFact::AttemptNotSent { .. })
+        )
     }
 
     /// The fact's name in tables and contradictions.
@@ -172,6 +217,8 @@ impl Fact {
             Fact::Qr(fact) => fact.name(),
             Fact::Payment(fact) => fact.name(),
             Fact::Refund(fact) => fact.name(),
+            Fact::Mandate(fact) => fact.name(),
+            Fact::Debit(fact) => fact.name(),
             Fact::Settlement(fact) => fact.name(),
         }
     }
@@ -185,9 +232,17 @@ impl Record {
             (Record::Payment(payment), Fact::Payment(fact)) => Ok(payment.learn(fact, evidence, at)?.map(Record::Payment)),
             (Record::Refund(refund), Fact::Refund(fact)) => Ok(refund.learn(fact, evidence, at)?.map(Record::Refund)),
             (Record::Settlement(settlement), Fact::Settlement(fact)) => Ok(settlement.learn(fact, evidence, at)?.map(Record::Settlement)),
+            (Record::Mandate(mandate), Fact::Mandate(fact)) => Ok(mandate.learn(fact, evidence, at)?.map(Record::Mandate)),
+            (Record::Debit(debit), Fact::Debit(fact)) => Ok(debit.learn(fact, evidence, at)?.map(Record::Debit)),
             (
-                Record::Qr(_) | Record::Payment(_) | Record::Refund(_) | Record::Settlement(_) | Record::SettlementBreak(_),
-                Fact::Qr(_) | Fact::Payment(_) | Fact::Refund(_) | Fact::Settlement(_),
+                Record::Qr(_)
+                | Record::Payment(_)
+                | Record::Refund(_)
+                | Record::Mandate(_)
+                | Record::Debit(_)
+                | Record::Settlement(_)
+                | Record::SettlementBreak(_),
+                Fact::Qr(_) | Fact::Payment(_) | Fact::Refund(_) | Fact::Mandate(_) | Fact::Debit(_) | Fact::Settlement(_),
             ) => Err(Contradiction {
                 fact: "another_kind".to_owned(),
                 evidence,

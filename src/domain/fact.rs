@@ -54,8 +54,22 @@ pub enum FailureReason {
     OperatorDecided,
     /// The provider answered with what another record already stands for.
     DuplicateReference,
-    /// The provider reported that the payment failed.
+    /// The provider reported that it failed.
     ProviderFailed,
+    /// The payer, or his bank for him, declined.
+    PayerDeclined,
+    /// The payer did not approve in time.
+    ApprovalExpired,
+    /// The payer's account had too little money.
+    InsufficientFunds,
+    /// The notice to the payer could not be delivered.
+    NotificationFailed,
+    /// All attempts that are permitted failed.
+    AttemptsExhausted,
+    /// No permitted time was left.
+    WindowMissed,
+    /// The mandate ended before the debit was made.
+    MandateNotUsable,
 }
 
 /// Why a resource failed, in our words and the provider's.
@@ -65,6 +79,13 @@ pub struct Failure {
     pub message: String,
     pub provider_code: String,
     pub provider_message: String,
+}
+
+impl Failure {
+    /// One that no provider has a word on.
+    pub fn ours(reason: FailureReason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), provider_code: String::new(), provider_message: String::new() }
+    }
 }
 
 /// A fact that does not fit a record. Kept, counted, alerted, never applied.
@@ -113,6 +134,7 @@ pub struct PendingChange {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ChangeOperation {
     Close,
+    Revoke,
 }
 
 /// How a change of a standing resource ended that did not happen.

@@ -42,6 +42,12 @@ pub struct Payment {
     pub state: PaymentState,
     /// The code that it was paid to.
     pub qr: Option<Id>,
+    /// The debit that it was collected by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debit: Option<Id>,
+    /// The mandate of that debit, or that it registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mandate: Option<Id>,
     /// What was asked for; `None`: the payer chose.
     pub expected: Option<Money>,
     /// What the payer paid.
@@ -80,6 +86,18 @@ pub struct Payment {
     /// The provider's own words for where it stood, oldest first, where they say more than our states.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub provider_statuses: Vec<ProviderStatus>,
+}
+
+/// What a payment came through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Through {
+    Qr(Id),
+    Debit {
+        debit: Id,
+        mandate: Id,
+    },
+    /// The registration of a mandate.
+    Mandate(Id),
 }
 
 /// The sums of a payment's refunds, or what one refund adds to them.

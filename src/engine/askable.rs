@@ -15,6 +15,7 @@ impl Engine {
             Record::Payment(_) => askable.payments,
             Record::Refund(_) => askable.refunds,
             Record::Settlement(_) => askable.settlements,
+            Record::Mandate(_) | Record::Debit(_) => askable.mandates,
             Record::SettlementBreak(_) => false,
         }
     }
@@ -26,6 +27,11 @@ impl Engine {
         let lost_creations = match record {
             Record::Qr(qr) => doubt_of(provider, qr.order.usage) != DoubtCure::None,
             Record::Refund(_) => provider.capabilities.doubt(Operation::CreateRefund) != DoubtCure::None,
+            Record::Mandate(_) => provider.capabilities.doubt(Operation::CreateMandate) != DoubtCure::None,
+            Record::Debit(debit) => {
+                let operation = if debit.open_attempt().is_some() { Operation::ExecuteDebit } else { Operation::CreateDebit };
+                provider.capabilities.doubt(operation) != DoubtCure::None
+            }
             Record::Payment(_) | Record::Settlement(_) | Record::SettlementBreak(_) => false,
         };
         Askable {
@@ -33,6 +39,7 @@ impl Engine {
             codes: codes.is_some_and(|codes| codes.enquiry.is_some()),
             payments: provider.payments.is_some(),
             refunds: provider.refunds.is_some(),
+            mandates: provider.mandates.is_some(),
             settlements: provider.settlements.is_some(),
             late_window: provider.late_window,
         }

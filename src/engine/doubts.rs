@@ -16,9 +16,11 @@ use super::refund::{known_refund, refunds_have_no_ids};
 use super::schedule::proof_after;
 use crate::clock::since;
 use crate::domain::account::{AccountName, DoubtCure, Operation};
+use crate::domain::debit::DebitFact;
 use crate::domain::event::{Fact, Record};
 use crate::domain::fact::{Cause, Evidence};
 use crate::domain::id::Id;
+use crate::domain::mandate::MandateFact;
 use crate::domain::payment::PaymentFact;
 use crate::domain::qr::{QrFact, QrState, QrStatus, Usage};
 use crate::domain::refund::{Refund, RefundFact, RefundState};
@@ -297,6 +299,8 @@ impl Engine {
             (Record::Payment(_), _) => Ok(Fact::Payment(PaymentFact::ContradictionsResolved)),
             (Record::Refund(refund), _) if Doubt::is_of_outcome(record) => self.decided_refund(refund, decision).await,
             (Record::Refund(_), _) => Ok(Fact::Refund(RefundFact::ContradictionsResolved)),
+            (Record::Mandate(_), _) => Ok(Fact::Mandate(MandateFact::ContradictionsResolved)),
+            (Record::Debit(_), _) => Ok(Fact::Debit(DebitFact::ContradictionsResolved)),
             (Record::Settlement(_), _) => Ok(Fact::Settlement(SettlementFact::ContradictionsResolved)),
             (Record::SettlementBreak(_), _) => {
                 Err(Error::StateForbids { state: record.state_name(), message: "a break closes by itself".to_owned() })

@@ -10,7 +10,7 @@ use super::learn::{Step, Told};
 use crate::clock::since;
 use crate::domain::event::{Fact, Record};
 use crate::domain::fact::{Cause, Evidence};
-use crate::domain::payment::{Payment, PaymentFact, PaymentSnapshot};
+use crate::domain::payment::{Payment, PaymentFact, PaymentSnapshot, Through};
 use crate::domain::qr::{Qr, QrState, Usage};
 use crate::providers::{AskError, Hint, PaymentOrigin, Provider};
 use crate::store::{Commit, Conflict, LeaseStep, ListKey, StoreError};
@@ -31,13 +31,13 @@ pub(super) enum Followed {
 
 impl Engine {
     pub(super) async fn follow(&self, provider: &Provider, hint: &Hint, traceparent: Option<String>) -> Result<Followed, StoreError> {
-        let Hint { event: _, qr_refs, payment_ref, claim } = hint;
+        let Hint { event: _, refs, payment_ref, claim } = hint;
         let account = provider.account.as_str();
         let payment = match payment_ref {
             Some(payment_ref) => self.find(account, PAYMENT_AT_PROVIDER, payment_ref).await?,
             None => None,
         };
-        let code = self.code_of_hint(provider, qr_refs).await?;
+        let code = self.code_of_hint(provider, refs).await?;
         // Whether to look at the code finds the payment: it is one payment's, and the provider shows those of such codes.
         let shows_payments = provider.qr.as_ref().is_some_and(|codes| codes.enquiry.is_some());
         let is_found_there = code.as_ref().is_some_and(|code| shows_payments && has_payments_to_show(code));
@@ -85,7 +85,7 @@ impl Engine {
         let account = qr.header.account.as_str();
         for _ in 0..RACES_MAX {
             let (header, expected) = self.header_of_payment(qr, claim);
-            let (payment, event) = Payment::first_claimed(header, Some(qr.header.id.clone()), expected, claim);
+            let (payment, event) = Payment::first_claimed(header, Through::Qr(qr.header.id.clone()), expected, claim);
             error!(resource.id = %payment.header.id, "a payment of {} is reported by a callback that nothing proves: an operator has to decide", qr.header.id);
             let step = Step { before: None, after: Record::Payment(payment), event, lease: LeaseStep::Keep, look: None };
             match self.write(vec![step], Vec::new(), &told).await? {
@@ -129,7 +129,7 @@ impl Engine {
             }
         };
         let (provider_ref, our_ref) = match &shown.origin {
-            PaymentOrigin::Qr { provider_ref, our_ref } => (provider_ref, our_ref),
+            PaymentOrigin::Named { provider_ref, our_ref } => (provider_ref, our_ref),
             PaymentOrigin::Elsewhere => return Ok(true),
             // It is money, and which code it came through says only what nothing proves: a person has to look.
             PaymentOrigin::Untold => return Ok(false),

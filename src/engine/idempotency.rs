@@ -13,7 +13,12 @@ use tracing::{error, warn};
 use super::error::{Error, STORE_RETRY_AFTER};
 use super::learn::decode;
 use super::{Answer, Engine};
+use crate::domain::debit::DebitState;
 use crate::domain::event::Record;
+use crate::domain::fact::{ChangeFailure, Failure, FailureReason};
+use crate::domain::mandate::MandateState;
+use crate::domain::qr::QrState;
+use crate::domain::refund::RefundState;
 use crate::events::Live;
 use crate::store::{Batch, Claim, ClaimScope, ClaimStep, Commit, Conflict, Guard, Stored, Wake};
 
@@ -182,6 +187,8 @@ impl Engine {
         let stands_for_it = match &record {
             Record::Qr(qr) => qr.duplicate_of.clone(),
             Record::Refund(refund) => refund.duplicate_of.clone(),
+            Record::Mandate(mandate) => mandate.duplicate_of.clone(),
+            Record::Debit(debit) => debit.duplicate_of.clone(),
             Record::Payment(_) | Record::Settlement(_) | Record::SettlementBreak(_) => None,
         };
         match stands_for_it {
@@ -202,6 +209,8 @@ pub(super) fn is_decided(record: &Record) -> bool {
     match record {
         Record::Qr(qr) => qr.is_decided(),
         Record::Refund(refund) => refund.is_decided(),
+        Record::Mandate(mandate) => mandate.is_decided(),
+        Record::Debit(debit) => debit.is_decided(),
         Record::Payment(_) | Record::Settlement(_) | Record::SettlementBreak(_) => true,
     }
 }
@@ -213,45 +222,70 @@ fn is_newer(record: &Record, than: &Record) -> bool {
 /// The answer that a record gives to those who `asked` for it: itself, or the refusal that it ended with. How a change
 /// of it ended says nothing to the one who asked for its creation.
 fn decided_answer(asked: &Asked, record: Record, replayed: bool) -> Result<Answer<Record>, Error> {
-    use crate::domain::fact::{ChangeFailure, FailureReason};
-    use crate::domain::qr::QrState;
-    use crate::domain::refund::RefundState;
-    if let Record::Refund(refund) = &record
-        && let RefundState::Failed(failure) = &refund.state
-    {
-        let id = refund.header.id.clone();
+    let header = record.header();
+    let (id, created_by_it) = (header.id.clone(), header.claim.as_ref() == Some(&asked.scope(header.account.as_str()).0));
+    let refused =
+        |code: &str, message: &str| Err(Error::Refused { id: id.clone(), code: code.to_owned(), message: message.to_owned(), replayed });
+    match ending(asked, &record, created_by_it) {
+        Some(Ending::Refused { code, message }) => refused(&code, &message),
+        Some(Ending::NotSent) => Err(Error::ProviderUnavailable { id: Some(id), retry_after: super::PROVIDER_RETRY_AFTER }),
+        None => Ok(Answer { resource: record, replayed }),
+    }
+}
+
+/// How a request ended that was not done.
+enum Ending {
+    Refused { code: String, message: String },
+    NotSent,
+}
+
+impl Ending {
+    fn of_failure(failure: &Failure) -> Option<Self> {
         match failure.reason {
             FailureReason::ProviderRefused => {
-                let (code, message) = (failure.provider_code.clone(), failure.provider_message.clone());
-                return Err(Error::Refused { id, code, message, replayed });
+                Some(Self::Refused { code: failure.provider_code.clone(), message: failure.provider_message.clone() })
             }
-            FailureReason::NotSent => {
-                return Err(Error::ProviderUnavailable { id: Some(id), retry_after: super::PROVIDER_RETRY_AFTER });
-            }
-            FailureReason::AbsentAtProvider
-            | FailureReason::OperatorDecided
-            | FailureReason::DuplicateReference
-            | FailureReason::ProviderFailed => {}
+            FailureReason::NotSent => Some(Self::NotSent),
+            _ => None,
         }
     }
-    if let Record::Qr(qr) = &record {
-        let created_by_it = qr.header.claim.as_ref() == Some(&asked.scope(qr.header.account.as_str()).0);
-        match (&qr.state, qr.change_failure.as_ref().filter(|_| !created_by_it)) {
-            (QrState::Failed(failure), _) if failure.reason == FailureReason::ProviderRefused => {
-                let (code, message) = (failure.provider_code.clone(), failure.provider_message.clone());
-                return Err(Error::Refused { id: qr.header.id.clone(), code, message, replayed });
-            }
-            (QrState::Failed(failure), _) if failure.reason == FailureReason::NotSent => {
-                return Err(Error::ProviderUnavailable { id: Some(qr.header.id.clone()), retry_after: super::PROVIDER_RETRY_AFTER });
-            }
-            (QrState::Active, Some(ChangeFailure::Refused { code, message })) => {
-                return Err(Error::Refused { id: qr.header.id.clone(), code: code.clone(), message: message.clone(), replayed });
-            }
-            (QrState::Active, Some(ChangeFailure::NotSent)) => {
-                return Err(Error::ProviderUnavailable { id: Some(qr.header.id.clone()), retry_after: super::PROVIDER_RETRY_AFTER });
-            }
-            _ => {}
+
+    fn of_change(failure: &ChangeFailure) -> Option<Self> {
+        match failure {
+            ChangeFailure::Refused { code, message } => Some(Self::Refused { code: code.clone(), message: message.clone() }),
+            ChangeFailure::NotSent => Some(Self::NotSent),
+            ChangeFailure::NotMade => None,
         }
     }
-    Ok(Answer { resource: record, replayed })
+}
+
+/// How what was asked for ended, where it was not done.
+fn ending(asked: &Asked, record: &Record, created_by_it: bool) -> Option<Ending> {
+    match record {
+        Record::Refund(refund) => match &refund.state {
+            RefundState::Failed(failure) => Ending::of_failure(failure),
+            _ => None,
+        },
+        Record::Qr(qr) => match &qr.state {
+            QrState::Failed(failure) => Ending::of_failure(failure),
+            QrState::Active if !created_by_it => qr.change_failure.as_ref().and_then(Ending::of_change),
+            _ => None,
+        },
+        Record::Mandate(mandate) => match &mandate.state {
+            MandateState::Failed(failure) => Ending::of_failure(failure),
+            state if !state.is_terminal() && !created_by_it => mandate.change_failure.as_ref().and_then(Ending::of_change),
+            _ => None,
+        },
+        Record::Debit(debit) if created_by_it => match &debit.state {
+            // Only the first notice is the creation's: what a later one came to is told by the record.
+            DebitState::Failed(failure) if debit.notices.len() == 1 && debit.attempts.is_empty() => Ending::of_failure(failure),
+            _ => None,
+        },
+        Record::Debit(debit) => {
+            let scope = asked.scope(debit.header.account.as_str()).0;
+            let attempt = debit.attempts.iter().find(|attempt| attempt.claim.as_ref() == Some(&scope))?;
+            attempt.failure.as_ref().and_then(|failed| Ending::of_failure(&failed.failure))
+        }
+        Record::Payment(_) | Record::Settlement(_) | Record::SettlementBreak(_) => None,
+    }
 }

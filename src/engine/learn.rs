@@ -12,9 +12,11 @@ use super::error::Error;
 use super::index;
 use super::schedule::next_look;
 use crate::clock::{after, since};
+use crate::domain::debit::{Debit, DebitFact};
 use crate::domain::event::{Event, EventKind, Fact, Record};
 use crate::domain::fact::{Cause, Contradiction, Evidence, Learned};
 use crate::domain::id::{Id, Kind};
+use crate::domain::mandate::{Mandate, MandateFact};
 use crate::domain::payment::Payment;
 use crate::domain::qr::{Qr, QrFact};
 use crate::domain::refund::{Refund, RefundFact};
@@ -329,6 +331,8 @@ fn duplicate_of(record: &Record, holder: Id) -> Option<Fact> {
     match record {
         Record::Qr(_) => Some(Fact::Qr(QrFact::Duplicate { of: holder })),
         Record::Refund(_) => Some(Fact::Refund(RefundFact::Duplicate { of: holder })),
+        Record::Mandate(_) => Some(Fact::Mandate(MandateFact::Duplicate { of: holder })),
+        Record::Debit(_) => Some(Fact::Debit(DebitFact::Duplicate { of: holder })),
         Record::Payment(_) | Record::Settlement(_) | Record::SettlementBreak(_) => None,
     }
 }
@@ -366,4 +370,14 @@ pub(super) fn as_payment(record: Record) -> Result<Payment, Error> {
 /// The refund in `record`.
 pub(super) fn as_refund(record: Record) -> Result<Refund, Error> {
     if let Record::Refund(refund) = record { Ok(refund) } else { Err(record.into()) }
+}
+
+/// The mandate in `record`.
+pub(super) fn as_mandate(record: Record) -> Result<Mandate, Error> {
+    if let Record::Mandate(mandate) = record { Ok(mandate) } else { Err(record.into()) }
+}
+
+/// The debit in `record`.
+pub(super) fn as_debit(record: Record) -> Result<Debit, Error> {
+    if let Record::Debit(debit) = record { Ok(debit) } else { Err(record.into()) }
 }

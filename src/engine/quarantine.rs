@@ -307,7 +307,7 @@ fn provider_refs(provider: &Provider, body: &Bytes, evidence: Evidence) -> Vec<S
     let webhooks = &provider.webhooks;
     if evidence == Evidence::Unproven {
         return match webhooks.hints.as_ref().map(|hints| hints.hint(body)) {
-            Some(Ok(HintCallback::Hint(hint))) => hint.payment_ref.into_iter().chain(hint.qr_refs).collect(),
+            Some(Ok(HintCallback::Hint(hint))) => hint.payment_ref.into_iter().chain(hint.refs).collect(),
             Some(Ok(HintCallback::Foreign { .. }) | Err(_)) | None => Vec::new(),
         };
     }
@@ -321,6 +321,8 @@ fn provider_refs(provider: &Provider, body: &Bytes, evidence: Evidence) -> Vec<S
             Observation::Qr(snapshot) => Some(snapshot.provider_ref),
             Observation::Payment { snapshot, .. } => Some(snapshot.provider_ref),
             Observation::Refund(snapshot) => snapshot.provider_ref,
+            Observation::Mandate(snapshot) => snapshot.provider_ref,
+            Observation::Notice { order_ref, .. } => Some(order_ref),
             Observation::Settlement(snapshot) => Some(snapshot.provider_ref),
         })
         .collect()

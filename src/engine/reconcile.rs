@@ -22,6 +22,8 @@ use crate::providers::{
 };
 use crate::store::{Fence, Leased, StoreError};
 
+mod debit;
+mod mandate;
 mod refund;
 mod settlement;
 
@@ -66,6 +68,8 @@ impl Engine {
             Record::Payment(payment) => self.look_at_payment(&provider, payment, &told).await?,
             Record::Refund(refund) => self.look_at_refund(&provider, refund, &told).await?,
             Record::Settlement(settlement) => self.look_at_settlement(&provider, settlement, &told).await?,
+            Record::Mandate(mandate) => self.look_at_mandate(&provider, mandate, &told).await?,
+            Record::Debit(debit) => self.look_at_debit(&provider, debit, leased.fence, &told).await?,
             Record::SettlementBreak(_) => Stepped::NobodyToAsk,
         };
         match stepped {
@@ -292,7 +296,7 @@ impl Engine {
 
     /// Whether the provider shows the payment at another code than it was recorded for.
     pub(super) async fn is_misplaced(&self, payment: &Payment, origin: &PaymentOrigin) -> Result<bool, StoreError> {
-        let PaymentOrigin::Qr { provider_ref: Some(shown_at), .. } = origin else { return Ok(false) };
+        let PaymentOrigin::Named { provider_ref: Some(shown_at), .. } = origin else { return Ok(false) };
         Ok(self.code_of(payment).await?.is_some_and(|code| code.provider_ref != *shown_at))
     }
 

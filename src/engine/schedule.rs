@@ -7,12 +7,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::clock::{after, since};
+use crate::domain::debit::{Debit, NoticeState};
 use crate::domain::event::Record;
 use crate::domain::fact::FailureReason;
+use crate::domain::mandate::{Mandate, MandateState};
 use crate::domain::payment::{Credit, Payment, PaymentState};
 use crate::domain::qr::{CloseReason, Qr, QrState, Usage};
 use crate::domain::refund::{Refund, RefundState};
 use crate::domain::settlement::{Settlement, SettlementState};
+use crate::domain::working_days::{begin_of_day, day_in_india, next_day};
 use crate::store::Look;
 
 /// How patient the reconciler is.
@@ -44,6 +47,10 @@ const CREDIT_MAX: Duration = Duration::from_hours(12);
 const BANK_REFERENCE_FOR: Duration = Duration::from_hours(7 * 24);
 /// The longest wait between two looks at a settlement that was announced.
 const SETTLEMENT_MAX: Duration = Duration::from_hours(6);
+/// The longest wait between two looks at a mandate that stands.
+const MANDATE_MAX: Duration = Duration::from_hours(24);
+/// How often a debit is passed by that somebody else has to execute.
+const UNEXECUTED_EVERY: Duration = Duration::from_hours(1);
 /// The first look at something that has come to an end which may still change.
 const LATE_FIRST: Duration = Duration::from_secs(300);
 
@@ -58,6 +65,8 @@ pub struct Askable {
     pub payments: bool,
     /// How a refund stands.
     pub refunds: bool,
+    /// How a mandate and its debits stand.
+    pub mandates: bool,
     /// How a settlement stands.
     pub settlements: bool,
     /// How long it may change its mind about what has come to an end.
@@ -73,8 +82,72 @@ pub fn next_look(record: &Record, asked: Option<Timestamp>, now: Timestamp, pati
         Record::Payment(payment) if askable.payments => next_look_at_payment(payment, now, patience, askable.late_window),
         Record::Refund(refund) if askable.refunds => next_look_at_refund(refund, now, patience, askable),
         Record::Settlement(settlement) if askable.settlements => next_look_at_settlement(settlement, now, patience, askable.late_window),
+        Record::Mandate(mandate) => next_look_at_mandate(mandate, now, patience),
+        Record::Debit(debit) => next_look_at_debit(debit, now, patience, askable),
         Record::Payment(_) | Record::Refund(_) | Record::Settlement(_) | Record::SettlementBreak(_) => Look::Rest,
     }
+}
+
+fn next_look_at_mandate(mandate: &Mandate, now: Timestamp, patience: &Patience) -> Look {
+    let age = since(mandate.header.create_time, now);
+    // After its last day in India it is over, whatever the provider tells.
+    let end = after(end_of_day(mandate.order.valid_until), EXPIRY_MARGIN);
+    let until_end = |look: Timestamp| Look::At(if end > now { look.min(end) } else { look });
+    match &mandate.state {
+        MandateState::Requested => Look::At(after(now, grown(age, 50, DOUBT_FIRST, DOUBT_MAX))),
+        MandateState::AwaitingApproval | MandateState::Active | MandateState::Paused if let Some(pending) = &mandate.pending_change => {
+            Look::At(after(now, grown(since(pending.since, now), 50, DOUBT_FIRST, DOUBT_MAX)))
+        }
+        MandateState::AwaitingApproval => until_end(after(now, grown(age, 50, patience.first_look, patience.look_max))),
+        // A callback that told of the pause may have been an old one.
+        MandateState::Paused => {
+            let paused_for = since(mandate.header.update_time, now);
+            until_end(after(now, grown(paused_for, 50, DOUBT_FIRST, MANDATE_MAX)))
+        }
+        // That it was revoked or paused is told by callbacks; one may be lost.
+        MandateState::Active => until_end(after(now, grown(since(mandate.header.update_time, now), 50, patience.look_max, MANDATE_MAX))),
+        MandateState::Revoked
+        | MandateState::Rejected(_)
+        | MandateState::Expired(_)
+        | MandateState::Completed
+        | MandateState::Failed(_) => Look::Rest,
+    }
+}
+
+fn next_look_at_debit(debit: &Debit, now: Timestamp, patience: &Patience, askable: Askable) -> Look {
+    if let Some(attempt) = debit.open_attempt() {
+        let age = since(attempt.start, now);
+        return Look::At(after(
+            now,
+            match (attempt.is_answered(), attempt.answer_lost && !askable.lost_creations) {
+                (true, _) => grown(age, 50, patience.first_look, patience.look_max),
+                // A person has to decide, or a callback tells.
+                (false, true) => UNASKED_EVERY,
+                (false, false) => grown(age, 50, DOUBT_FIRST, DOUBT_MAX),
+            },
+        ));
+    }
+    if debit.state.is_terminal() {
+        return Look::Rest;
+    }
+    // What is to be done at its time, and what became of the newest notice.
+    let step = debit.next_step_time.map(|step| step.max(now));
+    let notice = debit.notice().and_then(|notice| {
+        let age = since(notice.sent, now);
+        match notice.state {
+            NoticeState::Asked => Some(after(now, grown(age, 50, DOUBT_FIRST, DOUBT_MAX))),
+            NoticeState::Taken => Some(after(now, grown(age, 50, patience.first_look, patience.look_max))),
+            NoticeState::Delivered { .. } | NoticeState::Failed(_) => None,
+        }
+    });
+    let soonest = step.into_iter().chain(notice).min();
+    // One that waits for somebody to execute it is passed by, so that its cycle does not end unseen.
+    Look::At(soonest.unwrap_or_else(|| after(now, UNEXECUTED_EVERY)))
+}
+
+/// When the day in India that `time` lies on is over.
+pub fn end_of_day(time: Timestamp) -> Timestamp {
+    begin_of_day(next_day(day_in_india(time)))
 }
 
 fn next_look_at_refund(refund: &Refund, now: Timestamp, patience: &Patience, askable: Askable) -> Look {
@@ -96,7 +169,7 @@ fn next_look_at_refund(refund: &Refund, now: Timestamp, patience: &Patience, ask
             FailureReason::ProviderFailed | FailureReason::AbsentAtProvider | FailureReason::OperatorDecided => {
                 late_look(refund.header.create_time, now, askable.late_window)
             }
-            FailureReason::ProviderRefused | FailureReason::NotSent | FailureReason::DuplicateReference => Look::Rest,
+            _ => Look::Rest,
         },
     }
 }

@@ -19,7 +19,7 @@ use crate::domain::event::{Fact, Record};
 use crate::domain::fact::Cause;
 use crate::domain::header::Header;
 use crate::domain::id::Kind;
-use crate::domain::payment::{Expected, Payment, PaymentFact, PaymentSnapshot, PaymentStatus};
+use crate::domain::payment::{Expected, Payment, PaymentFact, PaymentSnapshot, PaymentStatus, Through};
 use crate::domain::qr::{Qr, QrFact};
 use crate::domain::upi::UpiLink;
 use crate::providers::{
@@ -210,6 +210,7 @@ impl Engine {
                 self.learn(record, &Fact::Qr(QrFact::Seen(snapshot.clone())), told).await?;
                 Ok(Matched::Learned)
             }
+            Observation::Mandate(_) | Observation::Notice { .. } => Ok(Matched::Foreign),
             Observation::Refund(snapshot) => self.observe_refund(provider, snapshot, told).await,
             Observation::Settlement(snapshot) => self.observe_settlement(provider, snapshot, told).await.map(|_| Matched::Learned),
             Observation::Payment { snapshot, origin } => {
@@ -225,7 +226,7 @@ impl Engine {
                 match origin {
                     PaymentOrigin::Elsewhere => Ok(Matched::Foreign),
                     PaymentOrigin::Untold => Ok(Matched::Unlinked),
-                    PaymentOrigin::Qr { provider_ref, our_ref } => {
+                    PaymentOrigin::Named { provider_ref, our_ref } => {
                         match self.find_qr(provider, provider_ref.as_deref(), our_ref.as_deref()).await? {
                             // Where nobody can be asked both ids have to be of the same code.
                             Some(Record::Qr(qr)) if provider.payments.is_none() && !is_of_this_attempt(&qr, &snapshot.provider_ref) => {
@@ -258,8 +259,10 @@ impl Engine {
             let can_be_asked = self.providers.get(&account).is_some_and(|provider| provider.payments.is_some());
             let (payment, event) = match snapshot.status {
                 // What the provider means is not known, and nobody can be asked: an operator has to decide.
-                PaymentStatus::Undecided if !can_be_asked => Payment::first_claimed(header, Some(qr.header.id.clone()), expected, snapshot),
-                _ => Payment::first_reported(header, Some(qr.header.id.clone()), expected, snapshot),
+                PaymentStatus::Undecided if !can_be_asked => {
+                    Payment::first_claimed(header, Through::Qr(qr.header.id.clone()), expected, snapshot)
+                }
+                _ => Payment::first_reported(header, Through::Qr(qr.header.id.clone()), expected, snapshot),
             };
             let first = Step { before: None, after: Record::Payment(payment), event, lease: LeaseStep::Keep, look: None };
             let payment = first.after.clone();

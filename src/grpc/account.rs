@@ -3,11 +3,14 @@
 use tonic::{Request, Response, Status};
 
 use super::call::Call;
+use super::mandate_resource::frequency;
 use super::pb::account_service_server::AccountService;
 use super::refund_resource::speed;
 use super::resource;
 use super::{Api, pb};
-use crate::domain::account::{Capabilities, DoubtCure, Operation, OperationCapability, QrUsageCapability, RefundCapability};
+use crate::domain::account::{
+    Capabilities, DoubtCure, MandateCapability, Operation, OperationCapability, QrUsageCapability, RefundCapability,
+};
 use crate::providers::Provider;
 
 #[tonic::async_trait]
@@ -37,11 +40,11 @@ impl Api {
 const NOT_BUILT: &str = "not part of this release";
 
 fn capabilities(capabilities: &Capabilities) -> pb::Capabilities {
-    let Capabilities { operations, qr, refunds, settlements: _ } = capabilities;
+    let Capabilities { operations, qr, refunds, mandates, settlements: _ } = capabilities;
     pb::Capabilities {
         operations: every_operation().map(|named| operation(named, operations)).collect(),
         qrs: qr.iter().map(qr_usage).collect(),
-        mandates: None,
+        mandates: mandates.as_ref().map(mandate),
         refunds: refunds.as_ref().map(refund),
     }
 }
@@ -56,8 +59,8 @@ fn operation(named: pb::ProviderOperation, operations: &[OperationCapability]) -
         return pb::OperationCapability { operation: named.into(), missing_reason: NOT_BUILT.to_owned(), ..Default::default() };
     };
     let doubt = match (operation, doubt) {
-        // It only reads, or can't be done.
-        (Operation::FetchPayment | Operation::FetchSettlements, _) => pb::DoubtRemedy::Unspecified,
+        // It only reads, or is nothing to ask the provider for.
+        (Operation::FetchPayment | Operation::FetchSettlements | Operation::CancelDebit, _) => pb::DoubtRemedy::Unspecified,
         _ if missing.is_some() => pb::DoubtRemedy::Unspecified,
         (_, cure) => remedy(*cure),
     };
@@ -83,7 +86,41 @@ fn name(operation: Operation) -> pb::ProviderOperation {
         Operation::CloseQr => pb::ProviderOperation::CloseQr,
         Operation::FetchPayment => pb::ProviderOperation::RefreshPayment,
         Operation::CreateRefund => pb::ProviderOperation::CreateRefund,
+        Operation::CreateMandate => pb::ProviderOperation::CreateMandate,
+        Operation::UpdateMandate => pb::ProviderOperation::UpdateMandate,
+        Operation::PauseMandate => pb::ProviderOperation::PauseMandate,
+        Operation::ResumeMandate => pb::ProviderOperation::ResumeMandate,
+        Operation::RevokeMandate => pb::ProviderOperation::RevokeMandate,
+        Operation::CreateDebit => pb::ProviderOperation::CreateDebit,
+        Operation::ExecuteDebit => pb::ProviderOperation::ExecuteDebit,
+        Operation::CancelDebit => pb::ProviderOperation::CancelDebit,
         Operation::FetchSettlements => pb::ProviderOperation::FetchSettlements,
+    }
+}
+
+fn mandate(capability: &MandateCapability) -> pb::MandateCapability {
+    let MandateCapability {
+        patterns,
+        payer_vpa,
+        approval_link,
+        block_funds,
+        irrevocable,
+        day_required: _,
+        amount_min,
+        amount_max,
+        required_fields,
+        notice_always: _,
+        mcc: _,
+    } = capability;
+    pb::MandateCapability {
+        frequencies: patterns.iter().map(|pattern| frequency(*pattern).into()).collect(),
+        payer_vpa_supported: *payer_vpa,
+        approval_link_supported: *approval_link,
+        block_funds_supported: *block_funds,
+        irrevocable_supported: *irrevocable,
+        min_amount: Some(resource::money(*amount_min)),
+        max_amount: Some(resource::money(*amount_max)),
+        required_fields: required_fields.iter().map(|field| (*field).to_owned()).collect(),
     }
 }
 

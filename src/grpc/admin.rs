@@ -5,6 +5,7 @@ use tonic::{Request, Response, Status};
 
 use super::call::Call;
 use super::list::cursor_id;
+use super::mandate_resource::{debit, mandate};
 use super::pb::admin_service_server::AdminService;
 use super::refund_resource::refund;
 use super::settlement_resource::settlement;
@@ -13,6 +14,7 @@ use super::violations::Violations;
 use super::{Api, page, pb, resource};
 use crate::domain::event::Record;
 use crate::domain::id::{Id, Kind};
+use crate::domain::mandate::MandateState;
 use crate::domain::personal::Sight;
 use crate::domain::qr::QrState;
 use crate::engine::doubts::{Decision, Doubt, DoubtKind};
@@ -127,6 +129,8 @@ impl AdminService for Api {
             Record::Qr(qr) => pb::resolve_doubt_response::Resource::Qr(resource::qr(qr, call.sight)),
             Record::Payment(payment) => pb::resolve_doubt_response::Resource::Payment(resource::payment(payment, call.sight)),
             Record::Refund(found) => pb::resolve_doubt_response::Resource::Refund(refund(found)),
+            Record::Mandate(found) => pb::resolve_doubt_response::Resource::Mandate(mandate(found, call.sight)),
+            Record::Debit(found) => pb::resolve_doubt_response::Resource::Debit(debit(found)),
             Record::Settlement(found) => pb::resolve_doubt_response::Resource::Settlement(settlement(found, 0)),
             // It is never in doubt.
             Record::SettlementBreak(_) => return Err(status(&Error::Internal)),
@@ -199,6 +203,14 @@ fn doubt(found: &Doubt, next_look: Option<Timestamp>, sight: Sight) -> pb::Doubt
     let header = record.header();
     let (operation, resource) = match record {
         Record::Refund(found) => ("create_refund", Some(pb::doubt::Resource::Refund(refund(found)))),
+        Record::Mandate(found) => {
+            let operation = if found.state == MandateState::Requested { "create_mandate" } else { "revoke_mandate" };
+            (operation, Some(pb::doubt::Resource::Mandate(mandate(found, sight))))
+        }
+        Record::Debit(found) => {
+            let operation = if found.attempts.is_empty() { "create_debit" } else { "execute_debit" };
+            (operation, Some(pb::doubt::Resource::Debit(debit(found))))
+        }
         Record::Settlement(found) => ("", Some(pb::doubt::Resource::Settlement(settlement(found, 0)))),
         Record::SettlementBreak(_) => ("", None),
         Record::Qr(qr) => {

@@ -7,6 +7,7 @@ mod events;
 mod fingerprint;
 pub mod frame;
 mod list;
+mod mandate_resource;
 mod outer;
 mod page;
 mod payment;

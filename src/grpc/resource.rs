@@ -7,6 +7,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use prost::Message;
 
+use super::mandate_resource::{debit, mandate};
 use super::pb;
 use super::refund_resource::refund;
 use super::settlement_resource::{settlement, settlement_break};
@@ -50,6 +51,13 @@ pub(super) fn failure(failure: &Failure) -> pb::Failure {
         FailureReason::OperatorDecided => pb::FailureReason::OperatorDecided,
         FailureReason::DuplicateReference => pb::FailureReason::DuplicateReference,
         FailureReason::ProviderFailed => pb::FailureReason::ProviderFailed,
+        FailureReason::PayerDeclined => pb::FailureReason::PayerDeclined,
+        FailureReason::ApprovalExpired => pb::FailureReason::ApprovalExpired,
+        FailureReason::InsufficientFunds => pb::FailureReason::InsufficientFunds,
+        FailureReason::NotificationFailed => pb::FailureReason::NotificationFailed,
+        FailureReason::AttemptsExhausted => pb::FailureReason::AttemptsExhausted,
+        FailureReason::WindowMissed => pb::FailureReason::WindowMissed,
+        FailureReason::MandateNotUsable => pb::FailureReason::MandateNotUsable,
     };
     pb::Failure {
         reason: reason.into(),
@@ -59,7 +67,7 @@ pub(super) fn failure(failure: &Failure) -> pb::Failure {
     }
 }
 
-fn change_failure(failure: &ChangeFailure) -> pb::Failure {
+pub(super) fn change_failure(failure: &ChangeFailure) -> pb::Failure {
     let (reason, message, provider_code, provider_message) = match failure {
         ChangeFailure::Refused { code, message } => {
             (pb::FailureReason::ProviderRefused, "the provider refused the last change", code.clone(), message.clone())
@@ -100,10 +108,11 @@ fn cause(cause: Cause) -> pb::Cause {
     }
 }
 
-fn pending_change(pending: &PendingChange) -> pb::PendingChange {
+pub(super) fn pending_change(pending: &PendingChange) -> pb::PendingChange {
     let PendingChange { operation, since, claim: _ } = pending;
     let operation = match operation {
         ChangeOperation::Close => pb::Operation::Close,
+        ChangeOperation::Revoke => pb::Operation::Revoke,
     };
     pb::PendingChange { operation: operation.into(), since: Some(time(*since)) }
 }
@@ -200,6 +209,8 @@ pub(super) fn payment(payment: &Payment, sight: Sight) -> pb::Payment {
         header,
         state,
         qr,
+        debit,
+        mandate,
         expected,
         amount,
         fee,
@@ -242,7 +253,7 @@ pub(super) fn payment(payment: &Payment, sight: Sight) -> pb::Payment {
         contradictions: header.contradictions.iter().map(contradiction).collect(),
         in_doubt: payment.is_reported_only(),
         qr_id: qr.as_ref().map(ToString::to_string).unwrap_or_default(),
-        debit_id: String::new(),
+        debit_id: debit.as_ref().map(ToString::to_string).unwrap_or_default(),
         amount: Some(money(*amount)),
         expected_amount: expected.map(money),
         fee: fee.map(money),
@@ -256,7 +267,7 @@ pub(super) fn payment(payment: &Payment, sight: Sight) -> pb::Payment {
         payer_email: email.as_ref().map(|email| email.show(sight)).unwrap_or_default(),
         reported: *reported,
         pay_time: Some(time(*pay_time)),
-        mandate_id: String::new(),
+        mandate_id: mandate.as_ref().map(ToString::to_string).unwrap_or_default(),
         credit_awaited: *credit == Some(Credit::Awaited),
         credit_time: match credit {
             Some(Credit::Made { at }) => Some(time(*at)),
@@ -289,6 +300,8 @@ pub(super) fn pb_event(event: &Event, position: Position, sight: Sight) -> pb::E
         Record::Qr(record) => pb::event::Resource::Qr(qr(record, sight)),
         Record::Payment(record) => pb::event::Resource::Payment(payment(record, sight)),
         Record::Refund(record) => pb::event::Resource::Refund(refund(record)),
+        Record::Mandate(record) => pb::event::Resource::Mandate(mandate(record, sight)),
+        Record::Debit(record) => pb::event::Resource::Debit(debit(record)),
         Record::Settlement(record) => pb::event::Resource::Settlement(settlement(record, 0)),
         Record::SettlementBreak(record) => pb::event::Resource::SettlementBreak(settlement_break(record)),
     };

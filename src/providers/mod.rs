@@ -12,6 +12,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::domain::account::{AccountName, Capabilities, ProviderId};
+use crate::domain::debit::NoticeStatus;
+use crate::domain::mandate::MandateSnapshot;
 use crate::domain::money::Money;
 use crate::domain::payment::PaymentSnapshot;
 use crate::domain::qr::{QrOrder, QrSnapshot, Usage};
@@ -23,6 +25,7 @@ pub mod enkash;
 pub mod http;
 mod indian_mobile;
 mod indian_time;
+pub mod mandate;
 #[cfg(test)]
 mod mutation;
 pub mod oqpay;
@@ -35,6 +38,7 @@ pub mod signature;
 pub mod token;
 mod told;
 
+pub use mandate::Mandates;
 pub use signature::Verified;
 
 /// Why a call that asks a provider to act gave no answer to use. What may be done next hangs on this alone.
@@ -84,16 +88,25 @@ pub struct Violation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observation {
     Qr(QrSnapshot),
-    Payment { snapshot: PaymentSnapshot, origin: PaymentOrigin },
+    Payment {
+        snapshot: PaymentSnapshot,
+        origin: PaymentOrigin,
+    },
     Refund(RefundSnapshot),
+    Mandate(MandateSnapshot),
+    /// Of the notice to a payer that was sent with this order.
+    Notice {
+        order_ref: String,
+        status: NoticeStatus,
+    },
     Settlement(SettlementSnapshot),
 }
 
 /// What a payment was made for, as far as a callback tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PaymentOrigin {
-    /// To this code: the provider's id of it, and the reference that we sent with it, where told.
-    Qr { provider_ref: Option<String>, our_ref: Option<String> },
+    /// To this code, or by this order: the provider's id of it, and the reference that we sent with it, where told.
+    Named { provider_ref: Option<String>, our_ref: Option<String> },
     /// The callback doesn't say: ask the provider which code it came through.
     Untold,
     /// Plainly something else: another product of the same account.
@@ -124,8 +137,8 @@ pub enum HintCallback {
 pub struct Hint {
     /// The provider's word for what happened, for people.
     pub event: String,
-    /// The code, by the provider's ids of it or by our reference: whose id each is may not be known.
-    pub qr_refs: Vec<String>,
+    /// The code, order or mandate, by the provider's ids of it or by our reference: whose id each is may not be known.
+    pub refs: Vec<String>,
     /// The payment, by the provider's id.
     pub payment_ref: Option<String>,
     /// What it says of the payment, told by providers that can't be asked alone: an operator is shown it, and it moves
@@ -428,6 +441,7 @@ pub struct Provider {
     pub qr: Option<QrCodes>,
     pub payments: Option<Arc<dyn Payments>>,
     pub refunds: Option<Refunds>,
+    pub mandates: Option<Mandates>,
     pub settlements: Option<Settlements>,
     pub webhooks: Webhooks,
 }

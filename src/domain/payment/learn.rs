@@ -4,17 +4,16 @@ use jiff::Timestamp;
 
 use super::{
     Credit, Expected, PROVIDER_STATUSES_MAX, Payer, Payment, PaymentFact, PaymentLearned, PaymentSnapshot, PaymentState, PaymentStatus,
-    ProviderStatus, RefundTotals,
+    ProviderStatus, RefundTotals, Through,
 };
 use crate::domain::event::EventKind;
 use crate::domain::fact::{Contradiction, Evidence, Failure, FailureReason, Learned};
 use crate::domain::header::Header;
-use crate::domain::id::Id;
 use crate::domain::money::Money;
 
 impl Payment {
     /// A payment that is reported for the first time. `header` is its first revision.
-    pub fn first_reported(header: Header, qr: Option<Id>, expected: Expected, snapshot: &PaymentSnapshot) -> (Self, EventKind) {
+    pub fn first_reported(header: Header, through: Through, expected: Expected, snapshot: &PaymentSnapshot) -> (Self, EventKind) {
         let PaymentSnapshot {
             provider_ref: _,
             status,
@@ -32,10 +31,17 @@ impl Payment {
         } = snapshot.clone();
         let at = header.create_time;
         let Expected { amount: expected, payee: expected_payee } = expected;
+        let (qr, debit, mandate) = match through {
+            Through::Qr(qr) => (Some(qr), None, None),
+            Through::Debit { debit, mandate } => (None, Some(debit), Some(mandate)),
+            Through::Mandate(mandate) => (None, None, Some(mandate)),
+        };
         let mut payment = Self {
             header,
             state: PaymentState::Pending,
             qr,
+            debit,
+            mandate,
             expected,
             amount,
             fee,
@@ -60,9 +66,9 @@ impl Payment {
     }
 
     /// A payment of which only a callback that nothing proves has told. `header` is its first revision.
-    pub fn first_claimed(header: Header, qr: Option<Id>, expected: Expected, claim: &PaymentSnapshot) -> (Self, EventKind) {
+    pub fn first_claimed(header: Header, through: Through, expected: Expected, claim: &PaymentSnapshot) -> (Self, EventKind) {
         let claim = PaymentSnapshot { status: PaymentStatus::Pending, credited: None, ..claim.clone() };
-        let (payment, event) = Self::first_reported(header, qr, expected, &claim);
+        let (payment, event) = Self::first_reported(header, through, expected, &claim);
         (Self { reported: true, ..payment }, event)
     }
 

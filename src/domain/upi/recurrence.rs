@@ -3,11 +3,13 @@
 
 use std::ops::RangeInclusive;
 
+use serde::{Deserialize, Serialize};
+
 use super::Violation;
 
 /// How often. `BiMonthly` is ambiguous (every two months in UPI, twice a month at NACH): it is passed
 /// on, and no date may be computed from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Pattern {
     OneTime,
     Daily,
@@ -24,7 +26,7 @@ pub enum Pattern {
 
 /// Whether the debit comes on the day, from the period's first day until it, or from it until the
 /// period's last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum DayRule {
     On,
     Before,
@@ -32,14 +34,14 @@ pub enum DayRule {
 }
 
 /// The day of the period. 31 in a shorter month means its last; a week's days count from Monday.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Day {
     pub number: u8,
     pub rule: DayRule,
 }
 
 /// A pattern with a day exactly where the pattern has one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Recurrence {
     pattern: Pattern,
     day: Option<Day>,

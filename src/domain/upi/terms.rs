@@ -1,6 +1,7 @@
 //! The terms of a mandate as links carry them, and the rules that bind them to each other.
 
 use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
 
 use super::{Day, DayRule, Pattern, Recurrence, Violation};
 use crate::domain::money::{Amount, AmountError};
@@ -21,7 +22,7 @@ pub struct MandateTerms {
 }
 
 /// What `amount` means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum AmountRule {
     /// Any amount up to it.
     Max,

@@ -245,7 +245,7 @@ impl Engine {
             Some(Record::Refund(refund)) => refund.state == RefundState::Succeeded && refund.settled.is_none(),
             Some(Record::Settlement(settlement)) => sum_differs(&settlement)
                 .is_some_and(|found| (found.our_amount, found.provider_amount) == (difference.our_amount, difference.provider_amount)),
-            Some(Record::Qr(_) | Record::SettlementBreak(_)) | None => false,
+            Some(Record::Qr(_) | Record::Mandate(_) | Record::Debit(_) | Record::SettlementBreak(_)) | None => false,
         })
     }
 }

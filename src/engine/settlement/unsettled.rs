@@ -64,7 +64,7 @@ impl Engine {
                         self.draft_overdue_refund(provider, &mut draft, &refund).await?;
                     }
                 }
-                Record::Qr(_) | Record::Settlement(_) | Record::SettlementBreak(_) => {}
+                Record::Qr(_) | Record::Mandate(_) | Record::Debit(_) | Record::Settlement(_) | Record::SettlementBreak(_) => {}
             }
         }
         let is_last = page.len() < LOOKED_AT_ONCE && looked_at == page.len();

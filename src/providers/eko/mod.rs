@@ -105,6 +105,7 @@ pub fn provider(account: AccountName, settings: EkoSettings, http: HttpClient) -
             of_payment: None,
         }),
         refunds: None,
+        mandates: None,
         settlements: None,
         payments: Some(Arc::new(payment::EkoPayments { api })),
         webhooks: Webhooks { proved: None, hints: Some(Arc::new(webhook::EkoHints)), acknowledgement: "" },
@@ -139,6 +140,7 @@ fn capabilities(service_code: u32) -> Capabilities {
         qr: vec![usage(Usage::MultipleUse, None), usage(Usage::SingleUse, Some(NO_SINGLE_USE))],
         refunds: None,
         // Its callback tells of each payment alone that it was credited.
+        mandates: None,
         settlements: Some(SettlementCapability { lines: true, cycle_days: CREDIT_CYCLE_DAYS }),
     }
 }

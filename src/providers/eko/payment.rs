@@ -75,7 +75,7 @@ pub fn to_payment(transaction: wire::Transaction, asked: Option<Timestamp>) -> R
         provider_status: Some(token(&word)),
     };
     let origin = match client_ref_id {
-        Some(code) => PaymentOrigin::Qr { provider_ref: Some(code), our_ref: None },
+        Some(code) => PaymentOrigin::Named { provider_ref: Some(code), our_ref: None },
         None => PaymentOrigin::Untold,
     };
     Ok(ShownPayment { snapshot, origin })
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn the_documented_transaction_is_read_field_by_field() {
-        let origin = PaymentOrigin::Qr { provider_ref: Some("cust_NbC4aB1cD2eF3g".to_owned()), our_ref: None };
+        let origin = PaymentOrigin::Named { provider_ref: Some("cust_NbC4aB1cD2eF3g".to_owned()), our_ref: None };
         assert_eq!(read_with(json!({})), Ok(ShownPayment { snapshot: documented(), origin }));
     }
 

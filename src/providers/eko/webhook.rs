@@ -22,9 +22,9 @@ impl HintingCallbacks for EkoHints {
             return Ok(HintCallback::Foreign { event });
         }
         // Of a code this is its `utility_acc_no`; of other products it may be anything.
-        let qr_refs = id("QR code", client_ref_id).into_iter().collect();
+        let refs = id("QR code", client_ref_id).into_iter().collect();
         // Anybody may have sent it: the claim is not even looked at, the provider itself will say how it stands.
-        Ok(HintCallback::Hint(Hint { event, qr_refs, payment_ref: Some(id("transaction", tid)?), claim: None }))
+        Ok(HintCallback::Hint(Hint { event, refs, payment_ref: Some(id("transaction", tid)?), claim: None }))
     }
 }
 
@@ -69,8 +69,8 @@ mod tests {
     }
 
     fn about(event: &str, code: &str, transaction: &str) -> Hint {
-        let qr_refs = vec![code.to_owned()];
-        Hint { event: event.to_owned(), qr_refs, payment_ref: Some(transaction.to_owned()), claim: None }
+        let refs = vec![code.to_owned()];
+        Hint { event: event.to_owned(), refs, payment_ref: Some(transaction.to_owned()), claim: None }
     }
 
     #[test]
@@ -88,7 +88,7 @@ mod tests {
         }
         assert_eq!(hint_with(json!({"tid": "3251640145", "tx_status": "5"})).ok(), documented);
         let other_product = hint_with(json!({"client_ref_id": "PAY OUT #1", "tx_status": "asha@bank"})).expect("it is a hint");
-        assert_eq!((other_product.event.as_str(), other_product.qr_refs.len()), ("tx_status (not a plain word)", 0));
+        assert_eq!((other_product.event.as_str(), other_product.refs.len()), ("tx_status (not a plain word)", 0));
         let without_code = hint_with(json!({"client_ref_id": null, "tx_status": null})).expect("it is a hint");
         assert_eq!((without_code.event.as_str(), without_code.payment_ref.as_deref()), ("no tx_status", Some("3251640145")));
     }

@@ -139,6 +139,7 @@ pub fn provider(account: AccountName, settings: EnkashSettings, http: HttpClient
             of_payment: None,
         }),
         refunds: Some(Refunds { creation: refunds.clone(), enquiry: refunds.clone(), of_payment: None, sum: Some(refunds) }),
+        mandates: None,
         settlements: Some(Settlements { listing: Arc::new(settlement::EnkashSettlements { api: api.clone() }), report: None }),
         payments: Some(Arc::new(payment::EnkashPayments { api })),
         webhooks: Webhooks { proved: None, hints: Some(Arc::new(webhook::EnkashWebhooks)), acknowledgement: "" },
@@ -192,6 +193,7 @@ fn capabilities(doubt: DoubtCure, unobservable_allowed: bool) -> Capabilities {
             payment_age_max: Some(REFUND_AGE_MAX),
             one_at_a_time: true,
         }),
+        mandates: None,
         settlements: Some(SettlementCapability { lines: false, cycle_days: SETTLEMENT_CYCLE_DAYS }),
     }
 }

@@ -26,7 +26,7 @@ impl Payments for EnkashPayments {
         let listed = payments_of(&self.api, &order, Some(provider_ref)).await?;
         let of_it = listed.readable.into_iter().find(|payment| payment.provider_ref == provider_ref);
         let snapshot = of_it.ok_or_else(|| unreadable("the order does not say how this attempt stands"))?;
-        let origin = PaymentOrigin::Qr { provider_ref: Some(order.id), our_ref: order.our_ref };
+        let origin = PaymentOrigin::Named { provider_ref: Some(order.id), our_ref: order.our_ref };
         Ok(ShownPayment { snapshot, origin })
     }
 }

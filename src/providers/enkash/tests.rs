@@ -239,7 +239,7 @@ async fn a_payment_stands_as_its_order_says() {
     };
     let shown = fetch(transaction.clone(), ORDER.to_owned()).await.expect("it is answered");
     assert_eq!(shown.snapshot.status, PaymentStatus::Captured);
-    let origin = crate::providers::PaymentOrigin::Qr { provider_ref: Some("ORD1".to_owned()), our_ref: Some("inv-1001".to_owned()) };
+    let origin = crate::providers::PaymentOrigin::Named { provider_ref: Some("ORD1".to_owned()), our_ref: Some("inv-1001".to_owned()) };
     assert_eq!(shown.origin, origin);
     let shown = fetch(transaction.clone(), changed(ORDER, json!({"status": "ATTEMPTED"}))).await.expect("it is answered");
     assert_eq!(shown.snapshot.status, PaymentStatus::Pending, "the order is not paid yet");

@@ -15,14 +15,14 @@ impl HintingCallbacks for EnkashWebhooks {
         let plain = |id: Option<String>| id.filter(|id| is_plain(id));
         let payment_ref = plain(transaction_id);
         // EnKash's own order id first; whose id `orderId` is here is not known.
-        let mut qr_refs: Vec<String> = [unique_transaction_id, order_id].into_iter().filter_map(plain).collect();
-        qr_refs.dedup();
-        if qr_refs.is_empty() && payment_ref.is_none() {
+        let mut refs: Vec<String> = [unique_transaction_id, order_id].into_iter().filter_map(plain).collect();
+        refs.dedup();
+        if refs.is_empty() && payment_ref.is_none() {
             return Err(NotUnderstood("it names neither an order nor a transaction".to_owned()));
         }
         let word = |status: Option<String>| status.map_or_else(|| "?".to_owned(), |status| told::token(&status));
         let event = format!("payment_notify {} {}", word(order_status), word(transaction_status));
-        Ok(HintCallback::Hint(Hint { event, qr_refs, payment_ref, claim: None }))
+        Ok(HintCallback::Hint(Hint { event, refs, payment_ref, claim: None }))
     }
 }
 
@@ -52,13 +52,13 @@ mod tests {
     fn of_the_documented_callback_only_its_ids_are_read() {
         let expected = Hint {
             event: "payment_notify PAID SUCCESS".to_owned(),
-            qr_refs: vec!["ORD1".to_owned()],
+            refs: vec!["ORD1".to_owned()],
             payment_ref: Some("EK1".to_owned()),
             claim: None,
         };
         assert_eq!(hint(json!({})).ok(), Some(expected.clone()));
         let with_our_id = hint(json!({"orderId": "u1abcdef"})).expect("it is understood");
-        assert_eq!(with_our_id.qr_refs, ["ORD1", "u1abcdef"], "whose id it is is not known: both are looked for");
+        assert_eq!(with_our_id.refs, ["ORD1", "u1abcdef"], "whose id it is is not known: both are looked for");
         for changes in [json!({"amount": "x", "checksum": null}), json!({"txnDate": 5, "cardScheme": null, "news": {}})] {
             assert_eq!(hint(changes.clone()).ok(), Some(expected.clone()), "{changes}");
         }
@@ -78,7 +78,7 @@ mod tests {
         #[test]
         fn no_callback_makes_it_panic_or_name_what_is_no_plain_word(text in mutated_texts(NOTIFY, &["../x", "ORD1", "a@b", "PAID"])) {
             let Ok(HintCallback::Hint(hint)) = EnkashWebhooks.hint(text.as_bytes()) else { return Ok(()) };
-            prop_assert!(hint.qr_refs.iter().chain(&hint.payment_ref).all(|id| is_plain(id)));
+            prop_assert!(hint.refs.iter().chain(&hint.payment_ref).all(|id| is_plain(id)));
             prop_assert!(!hint.event.contains('@') && hint.claim.is_none());
         }
     }

@@ -87,6 +87,7 @@ pub fn provider(account: AccountName, settings: OqpaySettings, http: HttpClient)
             of_payment: None,
         }),
         refunds: None,
+        mandates: None,
         settlements: None,
         payments: None,
         webhooks: Webhooks {
@@ -127,6 +128,7 @@ fn capabilities(evidence: Evidence) -> Capabilities {
         ],
         qr: vec![usage(Usage::SingleUse, None), usage(Usage::MultipleUse, Some(NO_MULTIPLE_USE))],
         refunds: None,
+        mandates: None,
         settlements: None,
     }
 }

@@ -65,7 +65,7 @@ impl ProvedCallbacks for OqpayWebhooks {
     fn read(&self, callback: &Verified) -> Result<Callback, NotUnderstood> {
         let Told { ref_id, event, snapshot } = told(callback.body(), &self.payees)?;
         let occur_time = snapshot.pay_time;
-        let origin = PaymentOrigin::Qr { provider_ref: Some(ref_id), our_ref: None };
+        let origin = PaymentOrigin::Named { provider_ref: Some(ref_id), our_ref: None };
         Ok(Callback::Facts { event, occur_time, observations: vec![Observation::Payment { snapshot, origin }] })
     }
 }
@@ -74,7 +74,7 @@ impl HintingCallbacks for OqpayHints {
     fn hint(&self, body: &[u8]) -> Result<HintCallback, NotUnderstood> {
         let Told { ref_id, event, snapshot } = told(body, &self.payees)?;
         let payment_ref = Some(snapshot.provider_ref.clone());
-        Ok(HintCallback::Hint(Hint { event, qr_refs: vec![ref_id], payment_ref, claim: Some(Box::new(snapshot)) }))
+        Ok(HintCallback::Hint(Hint { event, refs: vec![ref_id], payment_ref, claim: Some(Box::new(snapshot)) }))
     }
 }
 

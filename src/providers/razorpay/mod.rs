@@ -113,6 +113,7 @@ pub fn provider(account: AccountName, settings: RazorpaySettings, http: HttpClie
             of_payment: Some(codes),
         }),
         refunds: Some(Refunds { creation: refunds.clone(), enquiry: refunds.clone(), of_payment: Some(refunds), sum: None }),
+        mandates: None,
         settlements: Some(Settlements { listing: settlements.clone(), report: Some(settlements) }),
         payments: Some(Arc::new(payment::RazorpayPayments { api })),
         webhooks: Webhooks {
@@ -160,6 +161,7 @@ fn capabilities(lives: (Duration, Duration)) -> Capabilities {
             payment_age_max: Some(REFUND_AGE_MAX),
             one_at_a_time: false,
         }),
+        mandates: None,
         settlements: Some(SettlementCapability { lines: true, cycle_days: SETTLEMENT_CYCLE_DAYS }),
     }
 }

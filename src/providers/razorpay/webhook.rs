@@ -96,7 +96,7 @@ fn read(body: &[u8], account_id: Option<&str>) -> Result<Callback, NotUnderstood
             is_a("qr_code", kind.as_deref())?;
             let payment = entity(payload.payment.as_ref(), "payment")?;
             let our_ref = notes.remove(REFERENCE_NOTE).or(purpose(payment)?.notes.remove(REFERENCE_NOTE));
-            let origin = PaymentOrigin::Qr { provider_ref: Some(super::id("QR code", id)?), our_ref };
+            let origin = PaymentOrigin::Named { provider_ref: Some(super::id("QR code", id)?), our_ref };
             vec![Observation::Payment { snapshot: payment_snapshot(payment)?, origin }]
         }
         name if PAYMENT_EVENTS.contains(&name) || REFUND_EVENTS.contains(&name) => {
@@ -126,7 +126,7 @@ fn read(body: &[u8], account_id: Option<&str>) -> Result<Callback, NotUnderstood
 fn origin(purpose: wire::PaymentPurpose) -> PaymentOrigin {
     let wire::PaymentPurpose { method, order_id, invoice_id, description, mut notes } = purpose;
     if let Some(our_ref) = notes.remove(REFERENCE_NOTE) {
-        return PaymentOrigin::Qr { provider_ref: None, our_ref: Some(our_ref) };
+        return PaymentOrigin::Named { provider_ref: None, our_ref: Some(our_ref) };
     }
     let is_upi = method.is_none_or(|method| method == "upi");
     // One page of the documentation has an order made for every payment to a code; the samples have none.

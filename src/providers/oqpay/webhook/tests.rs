@@ -70,7 +70,7 @@ fn a_payee_is_compared_where_it_is_said_who_may_be_paid() {
 fn the_documented_callback_is_read_field_by_field() {
     let expected = Hint {
         event: "SUCCESS".to_owned(),
-        qr_refs: vec!["REF-OQP101V1234567".to_owned()],
+        refs: vec!["REF-OQP101V1234567".to_owned()],
         payment_ref: Some("TPAY202601011030001234567".to_owned()),
         claim: Some(Box::new(documented())),
     };
@@ -87,7 +87,7 @@ fn from_a_listed_address_it_is_a_fact_with_the_url_as_evidence() {
     let body = Bytes::from_static(CALLBACK.as_bytes());
     let verified = webhooks.verify(&Sender { address: LISTED.into(), headers: &headers }, body.clone()).expect("it is listed");
     assert_eq!(verified.evidence(), Evidence::UrlSecret);
-    let origin = PaymentOrigin::Qr { provider_ref: Some("REF-OQP101V1234567".to_owned()), our_ref: None };
+    let origin = PaymentOrigin::Named { provider_ref: Some("REF-OQP101V1234567".to_owned()), our_ref: None };
     let expected = Callback::Facts {
         event: "SUCCESS".to_owned(),
         occur_time: documented().pay_time,

@@ -131,7 +131,7 @@ fn a_credit_is_read_field_by_field_and_names_its_code() {
     let Ok(Callback::Facts { event, occur_time, observations }) = read_value(&callback) else { panic!("it is a fact") };
     assert_eq!((event.as_str(), occur_time.as_second()), ("qr_code.credited", 1_767_240_400));
     let [Observation::Payment { snapshot, origin }] = observations.as_slice() else { panic!("{observations:?}") };
-    assert_eq!(*origin, PaymentOrigin::Qr { provider_ref: Some("qr_Pz3dM6vX0tJ4Fb".to_owned()), our_ref: Some("ref1".to_owned()) });
+    assert_eq!(*origin, PaymentOrigin::Named { provider_ref: Some("qr_Pz3dM6vX0tJ4Fb".to_owned()), our_ref: Some("ref1".to_owned()) });
     assert_eq!(snapshot.provider_ref, "pay_Pz4mC9rG5hB7Nt");
     assert_eq!(snapshot.status, PaymentStatus::Captured);
     assert_eq!((snapshot.amount, snapshot.fee, snapshot.tax), (Money::from_paise(45_000), Some(Money::ZERO), Some(Money::ZERO)));
@@ -141,7 +141,7 @@ fn a_credit_is_read_field_by_field_and_names_its_code() {
     let by_the_payments_note = about_payment("qr_code.credited", json!({"notes": {"upistream_ref": "ref2"}, "order_id": "order_1"}));
     assert_eq!(
         origin_of(&by_the_payments_note),
-        PaymentOrigin::Qr { provider_ref: Some("qr_Pz3dM6vX0tJ4Fb".to_owned()), our_ref: Some("ref2".to_owned()) }
+        PaymentOrigin::Named { provider_ref: Some("qr_Pz3dM6vX0tJ4Fb".to_owned()), our_ref: Some("ref2".to_owned()) }
     );
 }
 
@@ -154,7 +154,7 @@ fn a_credit_counts_whatever_the_code_beside_it_is_like() {
     {
         code.insert(key.to_owned(), odd);
     }
-    assert_eq!(origin_of(&callback), PaymentOrigin::Qr { provider_ref: Some("qr_Pz3dM6vX0tJ4Fb".to_owned()), our_ref: None });
+    assert_eq!(origin_of(&callback), PaymentOrigin::Named { provider_ref: Some("qr_Pz3dM6vX0tJ4Fb".to_owned()), our_ref: None });
     callback["payload"]["qr_code"]["entity"]["id"] = json!("no plain word");
     assert!(read_value(&callback).is_err(), "but which one it is must be said");
 }
@@ -175,7 +175,7 @@ fn a_payment_says_what_it_was_for_or_does_not() {
         merged.as_object_mut().expect("an object").extend(changes.as_object().expect("an object").clone());
         merged
     };
-    let ours = PaymentOrigin::Qr { provider_ref: None, our_ref: Some("ref1".to_owned()) };
+    let ours = PaymentOrigin::Named { provider_ref: None, our_ref: Some("ref1".to_owned()) };
     for event in PAYMENT_EVENTS.iter().chain(REFUND_EVENTS) {
         let check = |changes: Value, expected: PaymentOrigin| {
             assert_eq!(origin_of(&about_payment(event, changes.clone())), expected, "{event} {changes}");

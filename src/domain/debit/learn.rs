@@ -1,0 +1,437 @@
+//! How a debit learns: the one door, pure. What each fact does to each state stands in `transitions/debit.txt`.
+
+use jiff::Timestamp;
+
+use super::{
+    Attempt, AttemptFailure, Debit, DebitFact, DebitLearned, DebitOrder, DebitState, FailureMeaning, Next, Notice, NoticeSnapshot,
+    NoticeState, NoticeStatus,
+};
+use crate::domain::event::EventKind;
+use crate::domain::fact::{Contradiction, Evidence, Failure, FailureReason, Learned};
+use crate::domain::header::Header;
+use crate::domain::id::Id;
+use crate::domain::payment::PaymentState;
+
+/// The most notices that a debit keeps: more are not sent.
+pub const NOTICES_MAX: usize = 8;
+
+/// What a new debit is counted in, and whether its payer is to be notified and asked.
+#[derive(Clone, Debug)]
+pub struct DebitPlan {
+    pub cycle: String,
+    pub takes_cycle: bool,
+    pub requires_payer_approval: bool,
+}
+
+impl Debit {
+    /// A debit that was asked for just now and whose payer is being notified.
+    pub fn requested(header: Header, mandate: Id, order: DebitOrder, plan: DebitPlan, notice: Notice) -> Self {
+        let bare = Self::bare(header, mandate, order, plan);
+        Self { needs_notice: true, notices: vec![notice], ..bare }
+    }
+
+    /// A debit that was asked for just now and whose payer need not be notified; it may be executed at `permitted`.
+    pub fn without_notice(header: Header, mandate: Id, order: DebitOrder, plan: DebitPlan, permitted: Timestamp) -> (Self, EventKind) {
+        let mut debit = Self::bare(header, mandate, order, plan);
+        let event = debit.wait_for_execution(permitted, permitted);
+        (debit, event)
+    }
+
+    fn bare(header: Header, mandate: Id, order: DebitOrder, plan: DebitPlan) -> Self {
+        let DebitPlan { cycle, takes_cycle, requires_payer_approval } = plan;
+        Self {
+            header,
+            state: DebitState::Requested,
+            mandate,
+            order,
+            cycle,
+            takes_cycle,
+            needs_notice: false,
+            notices: Vec::new(),
+            attempts: Vec::new(),
+            requires_payer_approval,
+            next_permitted_time: None,
+            next_step_time: None,
+            payment: None,
+            duplicate_of: None,
+        }
+    }
+
+    /// The one door: what this debit becomes when `fact`, proved by `evidence`, is learned at `at`.
+    pub fn learn(&self, fact: &DebitFact, evidence: Evidence, at: Timestamp) -> Result<DebitLearned, Contradiction> {
+        use DebitState as State;
+        let contradicts = |message: &str| Contradiction { fact: fact.name().to_owned(), evidence, message: message.to_owned(), time: at };
+        let does_not_fit = || contradicts(&format!("the fact {} does not fit a debit that is {}", fact.name(), self.state.name()));
+        match fact {
+            DebitFact::PaymentMoved { payment, payment_ref, to, failed, next } => {
+                self.learn_payment(payment, payment_ref, to, failed.as_ref(), *next, evidence, at)
+            }
+            DebitFact::ContradictionsResolved if self.header.contradictions.is_empty() => Ok(Learned::AlreadyKnown),
+            DebitFact::ContradictionsResolved => Ok(self.moved(EventKind::DebitUpdated, at, |next| next.header.contradictions.clear())),
+
+            DebitFact::NoticeSeen { our_ref, snapshot, expires, next } => Ok(self.learn_notice(our_ref, snapshot, *expires, *next, at)),
+            DebitFact::NoticeRefused { our_ref, .. } | DebitFact::NoticeNotSent { our_ref, .. } | DebitFact::NoticeAbsent { our_ref } => {
+                Ok(self.lose_notice(our_ref, fact, at))
+            }
+
+            // The provider's word on an attempt, whatever became of the debit meanwhile.
+            DebitFact::AttemptTaken { payment_ref, order_ref } => self.take_attempt(payment_ref, order_ref, at).map_err(contradicts),
+            DebitFact::AttemptRefused { failed, next } => Ok(self.end_attempt(failed.clone(), *next, at)),
+            DebitFact::AttemptNotSent { message, next } => {
+                let failure = Failure::ours(FailureReason::NotSent, message);
+                Ok(self.end_attempt(AttemptFailure { failure, meaning: FailureMeaning::Retry }, *next, at))
+            }
+            DebitFact::AttemptAbsent { next } => {
+                let (reason, message, meaning) = if evidence == Evidence::Operator {
+                    (FailureReason::OperatorDecided, "an operator decided that it did not happen", FailureMeaning::Retry)
+                } else {
+                    let message = "its answer was lost, and the provider does not have it";
+                    (FailureReason::AbsentAtProvider, message, FailureMeaning::MayComeLate)
+                };
+                Ok(self.end_attempt(AttemptFailure { failure: Failure::ours(reason, message), meaning }, *next, at))
+            }
+            DebitFact::AttemptLost => match self.open_attempt() {
+                Some(attempt) if !attempt.answer_lost && !attempt.is_answered() => {
+                    Ok(self.moved(EventKind::DebitUpdated, at, |next| next.newest_attempt(|attempt| attempt.answer_lost = true)))
+                }
+                _ => Ok(Learned::AlreadyKnown),
+            },
+
+            // Everything else is ours to decide, and only as long as it is not at its end.
+            _ if self.state.is_terminal() => match fact {
+                DebitFact::NoticeBegun(_) | DebitFact::AttemptBegun { .. } => Err(does_not_fit()),
+                DebitFact::Cancelled if self.state != State::Cancelled => Err(does_not_fit()),
+                _ => Ok(Learned::AlreadyKnown),
+            },
+            DebitFact::AttemptBegun { claim } => match (&self.state, self.open_attempt()) {
+                (_, Some(open)) if claim.is_some() && open.claim == *claim => Ok(Learned::AlreadyKnown),
+                (_, Some(_)) => Err(contradicts("an attempt is under way")),
+                (State::Notified | State::Scheduled | State::Executing, None) => Ok(self.moved(EventKind::DebitExecuting, at, |next| {
+                    // What never reached the provider counts for nothing.
+                    next.attempts.retain(|attempt| !attempt.was_not_sent());
+                    next.attempts.push(Attempt {
+                        start: at,
+                        end: None,
+                        payment_ref: None,
+                        order_ref: None,
+                        payment: None,
+                        failure: None,
+                        answer_lost: false,
+                        claim: claim.clone(),
+                    });
+                    next.state = State::Executing;
+                    next.rest();
+                })),
+                (_, None) => Err(does_not_fit()),
+            },
+            // The rest would end or move what an attempt decides.
+            _ if self.open_attempt().is_some() => match fact {
+                DebitFact::Cancelled | DebitFact::NoticeBegun(_) => Err(contradicts("an attempt is under way")),
+                _ => Ok(Learned::AlreadyKnown),
+            },
+            DebitFact::NoticeBegun(notice) => {
+                let is_open = self.notice().is_some_and(|known| matches!(known.state, NoticeState::Asked | NoticeState::Taken));
+                if is_open || !self.needs_notice || self.notices.len() >= NOTICES_MAX {
+                    return Err(does_not_fit());
+                }
+                Ok(self.moved(EventKind::DebitUpdated, at, |next| {
+                    next.notices.push(notice.clone());
+                    next.next_step_time = None;
+                }))
+            }
+            DebitFact::Rescheduled(next) => Ok(self.rescheduled(*next, at)),
+            DebitFact::Duplicate { of } => {
+                let message = format!("`{of}` stands for what the provider answered with");
+                let next = Self { duplicate_of: Some(of.clone()), ..self.clone() };
+                Ok(next.failed(Failure::ours(FailureReason::DuplicateReference, message), at))
+            }
+            DebitFact::MandateEnded if self.state == State::Executing => {
+                Ok(self.failed(Failure::ours(FailureReason::MandateNotUsable, "the mandate ended before the debit was made"), at))
+            }
+            DebitFact::Cancelled if self.state == State::Executing => Err(does_not_fit()),
+            DebitFact::MandateEnded | DebitFact::Cancelled => Ok(self.moved(EventKind::DebitCancelled, at, |next| {
+                next.state = State::Cancelled;
+                next.rest();
+            })),
+        }
+    }
+
+    /// What the provider shows of a notice.
+    fn learn_notice(
+        &self,
+        our_ref: &str,
+        snapshot: &NoticeSnapshot,
+        expires: Option<Timestamp>,
+        next: Next,
+        at: Timestamp,
+    ) -> DebitLearned {
+        let Some(index) = self.notices.iter().position(|notice| notice.our_ref == our_ref) else { return Learned::AlreadyKnown };
+        let known = &self.notices[index];
+        let mut notice = known.clone();
+        notice.provider_ref = known.provider_ref.clone().or_else(|| snapshot.provider_ref.clone());
+        match (&known.state, &snapshot.status) {
+            (NoticeState::Asked, NoticeStatus::Pending) => notice.state = NoticeState::Taken,
+            (NoticeState::Asked | NoticeState::Taken | NoticeState::Failed(_), NoticeStatus::Delivered { at: delivered }) => {
+                // It can't have been delivered before it was sent.
+                let delivered = delivered.unwrap_or(at).max(known.sent).min(at.max(known.sent));
+                notice.state = NoticeState::Delivered { at: delivered };
+                notice.expires = expires;
+            }
+            (NoticeState::Asked | NoticeState::Taken, NoticeStatus::Failed { code, message }) => {
+                notice.state = NoticeState::Failed(Failure {
+                    provider_code: code.clone(),
+                    provider_message: message.clone(),
+                    ..Failure::ours(FailureReason::NotificationFailed, "the notice to the payer could not be delivered")
+                });
+            }
+            _ => {}
+        }
+        if notice == *known {
+            return Learned::AlreadyKnown;
+        }
+        let mut debit = Self { header: self.header.next(at), ..self.clone() };
+        if index == 0 {
+            debit.header.provider_ref = debit.header.provider_ref.take().or_else(|| notice.provider_ref.clone());
+        }
+        let is_delivered = matches!(notice.state, NoticeState::Delivered { .. }) && !matches!(known.state, NoticeState::Delivered { .. });
+        let is_newest = index + 1 == self.notices.len();
+        debit.notices[index] = notice;
+        if self.state.is_terminal() || self.open_attempt().is_some() || !is_newest {
+            return Learned::Moved(debit, EventKind::DebitUpdated);
+        }
+        if !is_delivered {
+            // A notice that failed is sent anew, as long as there is time.
+            debit.next_step_time = matches!(debit.notices[index].state, NoticeState::Failed(_)).then_some(at);
+            return Learned::Moved(debit, EventKind::DebitUpdated);
+        }
+        match next {
+            Next::At { permitted, step } if self.state != DebitState::Executing => {
+                let event = debit.wait_for_execution(permitted, step);
+                let event = if debit.state == self.state { EventKind::DebitUpdated } else { event };
+                Learned::Moved(debit, event)
+            }
+            Next::At { permitted, step } => {
+                (debit.next_permitted_time, debit.next_step_time) = (Some(permitted), Some(step));
+                Learned::Moved(debit, EventKind::DebitUpdated)
+            }
+            Next::Wait { until } => {
+                debit.next_step_time = Some(until);
+                Learned::Moved(debit, EventKind::DebitUpdated)
+            }
+            Next::WindowMissed | Next::AttemptsExhausted => debit.out_of_time(next),
+        }
+    }
+
+    /// A notice was refused, not sent, or is not there. The first decides about the debit; of a later one another is sent.
+    fn lose_notice(&self, our_ref: &str, fact: &DebitFact, at: Timestamp) -> DebitLearned {
+        let Some(index) = self.notices.iter().position(|notice| notice.our_ref == our_ref) else { return Learned::AlreadyKnown };
+        if self.notices[index].state != NoticeState::Asked {
+            return Learned::AlreadyKnown;
+        }
+        let failure = match fact {
+            DebitFact::NoticeRefused { code, message, .. } => Failure {
+                provider_code: code.clone(),
+                provider_message: message.clone(),
+                ..Failure::ours(FailureReason::ProviderRefused, "the provider refused the notice to the payer")
+            },
+            DebitFact::NoticeNotSent { message, .. } => Failure::ours(FailureReason::NotSent, message),
+            _ => Failure::ours(FailureReason::AbsentAtProvider, "the answer to the notice was lost, and the provider does not have it"),
+        };
+        let mut debit = Self { header: self.header.next(at), ..self.clone() };
+        debit.notices[index].state = NoticeState::Failed(failure.clone());
+        if self.state.is_terminal() || self.open_attempt().is_some() {
+            return Learned::Moved(debit, EventKind::DebitUpdated);
+        }
+        // The caller of the first is told of it, and his key is free or answered; nobody waits for the others.
+        let ends = index == 0 && failure.reason != FailureReason::AbsentAtProvider;
+        if ends || failure.reason == FailureReason::ProviderRefused {
+            debit.state = DebitState::Failed(failure);
+            debit.rest();
+            return Learned::Moved(debit, EventKind::DebitFailed);
+        }
+        debit.next_step_time = Some(at);
+        Learned::Moved(debit, EventKind::DebitUpdated)
+    }
+
+    /// The provider took the attempt: it is known by these ids from now on.
+    fn take_attempt(&self, payment_ref: &Option<String>, order_ref: &Option<String>, at: Timestamp) -> Result<DebitLearned, &'static str> {
+        let Some(attempt) = self.attempts.last() else { return Err("an attempt is answered that was never made") };
+        let differs = |known: &Option<String>, told: &Option<String>| known.is_some() && told.is_some() && known != told;
+        if differs(&attempt.payment_ref, payment_ref) || differs(&attempt.order_ref, order_ref) {
+            return Err("the provider has two payments for one attempt");
+        }
+        let mut taken = attempt.clone();
+        taken.payment_ref = attempt.payment_ref.clone().or_else(|| payment_ref.clone());
+        taken.order_ref = attempt.order_ref.clone().or_else(|| order_ref.clone());
+        taken.answer_lost = false;
+        if (&taken.payment_ref, &taken.order_ref) == (&attempt.payment_ref, &attempt.order_ref) {
+            return Ok(Learned::AlreadyKnown);
+        }
+        if !attempt.is_open() {
+            return Err("the provider took an attempt that is recorded as not made");
+        }
+        Ok(self.moved(EventKind::DebitUpdated, at, |next| {
+            next.header.provider_ref = next.header.provider_ref.take().or_else(|| taken.order_ref.clone());
+            next.newest_attempt(|attempt| *attempt = taken);
+        }))
+    }
+
+    /// The open attempt ended without a payment.
+    fn end_attempt(&self, failed: AttemptFailure, next: Next, at: Timestamp) -> DebitLearned {
+        // What is known by the provider's ids has ended by what became of its payment.
+        if self.open_attempt().is_none_or(Attempt::is_answered) {
+            return Learned::AlreadyKnown;
+        }
+        let mut debit = Self { header: self.header.next(at), ..self.clone() };
+        debit.newest_attempt(|attempt| attempt.failure = Some(failed.clone()));
+        debit.newest_attempt(|attempt| attempt.end = Some(at));
+        debit.after_failure(failed, next)
+    }
+
+    /// What follows the failure of the newest attempt.
+    fn after_failure(mut self, failed: AttemptFailure, next: Next) -> DebitLearned {
+        if failed.meaning == FailureMeaning::GiveUp {
+            self.state = DebitState::Failed(failed.failure);
+            self.rest();
+            return Learned::Moved(self, EventKind::DebitFailed);
+        }
+        match next {
+            Next::At { permitted, step } => {
+                (self.next_permitted_time, self.next_step_time) = (Some(permitted), Some(step));
+                Learned::Moved(self, EventKind::DebitUpdated)
+            }
+            Next::Wait { until } => {
+                (self.next_permitted_time, self.next_step_time) = (None, Some(until));
+                Learned::Moved(self, EventKind::DebitUpdated)
+            }
+            Next::WindowMissed | Next::AttemptsExhausted => self.out_of_time(next),
+        }
+    }
+
+    /// The payment of one of its attempts moved.
+    fn learn_payment(
+        &self,
+        payment: &Id,
+        payment_ref: &str,
+        to: &PaymentState,
+        failed: Option<&AttemptFailure>,
+        next: Next,
+        evidence: Evidence,
+        at: Timestamp,
+    ) -> Result<DebitLearned, Contradiction> {
+        let contradicts = |message: &str| {
+            let fact = "payment_moved".to_owned();
+            Contradiction { fact, evidence, message: message.to_owned(), time: at }
+        };
+        let known = self.attempts.iter().position(|attempt| attempt.payment.as_ref() == Some(payment));
+        let named = || self.attempts.iter().position(|attempt| attempt.payment_ref.as_deref() == Some(payment_ref));
+        // The answer to the open attempt may still be on its way.
+        let awaited = || self.attempts.iter().position(|attempt| attempt.is_open() && attempt.payment_ref.is_none());
+        let Some(index) = known.or_else(named).or_else(awaited) else {
+            return Err(contradicts("the provider shows a payment of it that no attempt of ours made"));
+        };
+        let mut debit = Self { header: self.header.next(at), ..self.clone() };
+        let was_open = self.attempts[index].is_open();
+        let attempt = &mut debit.attempts[index];
+        attempt.payment = Some(payment.clone());
+        attempt.payment_ref = Some(payment_ref.to_owned());
+        attempt.answer_lost = false;
+        if index + 1 == self.attempts.len() && self.state != DebitState::Succeeded {
+            debit.payment = Some(payment.clone());
+        }
+        match to {
+            PaymentState::Succeeded => {
+                if self.state == DebitState::Succeeded {
+                    let is_the_same = self.payment.as_ref() == Some(payment);
+                    return if is_the_same { Ok(Learned::AlreadyKnown) } else { Err(contradicts("two payments of it were collected")) };
+                }
+                // Another attempt that is under way stays open: its outcome will show.
+                let attempt = &mut debit.attempts[index];
+                (attempt.end, attempt.failure) = (Some(at), None);
+                debit.payment = Some(payment.clone());
+                debit.state = DebitState::Succeeded;
+                debit.rest();
+                Ok(Learned::Moved(debit, EventKind::DebitSucceeded))
+            }
+            PaymentState::Failed(failure) if was_open => {
+                let failed =
+                    failed.cloned().unwrap_or_else(|| AttemptFailure { failure: failure.clone(), meaning: FailureMeaning::MayComeLate });
+                let attempt = &mut debit.attempts[index];
+                (attempt.end, attempt.failure) = (Some(at), Some(failed.clone()));
+                if self.state.is_terminal() {
+                    return Ok(Learned::Moved(debit, EventKind::DebitUpdated));
+                }
+                Ok(debit.after_failure(failed, next))
+            }
+            PaymentState::Mismatched => Err(contradicts("another amount was collected than was to be debited")),
+            PaymentState::Pending | PaymentState::Authorized | PaymentState::Failed(_) | PaymentState::Reversed => {
+                let is_news = debit.attempts != self.attempts || debit.payment != self.payment;
+                Ok(if is_news { Learned::Moved(debit, EventKind::DebitUpdated) } else { Learned::AlreadyKnown })
+            }
+        }
+    }
+
+    /// The time at which something follows, anew.
+    fn rescheduled(&self, next: Next, at: Timestamp) -> DebitLearned {
+        let mut debit = Self { header: self.header.next(at), ..self.clone() };
+        (debit.next_permitted_time, debit.next_step_time) = match next {
+            Next::At { permitted, step } => (Some(permitted), Some(step)),
+            Next::Wait { until } => (None, Some(until)),
+            Next::WindowMissed | Next::AttemptsExhausted => return debit.out_of_time(next),
+        };
+        if (debit.next_permitted_time, debit.next_step_time) == (self.next_permitted_time, self.next_step_time) {
+            return Learned::AlreadyKnown;
+        }
+        Learned::Moved(debit, EventKind::DebitUpdated)
+    }
+
+    /// No attempt follows any more.
+    fn out_of_time(mut self, next: Next) -> DebitLearned {
+        let failure = match next {
+            Next::AttemptsExhausted => Failure::ours(FailureReason::AttemptsExhausted, "all attempts that are permitted failed"),
+            _ => match self.notice() {
+                Some(Notice { state: NoticeState::Failed(failure), .. }) if self.attempts.is_empty() => failure.clone(),
+                _ => Failure::ours(FailureReason::WindowMissed, "no permitted time was left"),
+            },
+        };
+        self.state = DebitState::Failed(failure);
+        self.rest();
+        Learned::Moved(self, EventKind::DebitFailed)
+    }
+
+    /// The payer knows, or need not: it waits for its time, or for somebody to execute it.
+    fn wait_for_execution(&mut self, permitted: Timestamp, step: Timestamp) -> EventKind {
+        self.next_permitted_time = Some(permitted);
+        self.next_step_time = self.order.auto_execute.then_some(step);
+        if self.order.auto_execute {
+            self.state = DebitState::Scheduled;
+            EventKind::DebitScheduled
+        } else {
+            self.state = DebitState::Notified;
+            EventKind::DebitNotified
+        }
+    }
+
+    fn rest(&mut self) {
+        (self.next_permitted_time, self.next_step_time) = (None, None);
+    }
+
+    fn newest_attempt(&mut self, change: impl FnOnce(&mut Attempt)) {
+        if let Some(attempt) = self.attempts.last_mut() {
+            change(attempt);
+        }
+    }
+
+    fn failed(&self, failure: Failure, at: Timestamp) -> DebitLearned {
+        self.moved(EventKind::DebitFailed, at, |next| {
+            next.state = DebitState::Failed(failure);
+            next.rest();
+        })
+    }
+
+    fn moved(&self, event: EventKind, at: Timestamp, change: impl FnOnce(&mut Self)) -> DebitLearned {
+        let mut next = Self { header: self.header.next(at), ..self.clone() };
+        change(&mut next);
+        Learned::Moved(next, event)
+    }
+}
