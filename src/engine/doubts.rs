@@ -166,8 +166,8 @@ impl Engine {
         let mut step = self.step(Some(record.clone()), after.clone(), event, &told);
         // What holds now is the provider's to say.
         step.look = Some(Look::At(now));
-        let parent = self.parent_step(&step, &told).await.map_err(Error::of_write)?;
-        let steps = std::iter::once(step).chain(parent).collect();
+        let parents = self.parent_steps(&step, &told).await.map_err(Error::of_write)?;
+        let steps = std::iter::once(step).chain(parents).collect();
         let settled = self.settle(scope, record.id().clone(), ClaimOutcome::Done, record.id().clone(), Some(self.settings.claim_retention));
         let mut batch = self.batch(steps, vec![claim, settled], &told).map_err(Error::of_write)?;
         // Somebody may be sending it again: what is decided meanwhile could come on top of that.

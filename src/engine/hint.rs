@@ -5,8 +5,9 @@
 use tracing::{error, warn};
 
 use super::Engine;
-use super::index::{DOUBTS, PAYMENT_AT_PROVIDER};
+use super::index::{DEBIT_ORDER, DOUBTS, MANDATE_AT_PROVIDER, MANDATE_OURS, PAYMENT_AT_PROVIDER};
 use super::learn::{Step, Told};
+use super::paid_for::PaidFor;
 use crate::clock::since;
 use crate::domain::event::{Fact, Record};
 use crate::domain::fact::{Cause, Evidence};
@@ -44,6 +45,7 @@ impl Engine {
         if let Some(code) = code.as_ref().filter(|_| is_found_there) {
             self.wake_now(&code.header.id).await?;
         }
+        let stands = self.wake_mandates_and_debits(provider, refs).await?;
         match (payment, code) {
             (Some(payment), _) if provider.payments.is_some() => {
                 self.wake_now(payment.id()).await?;
@@ -56,6 +58,7 @@ impl Engine {
                 Ok(Followed::Done)
             }
             (None, Some(_)) if is_found_there => Ok(Followed::Done),
+            (None, None) if stands => Ok(Followed::Done),
             (None, _) if provider.payments.is_some() && payment_ref.is_some() => Ok(Followed::AskAboutPayment),
             (None, Some(qr)) => match claim {
                 // Both ids have to be of the same code.
@@ -67,6 +70,23 @@ impl Engine {
             },
             (None, None) => Ok(Followed::Unmatched),
         }
+    }
+
+    /// Makes due the mandates and debits that any of `refs` names, whoever's name it is. True: there are some.
+    async fn wake_mandates_and_debits(&self, provider: &Provider, refs: &[String]) -> Result<bool, StoreError> {
+        let mut any = false;
+        if provider.mandates.is_none() {
+            return Ok(any);
+        }
+        for named in refs {
+            for sort in [MANDATE_AT_PROVIDER, MANDATE_OURS, DEBIT_ORDER] {
+                if let Some(record) = self.find(provider.account.as_str(), sort, named).await? {
+                    self.wake_now(record.id()).await?;
+                    any = true;
+                }
+            }
+        }
+        Ok(any)
     }
 
     /// The code that any of `refs` names, whoever's name it is.
@@ -84,7 +104,7 @@ impl Engine {
         let told = claimed(claim, traceparent);
         let account = qr.header.account.as_str();
         for _ in 0..RACES_MAX {
-            let (header, expected) = self.header_of_payment(qr, claim);
+            let (header, expected) = self.header_of_payment(&PaidFor::Qr(qr.clone()), claim);
             let (payment, event) = Payment::first_claimed(header, Through::Qr(qr.header.id.clone()), expected, claim);
             error!(resource.id = %payment.header.id, "a payment of {} is reported by a callback that nothing proves: an operator has to decide", qr.header.id);
             let step = Step { before: None, after: Record::Payment(payment), event, lease: LeaseStep::Keep, look: None };
@@ -135,13 +155,13 @@ impl Engine {
             PaymentOrigin::Untold => return Ok(false),
         };
         let told = Told { occur_time: shown.snapshot.pay_time, ..told };
-        match self.find_qr(provider, provider_ref.as_deref(), our_ref.as_deref()).await? {
-            Some(Record::Qr(qr)) => {
-                self.observe_payment(qr, &shown.snapshot, &told).await?;
+        match self.find_paid_for(provider, provider_ref.as_deref(), our_ref.as_deref()).await? {
+            Some(paid_for) => {
+                self.observe_payment(paid_for, &shown.snapshot, &told).await?;
                 Ok(true)
             }
-            // Other business, unless it is of a code whose id is still to be learned.
-            Some(_) | None => Ok(!self.has_undecided(provider).await?),
+            // Other business, unless it is of something whose id is still to be learned.
+            None => Ok(!self.has_undecided(provider).await?),
         }
     }
 }

@@ -124,7 +124,8 @@ impl Engine {
                     }
                 },
             };
-            steps.extend(self.parent_step(&steps[0], told).await?);
+            let parents = self.parent_steps(&steps[0], told).await?;
+            steps.extend(parents);
             let after = steps[0].after.clone();
             let mut batch = self.batch(steps, Vec::new(), told)?;
             // That nothing was sent is only sure as long as nobody else could send: whoever stood still for longer than his
@@ -135,6 +136,7 @@ impl Engine {
                 Commit::Conflict(Conflict::Guard(_)) => return Ok(Outcome::Known(self.read_again(record.id()).await?)),
                 Commit::Done(_) => {
                     self.tell_settlements(&record, &after).await?;
+                    self.tell_debits(&record, &after).await?;
                     return Ok(outcome(after));
                 }
                 Commit::Conflict(Conflict::Referenced { holder, .. }) => {

@@ -13,6 +13,7 @@ pub mod idempotency;
 mod index;
 mod learn;
 pub mod lists;
+mod paid_for;
 mod parents;
 pub mod payment;
 pub mod qr;

@@ -8,6 +8,7 @@ use tracing::{error, warn};
 use super::Engine;
 use super::index::PAYMENT_AT_PROVIDER;
 use super::learn::{Outcome, Told, decode};
+use super::paid_for::PaidFor;
 use super::qr::{doubt_of, known};
 use super::schedule::{absence_is_proof, local_end};
 use crate::clock::since;
@@ -265,7 +266,7 @@ impl Engine {
             }
             Some(_) if !is_fresh => Ok(()),
             Some(_) | None => {
-                let record = self.observe_payment(qr.clone(), listed, &told).await?;
+                let record = self.observe_payment(PaidFor::Qr(qr.clone()), listed, &told).await?;
                 self.learn_unknown_refunds(provider, &record, &told).await
             }
         }

@@ -11,29 +11,25 @@ use tracing::{debug, warn};
 use super::Engine;
 use super::hint::{Followed, is_of_this_attempt};
 use super::index::{PAYMENT_AT_PROVIDER, QR_AT_PROVIDER, QR_OURS};
-use super::learn::{Outcome, STORE_PATIENCE, Step, Told};
+use super::learn::{STORE_PATIENCE, Told};
+use super::paid_for::PaidFor;
 use super::quarantine::{Kept, Reason};
 use crate::clock::after;
 use crate::domain::account::AccountName;
 use crate::domain::event::{Fact, Record};
 use crate::domain::fact::Cause;
-use crate::domain::header::Header;
-use crate::domain::id::Kind;
-use crate::domain::payment::{Expected, Payment, PaymentFact, PaymentSnapshot, PaymentStatus, Through};
-use crate::domain::qr::{Qr, QrFact};
-use crate::domain::upi::UpiLink;
+use crate::domain::payment::PaymentFact;
+use crate::domain::qr::QrFact;
 use crate::providers::{
     BadSignature, Callback, HintCallback, HintingCallbacks, NotUnderstood, Observation, PaymentOrigin, ProvedCallbacks, Provider, Sender,
     Verified,
 };
-use crate::store::{Commit, Conflict, LeaseStep, StoreError, Wake};
+use crate::store::{StoreError, Wake};
 
 /// The pause before a callback is tried again that the store did not take.
 const STORE_PAUSE: Duration = Duration::from_millis(250);
 /// When a provider is asked again that gave no answer about something at rest.
 const LATER: Duration = Duration::from_secs(30);
-/// How often a first report is tried again after another writer recorded the payment first.
-const RACES_MAX: usize = 16;
 
 /// What became of a callback. Each answers 200: it is kept, or needs no keeping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,7 +206,8 @@ impl Engine {
                 self.learn(record, &Fact::Qr(QrFact::Seen(snapshot.clone())), told).await?;
                 Ok(Matched::Learned)
             }
-            Observation::Mandate(_) | Observation::Notice { .. } => Ok(Matched::Foreign),
+            Observation::Mandate(snapshot) => self.observe_mandate(provider, snapshot, told).await,
+            Observation::Notice { order_ref, status } => self.observe_notice(provider, order_ref, status, told).await,
             Observation::Refund(snapshot) => self.observe_refund(provider, snapshot, told).await,
             Observation::Settlement(snapshot) => self.observe_settlement(provider, snapshot, told).await.map(|_| Matched::Learned),
             Observation::Payment { snapshot, origin } => {
@@ -227,79 +224,24 @@ impl Engine {
                     PaymentOrigin::Elsewhere => Ok(Matched::Foreign),
                     PaymentOrigin::Untold => Ok(Matched::Unlinked),
                     PaymentOrigin::Named { provider_ref, our_ref } => {
-                        match self.find_qr(provider, provider_ref.as_deref(), our_ref.as_deref()).await? {
+                        match self.find_paid_for(provider, provider_ref.as_deref(), our_ref.as_deref()).await? {
                             // Where nobody can be asked both ids have to be of the same code.
-                            Some(Record::Qr(qr)) if provider.payments.is_none() && !is_of_this_attempt(&qr, &snapshot.provider_ref) => {
+                            Some(PaidFor::Qr(qr))
+                                if provider.payments.is_none() && !is_of_this_attempt(&qr, &snapshot.provider_ref) =>
+                            {
                                 Ok(Matched::Unmatched)
                             }
-                            Some(Record::Qr(qr)) => {
-                                self.observe_payment(qr, snapshot, told).await?;
+                            Some(paid_for) => {
+                                self.observe_payment(paid_for, snapshot, told).await?;
                                 Ok(Matched::Learned)
                             }
-                            Some(_) | None if our_ref.is_some() || !provider.carries_our_ref => Ok(Matched::Unmatched),
-                            Some(_) | None => Ok(Matched::Foreign),
+                            None if our_ref.is_some() || !provider.carries_our_ref => Ok(Matched::Unmatched),
+                            None => Ok(Matched::Foreign),
                         }
                     }
                 }
             }
         }
-    }
-
-    /// Records a payment to `qr`, or learns more about it.
-    pub(super) async fn observe_payment(&self, qr: Qr, snapshot: &PaymentSnapshot, told: &Told) -> Result<Record, StoreError> {
-        let account = qr.header.account.clone();
-        // One after the other in this process: each moves the code's totals, and all but one would have to begin anew.
-        let _turn = self.turns.wait_for(&qr.header.id).await;
-        for _ in 0..RACES_MAX {
-            if let Some(known) = self.find(account.as_str(), PAYMENT_AT_PROVIDER, &snapshot.provider_ref).await? {
-                let told = Told { fence: None, ..told.clone() };
-                return self.learn(known, &Fact::Payment(PaymentFact::Seen(Box::new(snapshot.clone()))), &told).await.map(Outcome::record);
-            }
-            let (header, expected) = self.header_of_payment(&qr, snapshot);
-            let can_be_asked = self.providers.get(&account).is_some_and(|provider| provider.payments.is_some());
-            let (payment, event) = match snapshot.status {
-                // What the provider means is not known, and nobody can be asked: an operator has to decide.
-                PaymentStatus::Undecided if !can_be_asked => {
-                    Payment::first_claimed(header, Through::Qr(qr.header.id.clone()), expected, snapshot)
-                }
-                _ => Payment::first_reported(header, Through::Qr(qr.header.id.clone()), expected, snapshot),
-            };
-            let first = Step { before: None, after: Record::Payment(payment), event, lease: LeaseStep::Keep, look: None };
-            let payment = first.after.clone();
-            let mut steps = vec![first];
-            match self.parent_step(&steps[0], told).await? {
-                Some(parent) => steps.push(parent),
-                // Not collected yet: the code's own state may have moved all the same.
-                None => self.wake_now(&qr.header.id).await?,
-            }
-            let told = Told { fence: None, ..told.clone() };
-            match self.write(steps, Vec::new(), &told).await? {
-                Commit::Done(_) => {
-                    if matches!(&payment, Record::Payment(payment) if payment.has_unknown_refunds()) {
-                        self.wake_now(payment.id()).await?;
-                    }
-                    return Ok(payment);
-                }
-                // Somebody else recorded it, or moved the code: look again.
-                Commit::Conflict(Conflict::Referenced { .. } | Conflict::Moved { .. }) => {}
-                Commit::Conflict(_) => return Err(StoreError::Broken("a first report can't be written".to_owned())),
-            }
-        }
-        Err(StoreError::Unavailable(format!("other writers came first {RACES_MAX} times")))
-    }
-
-    /// The header of the first revision of a payment to `qr`, and what it is compared with.
-    pub(super) fn header_of_payment(&self, qr: &Qr, snapshot: &PaymentSnapshot) -> (Header, Expected) {
-        let now = self.clock.now();
-        let id = self.randomness.id(Kind::Payment, qr.header.id.partition(), now);
-        let header = Header {
-            provider_ref: Some(snapshot.provider_ref.clone()),
-            reference: qr.header.reference.clone(),
-            labels: qr.header.labels.clone(),
-            ..Header::first(id, &qr.header.account, qr.header.provider, now)
-        };
-        let link = qr.code.as_ref().and_then(|code| UpiLink::parse(&code.upi_link).ok());
-        (header, Expected { amount: qr.order.amount, payee: link.map(|link| link.pa().clone()) })
     }
 
     pub(super) async fn find_qr(

@@ -187,7 +187,8 @@ impl Engine {
         let told = Told { fence: None, ..told.clone() };
         let first = Step { before: None, after: Record::Refund(refund), event, lease: LeaseStep::Keep, look: None };
         let mut steps = vec![first];
-        steps.extend(self.parent_step(&steps[0], &told).await?);
+        let parents = self.parent_steps(&steps[0], &told).await?;
+        steps.extend(parents);
         self.write(steps, Vec::new(), &told).await
     }
 
