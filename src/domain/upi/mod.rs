@@ -3,13 +3,16 @@
 //! them is the provider's folder's business. Signatures are kept byte for byte and never checked:
 //! their algorithm isn't public.
 
+pub mod cycle;
 mod encoding;
 mod link;
 mod mandate;
 mod pay;
+pub mod permitted;
 mod recurrence;
 #[cfg(test)]
 mod round_trips;
+pub mod rules;
 mod strict;
 mod terms;
 #[cfg(test)]

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Violation;
 
-/// How often. `BiMonthly` is ambiguous (every two months in UPI, twice a month at NACH): it is passed
-/// on, and no date may be computed from it.
+/// How often. `BiMonthly` is ambiguous out there: every two months in UPI, twice a month at NACH. Here it
+/// means two months, so only a provider that means the same may be asked for it; in a link it is passed
+/// on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Pattern {
     OneTime,
@@ -40,7 +41,8 @@ pub struct Day {
     pub rule: DayRule,
 }
 
-/// A pattern with a day exactly where the pattern has one.
+/// A pattern with a day exactly where the pattern has one, as a link needs it. A mandate of the API may
+/// go without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Recurrence {
     pattern: Pattern,
