@@ -22,7 +22,9 @@ use tracing::{error, info, warn};
 use crate::clock::{Clock, Randomness, SystemClock};
 use crate::config::{Config, SANDBOX_ACCOUNTS};
 use crate::domain::account::AccountName;
+use crate::domain::upi::rules::RuleTable;
 use crate::domain::working_days::Holidays;
+use crate::engine::debit::MandateSettings;
 use crate::engine::settlement::SettlementSettings;
 use crate::engine::{Engine, Parts, Settings, schedule::Patience};
 use crate::events::Feed;
@@ -75,6 +77,8 @@ impl Default for Options {
 /// Why the service did not start: what is wrong, and the next step.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    #[error("the rules for mandates in `{}`: {what}", .file.display())]
+    MandateRules { file: std::path::PathBuf, what: String },
     #[error(
         "{} can be reached by others, and nothing tells callers apart yet; use loopback addresses, or start with --insecure where the network alone decides who may call",
         exposed.join(" and ")
@@ -121,6 +125,7 @@ pub struct Running {
 
 /// Starts everything. Once this has returned, all three listeners accept connections.
 pub async fn start(config: Config, options: Options) -> Result<Running, StartError> {
+    let rules = config.mandates.rules().map_err(|what| StartError::MandateRules { file: config.mandates.rules_file.clone(), what })?;
     let exposed = config.exposure();
     if !exposed.is_empty() && !options.insecure {
         return Err(StartError::Exposed { exposed });
@@ -146,7 +151,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         providers,
         clock,
         randomness,
-        settings: settings(&config),
+        settings: settings(&config, rules),
         metrics,
     });
 
@@ -236,7 +241,7 @@ fn address(listener: &TcpListener, what: &'static str, wanted: SocketAddr) -> Re
     listener.local_addr().map_err(|cause| StartError::Listen { what, address: wanted, cause })
 }
 
-fn settings(config: &Config) -> Settings {
+fn settings(config: &Config, rules: RuleTable) -> Settings {
     let reconciler = &config.reconciler;
     Settings {
         patience: Patience {
@@ -261,6 +266,11 @@ fn settings(config: &Config) -> Settings {
             reread_days: config.settlements.reread_days,
             report_lag: config.settlements.report_lag(),
             holidays: Holidays(config.settlements.holidays.iter().copied().collect()),
+        },
+        mandates: MandateSettings {
+            rules,
+            retry_after: config.mandates.retry_after(),
+            notice_delivery: config.mandates.notice_delivery(),
         },
     }
 }

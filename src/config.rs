@@ -7,6 +7,7 @@ mod check;
 mod cidr;
 mod keys;
 mod load;
+mod mandates;
 mod problem;
 mod redis;
 mod reference;
@@ -24,6 +25,7 @@ use crate::domain::account::AccountName;
 pub use account::{AccountConfig, Authorization, EkoConfig, EnkashConfig, OqpayConfig, ProviderConfig, RazorpayConfig};
 pub use cidr::{Cidr, NotACidr};
 pub use load::Loaded;
+pub use mandates::{MandatesConfig, default_mandate_rules};
 pub use problem::{ConfigError, Origin, Problem};
 pub use redis::{RedisConfig, RetentionAtRest};
 pub use reference::{default_toml, reference_table};
@@ -46,6 +48,7 @@ pub struct Config {
     pub events: EventsConfig,
     pub reconciler: ReconcilerConfig,
     pub settlements: SettlementsConfig,
+    pub mandates: MandatesConfig,
     pub drain: DrainConfig,
     pub log: LogConfig,
     pub accounts: BTreeMap<AccountName, AccountConfig>,

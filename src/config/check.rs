@@ -19,7 +19,7 @@ pub(super) struct Violation {
 
 pub(super) fn violations(config: &Config) -> Vec<Violation> {
     let mut found = Found(Vec::new());
-    let Config { grpc, webhooks, admin, store, idempotency: _, events, reconciler, settlements: _, drain: _, log: _, accounts, sandbox } =
+    let Config { grpc, webhooks, admin, store, idempotency: _, events, reconciler, settlements: _, mandates, drain: _, log: _, accounts, sandbox } =
         config;
 
     found.unless_ordered(
@@ -77,6 +77,10 @@ pub(super) fn violations(config: &Config) -> Vec<Violation> {
             format!("one caller may have {} streams, but all together only {}", grpc.streams_per_caller_max, grpc.streams_max),
             "lower the one or raise the other",
         );
+    }
+    if let Err(what) = mandates.rules() {
+        let file = mandates.rules_file.display();
+        found.add(["mandates.rules_file"], format!("`{file}` {what}"), "`upistream config rules` prints a file to begin with");
     }
     if sandbox.is_some() {
         for name in SANDBOX_ACCOUNTS.into_iter().filter(|&name| accounts.contains_key(name)) {

@@ -256,7 +256,7 @@ mod tests {
             judged(path, &format!("\"{min}\""), false);
             judged(path, &format!("{min}.0"), false);
         }
-        assert_eq!(numbers, 48);
+        assert_eq!(numbers, 50);
     }
 
     #[test]

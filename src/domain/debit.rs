@@ -14,6 +14,8 @@ use super::payment::PaymentState;
 
 mod learn;
 
+pub use learn::{DebitPlan, NOTICES_MAX};
+
 /// What the caller asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DebitOrder {

@@ -12,16 +12,21 @@ use tracing::{Instrument, error, info_span, warn};
 use super::error::{Error, STORE_RETRY_AFTER};
 use super::idempotency::Asked;
 use super::learn::{Told, fence_of};
-use super::qr::{doubt_of, known};
+use super::mandate::known_mandate;
+use super::qr::known;
 use super::{Answer, Engine, PROVIDER_RETRY_AFTER};
-use crate::domain::account::{DoubtCure, Operation};
 use crate::domain::event::{EventKind, Fact, Record};
 use crate::domain::fact::{Cause, Evidence};
 use crate::domain::id::Partition;
-use crate::domain::qr::{QrFact, QrOrder, QrState};
-use crate::domain::refund::{RefundFact, RefundOrder};
-use crate::providers::{CallError, Created, KnownQr, Provider, QrClosing, QrCreation, RefundCreation, Sending};
+use crate::domain::mandate::{MandateFact, MandateState, Registration};
+use crate::domain::qr::{QrFact, QrState};
+use crate::providers::{CallError, Provider};
 use crate::store::{Claim, ClaimStep, Commit, Conflict, Fence, Guard, LeaseStep, StoreError, Stored};
+
+mod request;
+
+pub(super) use request::{Act, refused_attempt};
+use request::Called;
 
 /// The pause before a call that was not delivered is tried again; then twice as long each time.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
@@ -29,69 +34,6 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 const DELIVERY_TRIES_MAX: u32 = 5;
 /// The pause while somebody else looks at the record: looks are short.
 pub(super) const LEASE_PAUSE: Duration = Duration::from_millis(50);
-
-/// What a provider is asked to do, and who does it.
-pub(super) enum Act {
-    CreateQr { creation: Arc<dyn QrCreation>, order: QrOrder, our_ref: String },
-    CloseQr { closing: Arc<dyn QrClosing>, code: KnownQr },
-    CreateRefund { creation: Arc<dyn RefundCreation>, payment_ref: String, order: RefundOrder, our_ref: String },
-}
-
-/// What an answer came to.
-enum Called {
-    Fact(Fact),
-    /// The code is made, and what a payer scans is a call of its own.
-    Registered {
-        provider_ref: String,
-    },
-}
-
-impl Act {
-    async fn call(&self, timeout: Duration) -> Result<Called, CallError> {
-        Ok(match self {
-            Act::CreateQr { creation, order, our_ref } => match creation.create(order, our_ref, Sending::First, timeout).await? {
-                Created::Ready(snapshot) => Called::Fact(Fact::Qr(QrFact::Seen(*snapshot))),
-                Created::Registered { provider_ref } => Called::Registered { provider_ref },
-            },
-            Act::CloseQr { closing, code } => Called::Fact(Fact::Qr(QrFact::Seen(closing.close(code, timeout).await?))),
-            Act::CreateRefund { creation, payment_ref, order, our_ref } => {
-                let snapshot = creation.create(payment_ref, order, our_ref, Sending::First, timeout).await?;
-                Called::Fact(Fact::Refund(RefundFact::Seen(snapshot)))
-            }
-        })
-    }
-
-    /// The provider said no.
-    fn refused(&self, code: String, message: String) -> Fact {
-        match self {
-            Act::CreateQr { .. } => Fact::Qr(QrFact::Refused { code, message }),
-            Act::CloseQr { .. } => Fact::Qr(QrFact::CloseRefused { code, message }),
-            Act::CreateRefund { .. } => Fact::Refund(RefundFact::Refused { code, message }),
-        }
-    }
-
-    /// It certainly did not reach the provider; why, for people.
-    fn not_sent(&self, message: &str) -> Fact {
-        let message = message.to_owned();
-        match self {
-            Act::CreateQr { .. } => Fact::Qr(QrFact::NotSent { message }),
-            Act::CloseQr { .. } => Fact::Qr(QrFact::CloseNotSent),
-            Act::CreateRefund { .. } => Fact::Refund(RefundFact::NotSent { message }),
-        }
-    }
-
-    /// What a lost answer comes to at once, where nobody can be asked for certain.
-    fn answer_lost(&self, provider: &Provider) -> Option<Fact> {
-        match self {
-            Act::CreateQr { order, .. } => (doubt_of(provider, order.usage) == DoubtCure::None).then_some(Fact::Qr(QrFact::AnswerLost)),
-            Act::CloseQr { .. } => None,
-            Act::CreateRefund { .. } => {
-                let nobody = provider.capabilities.doubt(Operation::CreateRefund) == DoubtCure::None;
-                nobody.then_some(Fact::Refund(RefundFact::AnswerLost))
-            }
-        }
-    }
-}
 
 /// A request on its way to a provider.
 pub(super) struct Work {
@@ -235,7 +177,7 @@ impl Engine {
     /// is told stays true if the store itself is lost meanwhile.
     async fn withdraw(&self, work: &Work, fence: Fence, cause: &StoreError) -> Error {
         warn!("the provider is not asked for `{}`: {cause}", work.intent.id());
-        let fact = work.act.not_sent("too few replicas of the store had the request");
+        let fact = work.act.not_sent(self, &work.intent, "too few replicas of the store had the request").await;
         let told = self.told_by_caller(&work.asked, Some(fence));
         if let Err(cause) = self.learn(work.intent.clone(), &fact, &told).await {
             completion_lost(cause);
@@ -252,10 +194,11 @@ impl Engine {
             if !self.holds_for_a_call(work, &mut hold).await {
                 return undecided(intent);
             }
-            let fact = match act.call(provider.call_timeout).await {
+            let fact = match act.call(self, intent, provider.call_timeout).await {
                 Ok(Called::Fact(fact)) => fact,
                 Ok(Called::Registered { provider_ref }) => return self.register_then_draw(work, hold, provider_ref).await,
-                Err(CallError::Refused { code, message }) => act.refused(code, message),
+                Ok(Called::MandateRegistered(registration)) => return self.register_then_link(work, hold, registration).await,
+                Err(CallError::Refused { code, message }) => act.refused(self, intent, code, message).await,
                 Err(CallError::NotDelivered(cause)) => {
                     let time_for_another = asked.time_left() > pause + provider.deadline_floor;
                     if attempt < DELIVERY_TRIES_MAX && time_for_another {
@@ -266,7 +209,7 @@ impl Engine {
                     }
                     warn!("a call for `{}` was not delivered: {cause}", intent.id());
                     // Every attempt of this record was not delivered: it certainly did not happen.
-                    act.not_sent("the provider could not be reached")
+                    act.not_sent(self, intent, "the provider could not be reached").await
                 }
                 Err(CallError::InDoubt(cause)) => match act.answer_lost(provider) {
                     Some(fact) => {
@@ -284,6 +227,34 @@ impl Engine {
             return self.learn_own(work, intent.clone(), fact, &told).await;
         }
         undecided(intent)
+    }
+
+    /// The provider made what a payer approves by, and his link is a call of its own: what is known is written down first.
+    async fn register_then_link(&self, work: &Work, mut hold: Hold, registration: Registration) -> Result<Answer<Record>, Error> {
+        let Work { asked, provider, intent, act, .. } = work;
+        let fact = Fact::Mandate(MandateFact::Registered(registration));
+        // The right to act is kept for the next call.
+        let registered = match self.learn(intent.clone(), &fact, &self.told_by_caller(asked, None)).await {
+            Ok(outcome) => outcome.record(),
+            Err(cause) => {
+                completion_lost(cause);
+                return undecided(intent);
+            }
+        };
+        let told = self.told_by_caller(asked, Some(hold.fence));
+        if let (Record::Mandate(mandate), Act::CreateMandate { linking: Some(linking), .. }) = (&registered, act)
+            && mandate.state == MandateState::Requested
+            && self.holds_for_a_call(work, &mut hold).await
+        {
+            match linking.link(&known_mandate(mandate), provider.call_timeout).await {
+                Ok(snapshot) => return self.learn_own(work, registered, Fact::Mandate(MandateFact::Seen(snapshot)), &told).await,
+                Err(cause) => warn!("the mandate of `{}` is registered and its link not fetched, it will be: {cause}", registered.id()),
+            }
+        }
+        // It stands for another record, was contradicted, or its link is fetched by the reconciler.
+        self.give_back(&registered, &told).await.map_err(completion_lost).ok();
+        self.woken.notify_waiters();
+        self.answer(asked, registered, false).await
     }
 
     /// The provider made the code, and what a payer scans is a call of its own: what is known is written down first.

@@ -16,17 +16,19 @@ use super::refund::{known_refund, refunds_have_no_ids};
 use super::schedule::proof_after;
 use crate::clock::since;
 use crate::domain::account::{AccountName, DoubtCure, Operation};
-use crate::domain::debit::DebitFact;
+use crate::domain::debit::{Debit, DebitFact};
 use crate::domain::event::{Fact, Record};
 use crate::domain::fact::{Cause, Evidence};
 use crate::domain::id::Id;
-use crate::domain::mandate::MandateFact;
+use crate::domain::mandate::{Mandate, MandateFact, MandateState};
 use crate::domain::payment::PaymentFact;
 use crate::domain::qr::{QrFact, QrState, QrStatus, Usage};
 use crate::domain::refund::{Refund, RefundFact, RefundState};
 use crate::domain::settlement::SettlementFact;
 use crate::providers::{AskError, KnownQr, KnownRefund, Violation};
 use crate::store::{ClaimStep, Commit, Conflict, Guard, ListKey, Look, PAGE_MAX};
+
+mod mandate;
 
 /// Why a record is in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +71,9 @@ impl Doubt {
             }
             Record::Payment(payment) if payment.is_reported_only() => (DoubtKind::ReportedOnly, payment.header.create_time),
             Record::Refund(refund) if refund.state == RefundState::Requested => (DoubtKind::OutcomeUnknown, refund.header.create_time),
+            Record::Mandate(mandate) if mandate.state == MandateState::Requested => (DoubtKind::OutcomeUnknown, mandate.header.create_time),
+            Record::Mandate(Mandate { pending_change: Some(pending), .. }) => (DoubtKind::ChangeUnknown, pending.since),
+            Record::Debit(debit) if !debit.is_decided() => (DoubtKind::OutcomeUnknown, undecided_since(debit)),
             Record::Refund(refund) if refund.state == RefundState::Pending && refund.header.provider_ref.is_none() => {
                 (DoubtKind::OutcomeUnknown, refund.header.create_time)
             }
@@ -299,7 +304,9 @@ impl Engine {
             (Record::Payment(_), _) => Ok(Fact::Payment(PaymentFact::ContradictionsResolved)),
             (Record::Refund(refund), _) if Doubt::is_of_outcome(record) => self.decided_refund(refund, decision).await,
             (Record::Refund(_), _) => Ok(Fact::Refund(RefundFact::ContradictionsResolved)),
+            (Record::Mandate(mandate), _) if !mandate.is_decided() => self.decided_mandate(mandate, decision).await,
             (Record::Mandate(_), _) => Ok(Fact::Mandate(MandateFact::ContradictionsResolved)),
+            (Record::Debit(debit), _) if !debit.is_decided() => self.decided_debit(debit, decision).await,
             (Record::Debit(_), _) => Ok(Fact::Debit(DebitFact::ContradictionsResolved)),
             (Record::Settlement(_), _) => Ok(Fact::Settlement(SettlementFact::ContradictionsResolved)),
             (Record::SettlementBreak(_), _) => {
@@ -311,7 +318,12 @@ impl Engine {
     /// Whether the provider gives what `record` stands for an id of its own.
     fn gives_an_id(&self, record: &Record) -> bool {
         let has_none = self.providers.get(&record.header().account).is_some_and(refunds_have_no_ids);
-        !(matches!(record, Record::Refund(_)) && has_none)
+        match record {
+            Record::Refund(_) => !has_none,
+            // What was asked for is found by our own reference.
+            Record::Mandate(_) => false,
+            Record::Qr(_) | Record::Payment(_) | Record::Debit(_) | Record::Settlement(_) | Record::SettlementBreak(_) => true,
+        }
     }
 
     /// What an operator's word on a refund comes to: what the provider shows of it holds all the same.
@@ -357,6 +369,12 @@ impl Engine {
             },
         }
     }
+}
+
+/// Since when a debit waits for the provider's word.
+fn undecided_since(debit: &Debit) -> Timestamp {
+    let attempt = debit.open_attempt().map(|attempt| attempt.start);
+    attempt.or_else(|| debit.notice().map(|notice| notice.sent)).unwrap_or(debit.header.create_time)
 }
 
 fn changed_meanwhile(record: &Record) -> Error {

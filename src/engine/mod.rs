@@ -5,6 +5,7 @@ mod act;
 mod admission;
 mod askable;
 mod claims;
+pub mod debit;
 pub mod doubts;
 pub mod error;
 pub mod events;
@@ -13,6 +14,7 @@ pub mod idempotency;
 mod index;
 mod learn;
 pub mod lists;
+pub mod mandate;
 mod paid_for;
 mod parents;
 pub mod payment;
@@ -73,6 +75,7 @@ pub struct Settings {
     pub events_page: usize,
     pub subscription_age_max: Duration,
     pub settlements: settlement::SettlementSettings,
+    pub mandates: debit::MandateSettings,
 }
 
 /// The resource that a mutation answers with.
@@ -132,6 +135,11 @@ impl Engine {
             lacking_replicas: Mutex::default(),
             draining: CancellationToken::new(),
         })
+    }
+
+    /// The business time.
+    pub fn now(&self) -> jiff::Timestamp {
+        self.clock.now()
     }
 
     pub fn settings(&self) -> &Settings {

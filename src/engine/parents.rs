@@ -57,7 +57,7 @@ impl Engine {
                 failed: failed.clone(),
                 next,
             })
-            .await?;
+            .await;
         self.step_of_parent(Record::Debit(debit), &Fact::Debit(fact), None, told)
     }
 

@@ -13,6 +13,7 @@ use super::Engine;
 use super::error::Error;
 use super::hint::Followed;
 use super::learn::Told;
+use super::paid_for::PaidFor;
 use super::qr::known;
 use super::webhook::{Matched, NotReceived, Received};
 use crate::clock::{after, since};
@@ -263,7 +264,7 @@ impl Engine {
         match payments.fetch(&snapshot.provider_ref, known(&qr).as_ref()).await {
             Ok(ShownPayment { snapshot: fresh, .. }) => {
                 let told = Told { occur_time: fresh.pay_time, ..told };
-                self.observe_payment(qr, &fresh, &told).await?;
+                self.observe_payment(PaidFor::Qr(qr), &fresh, &told).await?;
                 Ok(true)
             }
             Err(_) => Ok(false),

@@ -30,6 +30,11 @@ pub fn derive(caller: &str, account: &str, method: &str, key: &str) -> String {
     text
 }
 
+/// The reference of what the request with the reference `first` needs `number` times more, such as another notice.
+pub fn further(first: &str, number: usize) -> String {
+    derive("", "", first, &number.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,10 +3,12 @@
 mod account;
 mod admin;
 mod call;
+mod debit;
 mod events;
 mod fingerprint;
 pub mod frame;
 mod list;
+mod mandate;
 mod mandate_resource;
 mod outer;
 mod page;
@@ -35,10 +37,11 @@ use crate::domain::account::AccountName;
 use crate::engine::Engine;
 
 /// The services of this release: what is not built yet is not registered.
-pub const SERVICES: [&str; 7] = [
+pub const SERVICES: [&str; 8] = [
     "upistream.v1.QrService",
     "upistream.v1.PaymentService",
     "upistream.v1.RefundService",
+    "upistream.v1.MandateService",
     "upistream.v1.SettlementService",
     "upistream.v1.EventService",
     "upistream.v1.AccountService",
@@ -46,10 +49,14 @@ pub const SERVICES: [&str; 7] = [
 ];
 
 /// What the caller may do where none is configured, in alphabetical order.
-const ALL_PERMISSIONS: [&str; 10] = [
+const ALL_PERMISSIONS: [&str; 14] = [
     "admin",
+    "debit:read",
+    "debit:write",
     "doubt:resolve",
     "events:read",
+    "mandate:read",
+    "mandate:write",
     "payment:read",
     "pii:read",
     "qr:read",
@@ -152,6 +159,7 @@ pub fn routes(engine: Arc<Engine>, settings: ApiSettings) -> Result<Routes, toni
     Ok(Routes::new(pb::qr_service_server::QrServiceServer::new(api.clone()).max_decoding_message_size(limit))
         .add_service(pb::payment_service_server::PaymentServiceServer::new(api.clone()).max_decoding_message_size(limit))
         .add_service(pb::refund_service_server::RefundServiceServer::new(api.clone()).max_decoding_message_size(limit))
+        .add_service(pb::mandate_service_server::MandateServiceServer::new(api.clone()).max_decoding_message_size(limit))
         .add_service(pb::settlement_service_server::SettlementServiceServer::new(api.clone()).max_decoding_message_size(limit))
         .add_service(pb::framed::event_service_server::EventServiceServer::new(api.clone()).max_decoding_message_size(limit))
         .add_service(pb::account_service_server::AccountServiceServer::new(api.clone()).max_decoding_message_size(limit))

@@ -9,9 +9,10 @@ use crate::clock::after;
 use crate::domain::debit::{Attempt, Debit, FailureMeaning, NOTICES_MAX, Next};
 use crate::domain::fact::FailureReason;
 use crate::domain::mandate::{Mandate, MandateOrder};
-use crate::domain::upi::{
-    Cycle, Pattern, RuleTable, Rules, Terms, Validity, cycle_named, first_permitted, first_permitted_in, forbidden_now, last_permitted_end,
-};
+use crate::domain::upi::Pattern;
+use crate::domain::upi::cycle::{Cycle, Validity, cycle_named};
+use crate::domain::upi::permitted::{Terms, first_permitted, first_permitted_in, forbidden_now, last_permitted_end};
+use crate::domain::upi::rules::{RuleTable, Rules};
 
 /// What the configuration says about debits.
 #[derive(Clone, Debug)]
