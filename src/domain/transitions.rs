@@ -102,6 +102,8 @@ fn payment(state: PaymentState) -> Record {
         header: header(Kind::Payment),
         state,
         qr: None,
+        debit: None,
+        mandate: None,
         expected: Some(AMOUNT),
         amount: AMOUNT,
         fee: None,
