@@ -125,6 +125,8 @@ async fn the_payer_is_masked_for_those_without_sight_of_him() {
         header: log.feeder.header(Kind::Payment),
         state: PaymentState::Succeeded,
         qr: None,
+        debit: None,
+        mandate: None,
         expected: None,
         amount: Money::from_paise(100),
         fee: None,
