@@ -84,7 +84,7 @@ enum Operation {
 
 /// Two sets of paths are known for mandates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Paths {
+pub enum Paths {
     Today,
     Older,
 }

@@ -267,3 +267,38 @@ async fn the_bank_may_keep_to_the_hours_of_mandates() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_notice_counts_from_its_delivery_and_only_if_there_was_one() {
+    let till = Till::open().await;
+    let mut any = till.mandate_of("EN1");
+    any["recurrence"] = json!({"period": "ASPRESENTED", "rule": "NA", "value": 0});
+    let id = till.approved(&any).await;
+    let till = till.at_india(14, 0).await;
+    let notices = async |course| {
+        till.client.switch(|switches| (switches.mandates.notices, switches.mandates.bank_enforces_rules) = (course, true));
+        payload(till.notify(&id, "299").await)
+    };
+    assert_eq!(notices(NoticeCourse::Fail).await["status"], "FAILED");
+    assert_eq!(notices(NoticeCourse::WhenTold).await["status"], "PENDING");
+    let till = till.later(DAY).await;
+    assert_eq!(till.debit(&id).await.0, "FAILED");
+    till.sandbox().end_notice("till", &id, NoticeEnd::Delivered).await.unwrap();
+    assert_eq!(till.debit(&id).await.0, "FAILED");
+    let till = till.later(DAY).await;
+    assert_eq!(till.debit(&id).await.0, "SUCCESS");
+}
+
+#[tokio::test]
+async fn a_forged_debit_is_told_and_the_books_do_not_know_it() {
+    let till = Till::open().await;
+    let receiver = Receiver::start_for(&till.client, "till").await;
+    let id = till.approved(&till.mandate_of("EN1")).await;
+    receiver.wait_for(1).await;
+    till.client.switch(|switches| switches.mandates.debits = DebitCourse::WhenTold);
+    let order = payload(till.execute(&id, "299.00").await);
+    till.sandbox().send_forged("till", text(&order, "orderId"), None).await.unwrap();
+    let told = receiver.wait_for(2).await[1].json();
+    assert_eq!((&told["orderId"], &told["status"], &told["amount"]), (&order["orderId"], &json!("SUCCESS"), &json!(299.0)));
+    assert_eq!(till.fetch(text(&order, "orderId")).await, order);
+}
