@@ -50,7 +50,10 @@ use clock::Clock;
 pub use control::{ControlError, Outcome, PayOptions};
 use desk::AnyDesk;
 pub use eko::{EkoSwitches, QrFailure};
-pub use enkash::{EnkashSwitches, RepeatedOrder};
+pub use enkash::{
+    EnkashSwitches, MandateNaming, MandateNoticeStatus, MandatePeriod, MandateRule, MandateStatus, MandateWords, RepeatedMandate,
+    RepeatedOrder,
+};
 pub use faults::{Fault, FaultKind, WebhookFault, WebhookFaultKind};
 pub use mandates::{ApprovalCourse, DebitCourse, DebitEnd, MandateSwitches, NoticeCourse, NoticeEnd, PayerAct};
 pub use merchant::{EkoMerchant, EnkashMerchant, Merchant, OqpayMerchant, RazorpayMerchant, SandboxAccount};

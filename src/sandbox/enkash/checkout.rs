@@ -32,7 +32,7 @@ struct IntentView<'a> {
 #[serde(rename_all = "camelCase")]
 struct UpiStatusView<'a> {
     status: &'static str,
-    transaction_message: &'static str,
+    transaction_message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     order_id: Option<&'a str>,
 }
@@ -62,13 +62,14 @@ impl Desk<'_> {
             Pays::QrCode(_) => None,
         };
         let status = self.status(transaction.status.upi_word());
-        Ok(self.success(UpiStatusView { status, transaction_message: transaction.status.message(), order_id }))
+        Ok(self.success(UpiStatusView { status, transaction_message: transaction.message(), order_id }))
     }
 
-    /// Makes an attempt that waits for its payer, at an order that may still be paid.
+    /// Makes an attempt that waits for its payer, at an order that may still be paid. That of a debit never may: the payer's
+    /// bank alone does.
     fn attempt_at(&mut self, order_id: &str) -> Result<String, Failure> {
         room_on(&self.books.transactions)?;
-        let order = self.books.orders.get(order_id).ok_or_else(no_such_order)?;
+        let order = self.books.orders.get(order_id).filter(|order| order.mandate_id.is_none()).ok_or_else(no_such_order)?;
         match self.books.status_of(order, self.now_ms) {
             status @ (OrderStatus::Paid | OrderStatus::Expired) => Err(Failure::other(format!("Order is {}.", status.word()))),
             OrderStatus::Created | OrderStatus::CheckoutRendered | OrderStatus::Attempted | OrderStatus::PaymentConfirmationPending => {
@@ -84,6 +85,6 @@ impl Desk<'_> {
             return None;
         };
         let order = self.books.orders.get(order)?;
-        Some(link::write(id, self.account, Some(order.amount), &order.merchant_order_id))
+        Some(link::write(id, self.account, Some(order.amount), order.merchant_order_id.as_deref().unwrap_or_default()))
     }
 }

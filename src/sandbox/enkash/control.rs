@@ -66,12 +66,16 @@ impl Provider for Desk<'_> {
         Err(ControlError::NotOffered(Simulated::Enkash))
     }
 
-    /// A callback as if the order's newest attempt had succeeded, or one that nobody made. On UPI QR codes there are no
-    /// callbacks.
+    /// A callback as if the order's newest attempt had succeeded, or one that nobody made; for a mandate's id as if its
+    /// payer had approved it. On UPI QR codes there are no callbacks.
     fn send_forged(&mut self, code: &str, amount: Option<i64>) -> Result<(), ControlError> {
         let id = link::read(code).map_or_else(|| code.to_owned(), |(id, _)| id);
         if self.books.qr_codes.get(&id).is_some() {
             return Err(ControlError::NotOffered(Simulated::Enkash));
+        }
+        if let Some(mandate) = self.find_mandate(&id).cloned() {
+            self.forge_approval(&mandate, amount.unwrap_or(mandate.amount));
+            return Ok(());
         }
         let (order_id, attempt) = self.order_and_attempt(&id)?;
         let order = self.books.orders.get(&order_id).ok_or_else(|| ControlError::NotFound(id.clone()))?;
@@ -87,7 +91,7 @@ impl Provider for Desk<'_> {
         Ok(())
     }
 
-    /// Orders, and UPI QR codes.
+    /// Orders, and UPI QR codes. What debits made are orders too.
     fn print_qrs(&self) -> Vec<Value> {
         let orders = self.books.orders.newest_first().map(|order| (order.created_ms, to_value(self.view_order(order))));
         let codes = self.books.qr_codes.newest_first().map(|code| (code.created_ms, to_value(self.view_qr_code(code))));
@@ -108,6 +112,9 @@ impl Desk<'_> {
     fn payable(&self, id: &str) -> Result<(String, Option<String>), ControlError> {
         let (order_id, attempt) = self.order_and_attempt(id)?;
         let order = self.books.orders.get(&order_id).ok_or_else(|| ControlError::NotFound(id.to_owned()))?;
+        if order.mandate_id.is_some() {
+            return Err(wrong_state(&order_id, "a mandate's debit, which no payer pays"));
+        }
         match self.books.status_of(order, self.now_ms) {
             status @ (OrderStatus::Paid | OrderStatus::Expired) => return Err(wrong_state(&order_id, status.word())),
             OrderStatus::Created | OrderStatus::CheckoutRendered | OrderStatus::Attempted | OrderStatus::PaymentConfirmationPending => (),

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::auth::Token;
 use super::failure::Failure;
+use super::mandate::{Mandate, Notice};
 use super::order::Order;
 use super::payout::{Payout, Unsettled};
 use super::qr_code::QrCode;
@@ -22,6 +23,9 @@ pub struct Books {
     pub transactions: Shelf<Transaction>,
     pub qr_codes: Shelf<QrCode>,
     pub refunds: Shelf<Refund>,
+    pub mandates: Shelf<Mandate>,
+    /// Those that payers got before debits.
+    pub notices: Shelf<Notice>,
     /// Payments that succeeded and refunds that were done, oldest first.
     pub unsettled: Vec<Unsettled>,
     pub payouts: Shelf<Payout>,
@@ -48,6 +52,14 @@ pub enum Due {
     PayoutRun,
     /// A payout reaches the merchant's bank, or not.
     PayoutEnds(String),
+    /// A payer approves a mandate without being told to.
+    PayerApproves(String),
+    /// A mandate that nobody approved by now never will be.
+    ApprovalTimesOut(String),
+    /// A mandate's validity is over.
+    MandateEnds(String),
+    /// The bank decides on a debit; what it says then, if it is no.
+    DebitEnds { transaction: String, failure: Option<String> },
 }
 
 pub type Desk<'a> = desk::Desk<'a, EnkashMerchant, Books>;
@@ -65,6 +77,10 @@ impl Desk<'_> {
             Due::RefundEnds(id) => self.end_refund_by_itself(id),
             Due::PayoutRun => self.run_payout(),
             Due::PayoutEnds(id) => self.end_payout(id),
+            Due::PayerApproves(id) => self.approve_mandate_by_itself(id),
+            Due::ApprovalTimesOut(id) => self.time_out_approval(id),
+            Due::MandateEnds(id) => self.end_mandate(id),
+            Due::DebitEnds { transaction, failure } => self.end_debit_by_itself(transaction, failure.as_deref()),
         }
     }
 }

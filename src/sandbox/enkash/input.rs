@@ -21,6 +21,13 @@ pub fn amount(name: &str, value: &RawValue) -> Result<i64, Failure> {
     paise.ok_or_else(|| Failure::other(format!("{name} must be a number from 0.01, with two decimals at most.")))
 }
 
+/// A whole JSON number of paise, or of rupees where `in_rupees`, in paise.
+pub fn whole_amount(name: &str, value: &RawValue, in_rupees: bool) -> Result<i64, Failure> {
+    let whole = value.get().parse::<i64>().ok();
+    let paise = if in_rupees { whole.and_then(|rupees| rupees.checked_mul(100)) } else { whole };
+    paise.filter(|paise| (1..=AMOUNT_MAX).contains(paise)).ok_or_else(|| Failure::other(format!("{name} must be an integer from 1.")))
+}
+
 /// How many of a list are left out, and how many then printed.
 pub fn page(query: &[(String, String)]) -> Result<(usize, usize), Failure> {
     let number = |name: &str, default: usize| {
@@ -73,6 +80,15 @@ mod tests {
         assert_eq!(read("4503599627.37"), Some(450_359_962_737));
         for refused in ["0", "0.001", "-1", "1e2", "\"499.00\"", "true", "99999999999999999999"] {
             assert_eq!(read(refused), None, "{refused}");
+        }
+    }
+
+    #[test]
+    fn whole_amounts_are_integers_of_either_unit() {
+        let read = |json: &str, in_rupees| whole_amount("amount", serde_json::from_str(json).unwrap(), in_rupees).ok();
+        assert_eq!((read("2540", false), read("2540", true)), (Some(2_540), Some(254_000)));
+        for refused in ["0", "-1", "1.0", "1e2", "\"1\"", "92233720368547759", "99999999999999999999"] {
+            assert_eq!((read(refused, false), read(refused, true)), (None, None), "{refused}");
         }
     }
 }

@@ -34,6 +34,7 @@ impl Desk<'_> {
             pays,
             vpa: None,
             rrn: None,
+            failure: None,
         }
     }
 
@@ -60,11 +61,14 @@ impl Desk<'_> {
         if status == Status::Success {
             let rrn = self.dice.rrn(self.now_ms);
             if let Some(transaction) = self.books.transactions.get_mut(id) {
-                transaction.rrn = Some(rrn);
+                (transaction.rrn, transaction.failure) = (Some(rrn), None);
             }
             self.await_payout(Item::Sale(id.to_owned()));
         }
         self.move_on(id, status);
+        if status == Status::Success {
+            self.use_mandate(id);
+        }
         let news = notify::of_outcome(self, id);
         self.tell(news.into_iter().collect());
     }

@@ -2,13 +2,15 @@
 
 use crate::sandbox::upi::{paise, percent_encode, rupees, value};
 
+/// Groceries.
+pub const MCC: &str = "5411";
 const NAME_LENGTH_MAX: usize = 30;
 const NOTE_LENGTH_MAX: usize = 50;
 
 /// The text that leads to `id`: an attempt to pay an order, or a UPI QR code.
 pub fn write(id: &str, merchant: &str, amount: Option<i64>, note: &str) -> String {
     let name: String = merchant.chars().take(NAME_LENGTH_MAX).collect();
-    let mut link = format!("upi://pay?pa={}&pn={}&mc=5411&tr={id}", vpa(merchant), percent_encode(&name));
+    let mut link = format!("upi://pay?pa={}&pn={}&mc={MCC}&tr={id}", vpa(merchant), percent_encode(&name));
     let note: String = note.chars().filter(is_note).take(NOTE_LENGTH_MAX).collect();
     let note = note.trim();
     if !note.is_empty() {
@@ -32,7 +34,8 @@ pub fn read(text: &str) -> Option<(String, Option<i64>)> {
     Some((id.to_owned(), amount))
 }
 
-fn vpa(merchant: &str) -> String {
+/// The merchant's address, made of his account's name.
+pub fn vpa(merchant: &str) -> String {
     let local: String = merchant.chars().filter(char::is_ascii_alphanumeric).take(NAME_LENGTH_MAX).collect();
     format!("{}.enkash@examplebank", if local.is_empty() { "merchant".to_owned() } else { local.to_ascii_lowercase() })
 }

@@ -14,6 +14,14 @@
 //! - A refund shows on its transaction when it is done, and is gone from it if the bank sends it back later.
 //! - A payment costs two percent and the tax on that; what a payout would not cover waits for a later one, and nothing is
 //!   carried forward. A failed payout's content goes into another one.
+//! - A mandate is asked of the payer by his address; he is told of nothing else, and his bank makes its number once he
+//!   approved. Updating one always fails, since what an update may say is not known. A pause lasts to the mandate's end.
+//! - While a mandate is paused nobody revokes it; one whose money is blocked the payer doesn't revoke.
+//! - A one-time mandate is completed by its first debit that succeeds, be it blocked or not.
+//! - A notice is delivered, or not, as soon as it is asked for. That there is one is looked at by the payer's bank alone, and
+//!   only if `switches.mandates.bank_enforces_rules`.
+//! - The order that a debit makes has no id of the merchant's and names no mandate, and nobody but the bank can pay it. Why
+//!   a debit failed is its `txnMsg` and `orderMessage`.
 //! - `redirectionUrl` points back at the sandbox, which has no page there.
 
 mod auth;
@@ -25,6 +33,7 @@ mod failure;
 mod input;
 mod life;
 mod link;
+mod mandate;
 mod notify;
 mod order;
 mod payout;
@@ -42,7 +51,8 @@ pub use auth::authenticate;
 pub use desk::{Books, Desk};
 use failure::Failure;
 use input::decoded;
-pub use switches::{EnkashSwitches, RepeatedOrder};
+pub use mandate::{MandateNaming, MandateNoticeStatus, MandatePeriod, MandateRule, MandateStatus, MandateWords};
+pub use switches::{EnkashSwitches, RepeatedMandate, RepeatedOrder};
 
 use super::simulated::{Asked, Reply};
 
@@ -64,6 +74,19 @@ enum Operation {
     UpiStatus(String),
     PayoutFetch(String),
     PayoutSearch,
+    MandateCreate(Paths),
+    MandateUpdate,
+    MandateRevoke,
+    MandateFetch(String),
+    MandateNotify(Paths),
+    MandateExecute,
+}
+
+/// Two sets of paths are known for mandates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paths {
+    Today,
+    Older,
 }
 
 impl Operation {
@@ -86,6 +109,15 @@ impl Operation {
             ("POST", ["api", "v0", "payment", transaction, "refund"]) => Self::RefundCreate(id(transaction)?),
             ("GET", ["api", "v0", "settlement-payout", payout]) => Self::PayoutFetch(id(payout)?),
             ("POST", ["api", "v0", "settlement-payout", "search"]) => Self::PayoutSearch,
+            ("POST", ["api", "v0", "upi-mandate"]) => Self::MandateCreate(Paths::Today),
+            ("PATCH", ["api", "v0", "upi-mandate"]) => Self::MandateUpdate,
+            ("PATCH", ["api", "v0", "upi-mandate", "revoke"]) => Self::MandateRevoke,
+            ("GET", ["api", "v0", "upi-mandate", reference]) => Self::MandateFetch(id(reference)?),
+            ("POST", ["api", "v0", "upi-mandate", "notify"]) => Self::MandateNotify(Paths::Today),
+            ("POST", ["api", "v0", "upi-mandate", "execute"]) => Self::MandateExecute,
+            ("POST", ["api", "v0", "upi-autopay", "mandates"]) => Self::MandateCreate(Paths::Older),
+            ("POST", ["api", "v0", "upi-autopay", "mandates", "pre-debit-notification"]) => Self::MandateNotify(Paths::Older),
+            ("POST", ["api", "v0", "upi-autopay", "mandates", "debit"]) => Self::MandateExecute,
             ("GET", ["pay", "checkout", "status", "upi", transaction]) => Self::UpiStatus(id(transaction)?),
             _ => return None,
         })
@@ -109,6 +141,12 @@ impl Operation {
             Self::PayoutFetch(_) => "settlement.fetch",
             Self::PayoutSearch => "settlement.search",
             Self::UpiStatus(_) => "upi.status",
+            Self::MandateCreate(_) => "mandate.create",
+            Self::MandateUpdate => "mandate.update",
+            Self::MandateRevoke => "mandate.revoke",
+            Self::MandateFetch(_) => "mandate.fetch",
+            Self::MandateNotify(_) => "mandate.notify",
+            Self::MandateExecute => "mandate.execute",
         }
     }
 }
@@ -141,5 +179,11 @@ fn act(desk: &mut Desk<'_>, asked: &Asked) -> Result<String, Failure> {
         Operation::PayoutFetch(id) => desk.fetch_payout(id),
         Operation::PayoutSearch => desk.search_payouts(asked),
         Operation::UpiStatus(id) => desk.show_upi_status(id),
+        Operation::MandateCreate(paths) => desk.create_mandate(&asked.body, *paths),
+        Operation::MandateUpdate => desk.update_mandate(),
+        Operation::MandateRevoke => desk.revoke_mandate(&asked.body),
+        Operation::MandateFetch(reference) => desk.fetch_mandate(reference),
+        Operation::MandateNotify(paths) => desk.notify_payer(&asked.body, *paths),
+        Operation::MandateExecute => desk.execute_mandate(&asked.body),
     }
 }

@@ -1,4 +1,4 @@
-//! The callback on a payment, to where its order says. Its `checksum` is noise here: no source says how the real one is
+//! The callback on a payment, to where its order says, and on a mandate's debit, to the merchant's URL. Its `checksum` is noise here: no source says how the real one is
 //! made, so nobody can have verified it.
 
 use serde::Serialize;
@@ -18,7 +18,7 @@ struct Body<'a> {
     order_status: &'static str,
     transaction_status: &'static str,
     status: &'static str,
-    txn_msg: &'static str,
+    txn_msg: &'a str,
     txn_date: String,
     /// What the order asks for.
     amount: Printed,
@@ -79,13 +79,13 @@ fn of(desk: &mut Desk<'_>, transaction: &Transaction, order_amount: i64, order_s
     let status = desk.status(transaction.status.word());
     let by_merchant = desk.our_switches().notify_with_merchant_order_id;
     let body = Body {
-        order_id: if by_merchant { &order.merchant_order_id } else { &order.id },
+        order_id: order.merchant_order_id.as_deref().filter(|_| by_merchant).unwrap_or(&order.id),
         unique_transaction_id: &order.id,
         transaction_id: &transaction.id,
         order_status: desk.status(order_status.word()),
         transaction_status: status,
         status,
-        txn_msg: transaction.status.message(),
+        txn_msg: transaction.message(),
         txn_date: desk.time(desk.now_ms),
         amount: desk.amount(order_amount),
         transaction_amount: desk.amount(transaction.amount),
@@ -100,6 +100,11 @@ fn of(desk: &mut Desk<'_>, transaction: &Transaction, order_amount: i64, order_s
         lacking: desk.our_switches().null_card_fields.then_some(LACKING),
         checksum,
     };
-    let event = if transaction.status == Status::Failed { "notify.failed" } else { "notify.success" };
+    let event = match (order.mandate_id.is_some(), transaction.status) {
+        (false, Status::Failed) => "notify.failed",
+        (false, _) => "notify.success",
+        (true, Status::Failed) => "debit.failed",
+        (true, _) => "debit.success",
+    };
     Some(News { event, body: to_json(&body), content_type: "application/json", url: order.notify_url.clone() })
 }

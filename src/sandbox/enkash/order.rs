@@ -21,7 +21,8 @@ const IFSC_LENGTH: usize = 11;
 pub struct Order {
     /// EnKash's, not the merchant's.
     pub id: String,
-    pub merchant_order_id: String,
+    /// None for what a mandate's debit made: no field of that request has one.
+    pub merchant_order_id: Option<String>,
     pub created_ms: i64,
     pub modified_ms: i64,
     pub expires_ms: i64,
@@ -31,6 +32,9 @@ pub struct Order {
     pub customer_info: Option<CustomerInfo>,
     pub custom_parameters: BTreeMap<String, String>,
     pub payment_detail: Option<PaymentDetail>,
+    /// The mandate whose debit it is.
+    #[serde(default)]
+    pub mandate_id: Option<String>,
     /// The attempts to pay it, oldest first.
     pub attempts: Vec<String>,
 }
@@ -154,7 +158,8 @@ pub struct OrderView<'a> {
     order_id: &'a str,
     created: String,
     last_modified: String,
-    merchant_order_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    merchant_order_id: Option<&'a str>,
     merchant_identifier_key: &'a str,
     amount: Printed,
     currency: &'static str,
@@ -166,7 +171,7 @@ pub struct OrderView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     customer_info: Option<&'a CustomerInfo>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    order_message: Option<&'static str>,
+    order_message: Option<&'a str>,
     order_date: String,
     custom_parameters: &'a BTreeMap<String, String>,
     transactions: Vec<TransactionView<'a>>,
@@ -240,7 +245,7 @@ impl Desk<'_> {
         payment_detail.as_ref().map_or(Ok(()), PaymentDetail::check)?;
         Ok(Order {
             id: self.new_id("ORD"),
-            merchant_order_id: order_id,
+            merchant_order_id: Some(order_id),
             created_ms: self.now_ms,
             modified_ms: self.now_ms,
             expires_ms: self.now_ms.saturating_add(milliseconds(self.our_switches().order_lifetime_s)),
@@ -250,8 +255,28 @@ impl Desk<'_> {
             customer_info,
             custom_parameters: custom_parameters.unwrap_or_default(),
             payment_detail,
+            mandate_id: None,
             attempts: Vec::new(),
         })
+    }
+
+    /// The order that a mandate's debit makes.
+    pub fn new_debit_order(&mut self, mandate_id: &str, amount: i64) -> Order {
+        Order {
+            id: self.new_id("ORD"),
+            merchant_order_id: None,
+            created_ms: self.now_ms,
+            modified_ms: self.now_ms,
+            expires_ms: self.now_ms.saturating_add(milliseconds(self.our_switches().order_lifetime_s)),
+            amount,
+            return_url: None,
+            notify_url: None,
+            customer_info: None,
+            custom_parameters: BTreeMap::new(),
+            payment_detail: None,
+            mandate_id: Some(mandate_id.to_owned()),
+            attempts: Vec::new(),
+        }
     }
 
     pub fn fetch_order(&self, id: &str) -> Result<String, Failure> {
@@ -265,7 +290,7 @@ impl Desk<'_> {
             return Err(Failure::NotServed);
         }
         let mut orders = self.books.orders.newest_first();
-        let found = orders.find(|order| order.merchant_order_id == merchant_order_id && self.is_listed(order.created_ms));
+        let found = orders.find(|order| order.merchant_order_id.as_deref() == Some(merchant_order_id) && self.is_listed(order.created_ms));
         Ok(self.success(self.view_order(found.ok_or_else(no_such_order)?)))
     }
 
@@ -277,7 +302,7 @@ impl Desk<'_> {
             order_id: &order.id,
             created: self.time(order.created_ms),
             last_modified: self.time(modified_ms),
-            merchant_order_id: &order.merchant_order_id,
+            merchant_order_id: order.merchant_order_id.as_deref(),
             merchant_identifier_key: &self.merchant.access_key,
             amount: self.amount(order.amount),
             currency: "INR",
@@ -285,7 +310,7 @@ impl Desk<'_> {
             notify_url: order.notify_url.as_deref(),
             status: self.status(status.word()),
             customer_info: order.customer_info.as_ref(),
-            order_message: attempts().next_back().map(|transaction| transaction.status.message()),
+            order_message: attempts().next_back().map(|transaction| transaction.message()),
             order_date: self.time(order.created_ms),
             custom_parameters: &order.custom_parameters,
             transactions: attempts().map(|transaction| self.view_transaction(transaction)).collect(),

@@ -44,7 +44,7 @@ impl Desk<'_> {
     }
 
     /// A status, or a word that nobody has heard of.
-    pub fn status(&self, word: &'static str) -> &'static str {
+    pub fn status<'w>(&self, word: &'w str) -> &'w str {
         if self.our_switches().unheard_statuses { "ON_HOLD_WITH_SWITCH" } else { word }
     }
 

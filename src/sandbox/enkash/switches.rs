@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::mandate::{MandateNaming, MandateWords};
 use crate::sandbox::switches::RefundCourse;
 use crate::sandbox::webhooks::A_FEW_RETRIES_MS;
 
@@ -51,6 +52,20 @@ pub struct EnkashSwitches {
     pub request_ids_ignored: bool,
     /// Settlement payouts end in a failure.
     pub payouts_fail: bool,
+    /// How answers and callbacks about mandates spell their fields. No source shows one of the newer paths' answers; that
+    /// they are in snake_case like the one request is this simulator's assumption.
+    pub mandate_naming: MandateNaming,
+    /// A mandate's `amount` is in rupees instead of paise wherever it is an integer: in requests to create one, in answers
+    /// and in callbacks. Which it is nobody knows; paise are this simulator's assumption.
+    pub mandate_amounts_in_rupees: bool,
+    /// The times of mandates are printed in seconds since 1970 instead of milliseconds, which are an assumption too.
+    pub mandate_times_in_seconds: bool,
+    /// The words of mandates that differ from those that this simulator assumes.
+    pub mandate_words: MandateWords,
+    /// What comes of a second mandate with the same `referenceId`.
+    pub repeated_mandate: RepeatedMandate,
+    /// Revoking a revoked mandate fails instead of answering as the first time.
+    pub revoking_revoked_fails: bool,
     /// Amounts are printed as strings instead of numbers.
     pub amounts_as_strings: bool,
     /// Times are printed as Indian ones without an offset, instead of in UTC with a `Z`.
@@ -74,6 +89,16 @@ pub enum RepeatedOrder {
     Made,
     Refused,
     /// The first is answered again, whatever the request says.
+    FirstAnswered,
+}
+
+/// What comes of a second mandate with the same `referenceId`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RepeatedMandate {
+    #[default]
+    Refused,
+    /// The first is answered again, as it stands now, whatever the request says.
     FirstAnswered,
 }
 
@@ -101,6 +126,12 @@ impl Default for EnkashSwitches {
             refunds: RefundCourse::default(),
             request_ids_ignored: false,
             payouts_fail: false,
+            mandate_naming: MandateNaming::default(),
+            mandate_amounts_in_rupees: false,
+            mandate_times_in_seconds: false,
+            mandate_words: MandateWords::default(),
+            repeated_mandate: RepeatedMandate::Refused,
+            revoking_revoked_fails: true,
             amounts_as_strings: false,
             times_without_offset: false,
             null_card_fields: false,

@@ -22,6 +22,9 @@ pub struct Transaction {
     /// The payer's address, once somebody took the attempt up.
     pub vpa: Option<String>,
     pub rrn: Option<String>,
+    /// Why a mandate's debit failed.
+    #[serde(default)]
+    pub failure: Option<String>,
 }
 
 /// What is paid.
@@ -56,6 +59,11 @@ impl Transaction {
     pub fn refundable(&self) -> i64 {
         self.amount - self.refunded - self.refunding
     }
+
+    /// For people.
+    pub fn message(&self) -> &str {
+        self.failure.as_deref().unwrap_or(self.status.message())
+    }
 }
 
 impl Status {
@@ -80,8 +88,7 @@ impl Status {
         }
     }
 
-    /// For people.
-    pub fn message(self) -> &'static str {
+    fn message(self) -> &'static str {
         match self {
             Self::Created => "Waiting for the customer.",
             Self::Authorized | Self::PendingWithBank => "Waiting for the bank.",

@@ -1,5 +1,7 @@
 //! EnKash, as its merchants and their payers meet it.
 
+mod debits;
+mod mandates;
 mod payments;
 mod payouts;
 mod refunds;
