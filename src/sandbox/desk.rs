@@ -200,7 +200,8 @@ impl AnyDesk<'_> {
     /// None where the provider has no mandates.
     pub fn mandates(&mut self) -> Option<&mut (dyn Mandates + '_)> {
         match self {
-            Self::Razorpay(_) | Self::Enkash(_) | Self::Oqpay(_) | Self::Eko(_) => None,
+            Self::Razorpay(desk) => Some(desk),
+            Self::Enkash(_) | Self::Oqpay(_) | Self::Eko(_) => None,
         }
     }
 
