@@ -15,7 +15,10 @@
 //! | `POST /razorpay/{account}/settle_bulk` | `{"lines", "seed"}` | a settlement of made-up lines: `{"id", "lines", "gross", "fee", "tax", "net"}` |
 //! | `POST /razorpay/{account}/recon_fault` | `{"kind"}`: `missing`, `doubled`, `in_other_settlement_too` with an `entity_id`, `off_by` with `paise` too, `settlement_off_by` with a `settlement_id` and `paise`, `unknown` | `{"id"}` of the line or settlement |
 //! | `DELETE /razorpay/{account}/recon_faults` | | `{}`: all are mended |
-//! | `GET /{provider}/{account}/qr_codes`, `…/payments`, `…/refunds`, `…/settlements` | | `{"items": […]}`, newest first |
+//! | `POST /{provider}/{account}/decide_mandate` | `{"mandate": its id, its order's, or its link's text, "act"}`: `approve`, `reject`, `pause`, `resume` or `revoke` | `{}`: the payer acts |
+//! | `POST /{provider}/{account}/end_notice` | `{"notice": its id, or its order's, "how"}`: `delivered` or `failed` | `{}` |
+//! | `POST /{provider}/{account}/end_debit` | `{"debit": its payment's id, or its order's, "how"}`: `collected`, or `failed` with a `reason`; one that failed may be collected late | `{}` |
+//! | `GET /{provider}/{account}/qr_codes`, `…/payments`, `…/refunds`, `…/settlements`, `…/mandates` | | `{"items": […]}`, newest first |
 //! | `POST /faults` | `{"account"?, "operation"?, "kind", "times"?, "after"?}` | `{}` |
 //! | `POST /webhook_faults` | `{"account"?, "event"?, "kind", "times"?}` | `{}` |
 //! | `DELETE /faults` | | `{}`: both kinds are forgotten |
@@ -41,7 +44,7 @@ use serde_json::{Value, json};
 
 use super::razorpay::link;
 use super::server::json as respond;
-use super::{ControlError, Inner, Outcome, PayOptions, ReconFault, RefundEnd, Sandbox, Simulated};
+use super::{ControlError, DebitEnd, Inner, NoticeEnd, Outcome, PayOptions, PayerAct, ReconFault, RefundEnd, Sandbox, Simulated};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -74,6 +77,27 @@ struct Refund {
 struct EndRefund {
     refund_id: String,
     how: RefundEnd,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DecideMandate {
+    mandate: String,
+    act: PayerAct,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EndNotice {
+    notice: String,
+    how: NoticeEnd,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EndDebit {
+    debit: String,
+    how: DebitEnd,
 }
 
 #[derive(Deserialize)]
@@ -230,6 +254,18 @@ async fn act_at(sandbox: &Sandbox, method: &str, account: &str, what: &str, body
             let EndRefund { refund_id, how } = read(body)?;
             sandbox.end_refund(account, &refund_id, how).await?;
         }
+        ("POST", "decide_mandate") => {
+            let DecideMandate { mandate, act } = read(body)?;
+            sandbox.decide_mandate(account, &mandate, act).await?;
+        }
+        ("POST", "end_notice") => {
+            let EndNotice { notice, how } = read(body)?;
+            sandbox.end_notice(account, &notice, how).await?;
+        }
+        ("POST", "end_debit") => {
+            let EndDebit { debit, how } = read(body)?;
+            sandbox.end_debit(account, &debit, how).await?;
+        }
         ("POST", "settle") => return Ok(json!({ "settlement_id": sandbox.settle(account).await? })),
         ("POST", "settle_bulk") => {
             let BulkWish { lines, seed } = read(body)?;
@@ -247,6 +283,7 @@ async fn act_at(sandbox: &Sandbox, method: &str, account: &str, what: &str, body
         ("GET", "qr_codes") => return Ok(items(sandbox.qr_codes(account)?)),
         ("GET", "refunds") => return Ok(items(sandbox.refunds(account)?)),
         ("GET", "settlements") => return Ok(items(sandbox.settlements(account)?)),
+        ("GET", "mandates") => return Ok(items(sandbox.mandates(account)?)),
         ("GET", "payments") => return Ok(items(sandbox.payments(account)?)),
         _ => return Err(Refusal::NoSuchPath),
     }

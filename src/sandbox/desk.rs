@@ -200,8 +200,9 @@ impl AnyDesk<'_> {
     /// None where the provider has no mandates.
     pub fn mandates(&mut self) -> Option<&mut (dyn Mandates + '_)> {
         match self {
+            Self::Razorpay(desk) => Some(desk),
             Self::Enkash(desk) => Some(desk),
-            Self::Razorpay(_) | Self::Oqpay(_) | Self::Eko(_) => None,
+            Self::Oqpay(_) | Self::Eko(_) => None,
         }
     }
 

@@ -46,6 +46,7 @@ pub struct MandateSwitches {
     /// Cancelling stays under way until the payer's side confirms it by `PayerAct::Revoke`.
     pub cancelling_stays: bool,
     /// The bank itself refuses debits in UPI's peak hours or without a notice delivered 24 hours before, as a failed payment.
+    /// At Razorpay the notice is needed in any case, and this also keeps debits to the mandate's days, and to one a cycle.
     pub bank_enforces_rules: bool,
 }
 

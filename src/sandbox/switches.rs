@@ -62,7 +62,7 @@ pub struct Switches {
     /// Whether settlements are made on working days at eleven in India, at every provider that makes them; off, the
     /// control interface alone makes them, and what a run passed over then waits until something new is to be settled.
     pub settlement_runs: bool,
-    /// S25: `refund.speed_changed` has its `created_at` inside `payload`.
+    /// S25: `refund.speed_changed` and `order.notification.*` have their `created_at` inside `payload`.
     pub speed_changed_at_inside: bool,
     /// S24: bodies of webhooks print non-ASCII as `\uXXXX`.
     pub escape_unicode: bool,

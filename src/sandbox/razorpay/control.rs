@@ -8,8 +8,9 @@ use super::life::{Bill, declined};
 use super::payment::{self, PaymentForm, Status};
 use super::qr::QrForm;
 use super::{act, event, link};
+use crate::sandbox::DebitEnd;
 use crate::sandbox::control::{ControlError, Outcome, PayOptions, amount_of};
-use crate::sandbox::desk::Provider;
+use crate::sandbox::desk::{Mandates, Provider};
 use crate::sandbox::simulated::{Asked, Reply, Simulated};
 
 impl Provider for Desk<'_> {
@@ -49,13 +50,14 @@ impl Provider for Desk<'_> {
         if !self.may_authorize_late(payment) {
             return Err(wrong_state(id, payment.status));
         }
-        let order = payment.order_id.as_ref().and_then(|order| self.books.orders.get(order));
-        let captures = order.and_then(|order| order.auto_capture).unwrap_or(self.switches.auto_capture);
-        let mut news = Vec::new();
-        self.authorize(id, &mut news);
-        if captures {
-            self.capture(id, &mut news);
+        if self.is_authorization(payment) {
+            return self.approve(id);
         }
+        if self.is_debit(payment) {
+            return self.end_debit(id, &DebitEnd::Collected);
+        }
+        let mut news = Vec::new();
+        self.succeed(id, &mut news);
         self.tell(news);
         Ok(())
     }
@@ -97,6 +99,9 @@ impl Desk<'_> {
         let order = self.books.orders.get(id).ok_or_else(|| ControlError::NotFound(id.to_owned()))?;
         if order.is_paid() {
             return Err(ControlError::WrongState { id: id.to_owned(), state: "paid".to_owned() });
+        }
+        if order.terms.is_some() {
+            return Err(ControlError::WrongState { id: id.to_owned(), state: "paid by approving its mandate".to_owned() });
         }
         let due = order.amount - order.paid;
         let amount = amount_of(id, pay, Some(due), Some(due).filter(|_| !order.partial))?;

@@ -13,6 +13,7 @@ use super::recon_fault::Placed;
 use super::refund::Refund;
 use super::refund_create::KeptAnswer;
 use super::settlement::{Settlement, Unsettled};
+use super::token::Token;
 use crate::sandbox::RazorpayMerchant;
 use crate::sandbox::agenda::Agenda;
 use crate::sandbox::desk::{self, Appointments};
@@ -25,6 +26,7 @@ pub struct Books {
     pub payments: Shelf<Payment>,
     pub orders: Shelf<Order>,
     pub customers: Shelf<Customer>,
+    pub tokens: Shelf<Token>,
     pub refunds: Shelf<Refund>,
     /// By the idempotency key that they were made under.
     pub refund_keys: BTreeMap<String, KeptAnswer>,
@@ -60,6 +62,16 @@ pub enum Due {
     SettlementRun,
     /// The transfer of a settlement starts.
     SettlementProcessed(String),
+    /// A payer who decides by himself approves the mandate that this payment sets up.
+    PayerApproves(String),
+    /// The day of a mandate's order is over.
+    AuthorizationsLapse(String),
+    /// A cancellation that was taken is done.
+    TokenCancelled(String),
+    /// The notice of an order is delivered, or fails.
+    NoticeEnds(String),
+    /// The bank answers to a debit.
+    DebitEnds(String),
 }
 
 pub type Desk<'a> = desk::Desk<'a, RazorpayMerchant, Books>;
@@ -79,6 +91,11 @@ impl Desk<'_> {
             Due::RefundGetsRrn(id) => self.refund_gets_rrn(id),
             Due::SettlementRun => self.run_settlement(),
             Due::SettlementProcessed(id) => self.process_settlement(id),
+            Due::PayerApproves(id) => self.payer_approves(id),
+            Due::AuthorizationsLapse(id) => self.authorizations_lapse(id),
+            Due::TokenCancelled(id) => self.token_cancelled(id),
+            Due::NoticeEnds(id) => self.notice_ends(id),
+            Due::DebitEnds(id) => self.debit_ends(id),
         }
     }
 }

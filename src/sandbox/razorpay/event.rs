@@ -5,12 +5,14 @@
 use serde::Serialize;
 
 use super::desk::Desk;
+use super::notice::{self, NoticeEvent};
 use super::order::{self, OrderView};
 use super::payment::{Payment, PaymentForm, PaymentView, view};
 use super::qr::{Qr, QrForm, QrView};
 use super::refund::{self, RefundView};
 use super::settlement::{self, SettlementView};
 use super::to_json;
+use super::token::{self, TokenView};
 use crate::sandbox::webhooks::News;
 
 #[derive(Serialize)]
@@ -36,6 +38,10 @@ struct Payload<'a> {
     qr_code: Option<Entity<QrView<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     settlement: Option<Entity<SettlementView<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<Entity<TokenView<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notification: Option<Entity<NoticeEvent<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     created_at: Option<i64>,
 }
@@ -114,6 +120,25 @@ pub fn settlement_processed(desk: &Desk<'_>, id: &str) -> Option<News> {
     let settlement = settlement::view(desk.books.settlements.get(id)?, desk.switches.empty_utr_left_out);
     let payload = Payload { settlement: Some(Entity { entity: settlement }), ..Payload::default() };
     Some(news(desk, "settlement.processed", &["settlement"], payload))
+}
+
+/// Of a token that the merchant deleted nothing is told.
+pub fn token(event: &'static str, desk: &Desk<'_>, id: &str) -> Option<News> {
+    let token = desk.books.tokens.get(id).filter(|token| !token.forgotten)?;
+    let entity = match event {
+        "token.confirmed" | "token.rejected" => token::view(token, false),
+        "token.resumed" => token::view_resumed(token),
+        _ => token::view(token, true),
+    };
+    Some(news(desk, event, &["token"], Payload { token: Some(Entity { entity }), ..Payload::default() }))
+}
+
+/// Of an order's notice.
+pub fn notification(event: &'static str, desk: &Desk<'_>, order_id: &str) -> Option<News> {
+    let entity = notice::view_event(desk.books.orders.get(order_id)?)?;
+    let created_at = desk.switches.speed_changed_at_inside.then(|| desk.now());
+    let payload = Payload { notification: Some(Entity { entity }), created_at, ..Payload::default() };
+    Some(news(desk, event, &["notification"], payload))
 }
 
 fn news(desk: &Desk<'_>, event: &'static str, contains: &'static [&'static str], payload: Payload<'_>) -> News {

@@ -64,6 +64,7 @@ impl Desk<'_> {
             email: customer.map_or_else(|| order.map(|_| "void@razorpay.com".to_owned()), |who| who.email.clone()),
             contact: customer.map_or_else(|| order.map(|_| "+919000000001".to_owned()), |who| who.contact.clone()),
             customer_id,
+            token_id: None,
             notes: qr.map(|qr| qr.notes.clone()).unwrap_or_default(),
             fee: None,
             tax: None,
@@ -146,6 +147,16 @@ impl Desk<'_> {
         }
     }
 
+    /// The bank says yes, and the payment is captured where that happens by itself.
+    pub fn succeed(&mut self, id: &str, news: &mut Vec<News>) {
+        let order = self.books.payments.get(id).and_then(|payment| self.books.orders.get(payment.order_id.as_ref()?));
+        let captures = order.and_then(|order| order.auto_capture).unwrap_or(self.switches.auto_capture);
+        self.authorize(id, news);
+        if captures {
+            self.capture(id, news);
+        }
+    }
+
     pub fn fail(&mut self, id: &str, failure: Failure, news: &mut Vec<News>) {
         let Some(payment) = self.books.payments.get_mut(id) else {
             return;
@@ -198,12 +209,12 @@ pub fn declined() -> Failure {
     failure("BAD_REQUEST_ERROR", text, "gateway", "payment_response", "payment_failed")
 }
 
-fn timed_out() -> Failure {
+pub fn timed_out() -> Failure {
     let text = "Payment was not completed on time.";
     failure("BAD_REQUEST_ERROR", text, "customer", "payment_authentication", "payment_timed_out")
 }
 
-fn failure(code: &str, description: &str, source: &str, step: &str, reason: &str) -> Failure {
+pub fn failure(code: &str, description: &str, source: &str, step: &str, reason: &str) -> Failure {
     Failure {
         code: code.to_owned(),
         description: description.to_owned(),

@@ -1,6 +1,10 @@
-//! The `upi://pay?…` text inside a QR code: written strictly, read leniently.
+//! The `upi://pay?…` text inside a QR code, written strictly and read leniently, and the `upi://mandate?…` text that asks a
+//! payer for a mandate.
 
+use super::payment::Payment;
 use super::qr::Qr;
+use super::terms::Terms;
+use crate::sandbox::clock::in_ist;
 use crate::sandbox::upi::{paise, percent_encode, rupees, value};
 
 /// The text of a code. Its `tr` is `RZP`, the 14 characters of its id, `qrv2`.
@@ -33,6 +37,31 @@ pub fn read(text: &str) -> Option<(String, Option<i64>)> {
         None => None,
     };
     Some((format!("qr_{id}"), amount))
+}
+
+/// The text that a mandate is approved by, as of `now_ms`. Its `tr` is `EXM` and the 14 characters of its payment's id.
+pub fn write_mandate(payment: &Payment, terms: &Terms, merchant: &str, now_ms: i64) -> String {
+    let rule = terms.rule.map_or_else(String::new, |rule| format!("&recurtype={}&recurvalue={}", rule.kind.in_links(), rule.value));
+    let day = |at_ms| in_ist(at_ms).strftime("%d%m%Y").to_string();
+    format!(
+        "upi://mandate?pa={}&pn={}&tr=EXM{}&am={}&fam={}&amrule=MAX&cu=INR&recur={}{rule}&validitystart={}&validityend={}\
+         &rev=Y&txnType=CREATE&mode=04&purpose=14&block=N&mc=5411",
+        vpa(merchant),
+        percent_encode(merchant),
+        payment.id.strip_prefix("pay_").unwrap_or(&payment.id),
+        rupees(terms.max_amount),
+        rupees(payment.amount),
+        terms.frequency.in_links(),
+        day(now_ms),
+        day(terms.expire_at.saturating_mul(1_000)),
+    )
+}
+
+/// The id of the payment that such a text belongs to.
+pub fn read_mandate(text: &str) -> Option<String> {
+    let query = text.strip_prefix("upi://mandate?")?;
+    let id = query.split('&').find_map(|pair| pair.strip_prefix("tr=EXM"))?;
+    Some(format!("pay_{id}"))
 }
 
 fn reference(qr_id: &str) -> String {

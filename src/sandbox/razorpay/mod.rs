@@ -14,19 +14,27 @@
 //!   is printed with `speed_processed` `instant` until it slows down.
 //! - `settled_at` is a settlement's `created_at`; its lines are reported once it is `processed`. A refund's line has its
 //!   payment's order and method. Runs that would pay out nothing leave all they found to the next run.
+//! - A mandate's token is made when the payer decides, be it against it, and hangs on the payment from then on. An order
+//!   with a `token` must say `max_amount` and `frequency`; without a rule for days it may be debited on any.
+//! - Debits that a mandate's state forbids are taken, and fail half a minute later as payments (the other reading of S27).
+//!   `payment_after` holds nobody up: 24 hours since the notice was delivered do.
 //! - `image_url` points back at the sandbox, since a made-up address at the real host could be somebody's.
 
 mod auth;
+mod authorization;
 mod bulk;
 mod clearing;
 mod control;
 mod customer;
+mod debit;
 pub mod desk;
 pub mod error;
 mod event;
 mod input;
 mod life;
 pub mod link;
+mod mandates;
+mod notice;
 mod order;
 mod payment;
 mod qr;
@@ -36,6 +44,8 @@ mod refund;
 mod refund_create;
 mod refund_life;
 mod settlement;
+mod terms;
+mod token;
 mod webhook;
 
 use http::Method;
@@ -64,6 +74,8 @@ pub enum Operation {
     PaymentFetch(String),
     PaymentUpdate(String),
     PaymentCapture(String),
+    PaymentCreateUpi,
+    PaymentCreateRecurring,
     RefundCreate(String),
     PaymentRefunds(String),
     /// Of a payment: this refund.
@@ -81,6 +93,11 @@ pub enum Operation {
     CustomerCreate,
     CustomerList,
     CustomerFetch(String),
+    /// Of a customer.
+    TokenList(String),
+    TokenFetch(String, String),
+    TokenCancel(String, String),
+    TokenDelete(String, String),
 }
 
 /// A request whose operation is known and whose caller was authenticated.
@@ -105,6 +122,8 @@ impl Operation {
             ("GET", ["payments", payment]) => Self::PaymentFetch(id(payment)),
             ("PATCH", ["payments", payment]) => Self::PaymentUpdate(id(payment)),
             ("POST", ["payments", payment, "capture"]) => Self::PaymentCapture(id(payment)),
+            ("POST", ["payments", "create", "upi"]) => Self::PaymentCreateUpi,
+            ("POST", ["payments", "create", "recurring"]) => Self::PaymentCreateRecurring,
             ("POST", ["payments", payment, "refund"]) => Self::RefundCreate(id(payment)),
             ("GET", ["payments", payment, "refunds"]) => Self::PaymentRefunds(id(payment)),
             ("GET", ["payments", payment, "refunds", refund]) => Self::PaymentRefundFetch(id(payment), id(refund)),
@@ -121,6 +140,10 @@ impl Operation {
             ("POST", ["customers"]) => Self::CustomerCreate,
             ("GET", ["customers"]) => Self::CustomerList,
             ("GET", ["customers", customer]) => Self::CustomerFetch(id(customer)),
+            ("GET", ["customers", customer, "tokens"]) => Self::TokenList(id(customer)),
+            ("GET", ["customers", customer, "tokens", token]) => Self::TokenFetch(id(customer), id(token)),
+            ("PUT", ["customers", customer, "tokens", token, "cancel"]) => Self::TokenCancel(id(customer), id(token)),
+            ("DELETE", ["customers", customer, "tokens", token]) => Self::TokenDelete(id(customer), id(token)),
             _ => return None,
         })
     }
@@ -138,6 +161,8 @@ impl Operation {
             Self::PaymentFetch(_) => "payment.fetch",
             Self::PaymentUpdate(_) => "payment.update",
             Self::PaymentCapture(_) => "payment.capture",
+            Self::PaymentCreateUpi => "payment.create_upi",
+            Self::PaymentCreateRecurring => "payment.create_recurring",
             Self::RefundCreate(_) => "refund.create",
             Self::PaymentRefunds(_) => "payment.refunds",
             Self::PaymentRefundFetch(..) => "payment.refund_fetch",
@@ -154,6 +179,10 @@ impl Operation {
             Self::CustomerCreate => "customer.create",
             Self::CustomerList => "customer.list",
             Self::CustomerFetch(_) => "customer.fetch",
+            Self::TokenList(_) => "token.list",
+            Self::TokenFetch(..) => "token.fetch",
+            Self::TokenCancel(..) => "token.cancel",
+            Self::TokenDelete(..) => "token.delete",
         }
     }
 
@@ -193,6 +222,8 @@ fn act(desk: &mut Desk<'_>, asked: &Asked) -> Result<String, ApiError> {
         Operation::PaymentFetch(id) => desk.fetch_payment(id, call),
         Operation::PaymentUpdate(id) => desk.update_payment(id, call),
         Operation::PaymentCapture(id) => desk.capture_payment(id, call),
+        Operation::PaymentCreateUpi => desk.create_upi_payment(call),
+        Operation::PaymentCreateRecurring => desk.create_recurring_payment(call),
         Operation::RefundCreate(id) => desk.create_refund(id, call, &asked.headers),
         Operation::PaymentRefunds(id) => desk.list_payment_refunds(id, call),
         Operation::PaymentRefundFetch(payment, id) => desk.fetch_payment_refund(payment, id, call),
@@ -209,6 +240,10 @@ fn act(desk: &mut Desk<'_>, asked: &Asked) -> Result<String, ApiError> {
         Operation::CustomerCreate => desk.create_customer(call),
         Operation::CustomerList => desk.list_customers(call),
         Operation::CustomerFetch(id) => desk.fetch_customer(id, call),
+        Operation::TokenList(customer) => desk.list_tokens(customer, call),
+        Operation::TokenFetch(customer, id) => desk.fetch_token(customer, id, call),
+        Operation::TokenCancel(customer, id) => desk.cancel_token(customer, id, call),
+        Operation::TokenDelete(customer, id) => desk.delete_token(customer, id, call),
     }
 }
 

@@ -2,10 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::desk::{Desk, room_on};
+use super::authorization::{deadline_ms, required};
+use super::desk::{Desk, Due, room_on};
 use super::error::ApiError;
 use super::input::{AMOUNT_MAX, Fields, Notes, Page, check_id, parameter};
+use super::notice::{self, Notice, NoticeView};
 use super::payment::{PaymentForm, PaymentView, Status, view as view_payment};
+use super::terms::Terms;
 use super::{Call, Collection, notes_as_printed, to_json};
 use crate::sandbox::shelf::Labelled;
 
@@ -23,6 +26,14 @@ pub struct Order {
     pub notes: Notes,
     pub partial: bool,
     pub auto_capture: Option<bool>,
+    /// Whose mandate it sets up.
+    #[serde(default)]
+    pub customer_id: Option<String>,
+    #[serde(default)]
+    pub terms: Option<Terms>,
+    /// What the payer is told before the debit that it is for.
+    #[serde(default)]
+    pub notice: Option<Notice>,
 }
 
 impl Labelled for Order {
@@ -57,6 +68,8 @@ pub struct OrderView<'a> {
     notes: &'a Notes,
     created_at: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    notification: Option<NoticeView<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     payments: Option<Collection<PaymentView<'a>>>,
 }
 
@@ -78,6 +91,7 @@ pub fn view(order: &Order) -> OrderView<'_> {
         attempts: order.attempts,
         notes: &order.notes,
         created_at: order.created_at(),
+        notification: order.notice.as_ref().map(notice::view),
         payments: None,
     }
 }
@@ -86,7 +100,7 @@ impl Desk<'_> {
     pub fn create_order(&mut self, call: &Call) -> Result<String, ApiError> {
         call.expect_no_query()?;
         room_on(&self.books.orders)?;
-        const KNOWN: [&str; 9] = [
+        const KNOWN: [&str; 13] = [
             "amount",
             "currency",
             "receipt",
@@ -96,19 +110,15 @@ impl Desk<'_> {
             "first_payment_min_amount",
             "payment_capture",
             "payment",
+            "method",
+            "customer_id",
+            "token",
+            "notification",
         ];
         let fields = Fields::of(&call.body, &KNOWN)?;
         let amount = read_amount(&fields)?;
-        match fields.get("currency") {
-            None => return Err(ApiError::on("currency", "The currency field is required.")),
-            Some(value) if !value.is_string() => {
-                return Err(ApiError::invalid(format!("expected string but provided {value}")));
-            }
-            Some(currency) if currency == "INR" => (),
-            Some(_) => {
-                return Err(ApiError::on("currency", "The selected currency is invalid."));
-            }
-        }
+        check_currency(&fields)?;
+        let (customer_id, terms) = self.read_mandate(&fields, amount)?.unzip();
         let receipt = fields.text("receipt", RECEIPT_LENGTH_MAX)?;
         let (notes, partial) = (fields.notes()?, fields.flag("partial_payment")?.unwrap_or(false));
         fields.integer("first_payment_min_amount")?;
@@ -122,12 +132,56 @@ impl Desk<'_> {
             }
         }
         fields.flag("unique_receipt")?;
-        let id = self.new_id("order");
-        let created_ms = self.now_ms;
-        let order = Order { id, created_ms, amount, paid: 0, receipt, attempts: 0, notes, partial, auto_capture };
+        let notice = self.read_notice(&fields)?;
+        let order = Order {
+            id: self.new_id("order"),
+            created_ms: self.now_ms,
+            amount,
+            paid: 0,
+            receipt,
+            attempts: 0,
+            notes,
+            partial,
+            auto_capture,
+            customer_id,
+            terms,
+            notice,
+        };
         let answer = to_json(&view(&order));
+        if order.terms.is_some() {
+            self.appoint(deadline_ms(&order), Due::AuthorizationsLapse(order.id.clone()));
+        }
+        if order.notice.is_some() {
+            self.send_notice(&order.id);
+        }
         self.books.orders.put(order);
         Ok(answer)
+    }
+
+    /// Whose mandate an order sets up, and what the payer agrees to with it.
+    fn read_mandate(&self, fields: &Fields<'_>, amount: i64) -> Result<Option<(String, Terms)>, ApiError> {
+        let Some(token) = fields.get("token") else {
+            // With other orders they belong to products that the account doesn't have.
+            let sent = ["method", "customer_id"].into_iter().filter(|name| fields.get(name).is_some());
+            let sent: Vec<_> = sent.map(str::to_owned).collect();
+            return if sent.is_empty() { Ok(None) } else { Err(ApiError::not_required(&sent)) };
+        };
+        if fields.get("notification").is_some() {
+            return Err(ApiError::not_required(&["notification".to_owned()]));
+        }
+        let token = token.as_object().ok_or_else(|| ApiError::on("token", "The token must be an array."))?;
+        let token = Fields::of(token, &["max_amount", "expire_at", "frequency", "recurring_value", "recurring_type"])?;
+        let customer_id = required(fields, "customer_id")?;
+        self.check_customer(&customer_id)?;
+        if required(fields, "method")? != "upi" {
+            return Err(ApiError::on("method", "The selected method is invalid."));
+        }
+        let terms = Terms::read(&token, self.now())?;
+        if amount > terms.max_amount {
+            let text = "The order amount cannot be greater than the token max amount for upi recurring.";
+            return Err(ApiError::on("amount", text));
+        }
+        Ok(Some((customer_id, terms)))
     }
 
     /// The first order with a receipt. Uniqueness knows no lag.
@@ -208,6 +262,18 @@ fn read_amount(fields: &Fields<'_>) -> Result<i64, ApiError> {
         Some(..AMOUNT_MIN) => Err(ApiError::on("amount", "The amount must be at least INR 1.00")),
         Some(amount) if amount > AMOUNT_MAX => Err(ApiError::on("amount", "Amount exceeds maximum amount allowed.")),
         Some(amount) => Ok(amount),
+    }
+}
+
+fn check_currency(fields: &Fields<'_>) -> Result<(), ApiError> {
+    match fields.get("currency") {
+        None => Err(ApiError::on("currency", "The currency field is required.")),
+        Some(value) if !value.is_string() => Err(ApiError::invalid(format!("expected string but provided {value}"))),
+        Some(currency) if currency == "INR" => Ok(()),
+        Some(_) if fields.get("method").is_some_and(|method| method == "upi") => {
+            Err(ApiError::on("currency", "The currency should be INR when method is upi"))
+        }
+        Some(_) => Err(ApiError::on("currency", "The selected currency is invalid.")),
     }
 }
 

@@ -20,10 +20,14 @@ pub struct Payment {
     pub amount_refunded: i64,
     pub captured: bool,
     pub description: Option<String>,
+    /// Empty until it is known who pays.
     pub vpa: String,
     pub email: Option<String>,
     pub contact: Option<String>,
     pub customer_id: Option<String>,
+    /// The mandate that it debits, or that came of it.
+    #[serde(default)]
+    pub token_id: Option<String>,
     pub notes: Notes,
     pub fee: Option<i64>,
     pub tax: Option<i64>,
@@ -103,7 +107,7 @@ pub struct PaymentView<'a> {
     card_id: Option<&'a str>,
     bank: Option<&'a str>,
     wallet: Option<&'a str>,
-    vpa: &'a str,
+    vpa: Option<&'a str>,
     email: Option<&'a str>,
     contact: Option<&'a str>,
     #[serde(serialize_with = "shown_notes")]
@@ -121,6 +125,8 @@ pub struct PaymentView<'a> {
     upi: Option<Upi<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     customer_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_id: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -133,13 +139,14 @@ struct AcquirerData<'a> {
 #[derive(Serialize)]
 struct Upi<'a> {
     payer_account_type: &'static str,
-    vpa: &'a str,
+    vpa: Option<&'a str>,
     flow: &'static str,
 }
 
 pub fn view(payment: &Payment, form: PaymentForm) -> PaymentView<'_> {
     let failure = payment.failure.as_ref();
     let in_answer = matches!(form, PaymentForm::Answer | PaymentForm::OfQr);
+    let vpa = Some(payment.vpa.as_str()).filter(|vpa| !vpa.is_empty());
     let from_capture = form == PaymentForm::CapturedEvent;
     PaymentView {
         id: &payment.id,
@@ -164,7 +171,7 @@ pub fn view(payment: &Payment, form: PaymentForm) -> PaymentView<'_> {
         card_id: None,
         bank: None,
         wallet: None,
-        vpa: &payment.vpa,
+        vpa,
         email: payment.email.as_deref(),
         contact: payment.contact.as_deref(),
         notes: (form != PaymentForm::OfQr).then_some(&payment.notes),
@@ -180,8 +187,9 @@ pub fn view(payment: &Payment, form: PaymentForm) -> PaymentView<'_> {
             upi_transaction_id: payment.upi_transaction_id.as_deref().filter(|_| in_answer),
         },
         created_at: payment.created_at(),
-        upi: (form != PaymentForm::Credited).then_some(Upi { payer_account_type: "bank_account", vpa: &payment.vpa, flow: "intent" }),
+        upi: (form != PaymentForm::Credited).then_some(Upi { payer_account_type: "bank_account", vpa, flow: "intent" }),
         customer_id: payment.customer_id.as_deref(),
+        token_id: payment.token_id.as_deref(),
     }
 }
 

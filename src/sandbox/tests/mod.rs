@@ -3,6 +3,7 @@
 mod eko;
 mod enkash;
 mod faults;
+mod mandates;
 mod oqpay;
 mod providers;
 mod refunds;
