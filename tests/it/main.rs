@@ -12,6 +12,7 @@ mod health;
 mod idempotency;
 mod lease;
 mod list;
+mod mandate;
 mod overtaken;
 mod payment;
 mod providers;
