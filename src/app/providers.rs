@@ -77,6 +77,7 @@ fn of_razorpay(settings: &RazorpayConfig) -> razorpay::RazorpaySettings {
         close_by_min: settings.close_by_min(),
         close_by_max: settings.close_by_max(),
         notes_value_max: settings.notes_value_max,
+        mcc: None,
     }
 }
 

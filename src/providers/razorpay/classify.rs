@@ -7,6 +7,9 @@ use crate::domain::account::Operation;
 use crate::providers::told::{message, token};
 use crate::providers::{AskError, CallError, Cause};
 
+#[cfg(test)]
+mod tests;
+
 /// What is known of a listed answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Known {
@@ -52,10 +55,27 @@ const NO_SUCH_ID: Text = Text::Is("The id provided does not exist");
 /// There is a refund with our reference: an earlier request was acted on, whatever became of its answer.
 const RECEIPT_TAKEN: Text = Text::Is("Duplicate receipt found for this refund request");
 
-const MUTATIONS: &[Operation] = &[Operation::CreateQr, Operation::CloseQr, Operation::CreateRefund];
+const MUTATIONS: &[Operation] = &[
+    Operation::CreateQr,
+    Operation::CloseQr,
+    Operation::CreateRefund,
+    Operation::CreateMandate,
+    Operation::RevokeMandate,
+    Operation::CreateDebit,
+    Operation::ExecuteDebit,
+];
 const CREATE: &[Operation] = &[Operation::CreateQr];
 const CLOSE: &[Operation] = &[Operation::CloseQr];
 const REFUND: &[Operation] = &[Operation::CreateRefund];
+/// A mandate's customer, its order, and the payment that it is approved by.
+const MANDATE: &[Operation] = &[Operation::CreateMandate];
+const REVOKE: &[Operation] = &[Operation::RevokeMandate];
+/// A mandate's order, or that of a debit's notice.
+const ORDER: &[Operation] = &[Operation::CreateMandate, Operation::CreateDebit];
+/// What takes fields, besides codes and refunds.
+const MANDATE_BODIES: &[Operation] = &[Operation::CreateMandate, Operation::CreateDebit, Operation::ExecuteDebit];
+/// What another operation on the same payment can be in the way of. Not of a debit: what else is under way there may be one.
+const BESIDE_OTHERS: &[Operation] = &[Operation::CreateQr, Operation::CloseQr, Operation::CreateRefund];
 
 const fn not_acted_on(statuses: &'static [u16], error: Option<Listed>) -> Rule {
     Rule { operations: MUTATIONS, statuses, error, known: Known::NotActedOn }
@@ -70,7 +90,9 @@ const fn refusal(operations: &'static [Operation], statuses: &'static [u16], err
 /// Not here, on purpose: closing a code that is closed already. The text of that answer is not documented, and what we want
 /// to know then is how the code stands: doubt has it looked up. Nor is a refund that "has already been processed" or has our
 /// receipt already, two requests with one idempotency key (409), or `invalid request sent`, which was seen where the balance
-/// was too low and says nothing.
+/// was too low and says nothing. Nor is an order whose receipt is taken, since then there is one of ours, or a debit of an
+/// order that is paid, since then money has come. What a debit or a cancellation is told of a mandate that does not stand is
+/// not documented.
 const RULES: &[Rule] = &[
     // Throttled.
     not_acted_on(&[429], None),
@@ -82,7 +104,12 @@ const RULES: &[Rule] = &[
     not_acted_on(&[400], Some(Listed::Text(Text::Is("Authentication failed")))),
     // Our address is not on the account's list.
     not_acted_on(&[400, 403], Some(Listed::Text(Text::Is("Access Denied")))),
-    not_acted_on(&[400], Some(Listed::Text(Text::Is("Request failed because another payment operation is in progress")))),
+    Rule {
+        operations: BESIDE_OTHERS,
+        statuses: &[400],
+        error: Some(Listed::Text(Text::Is("Request failed because another payment operation is in progress"))),
+        known: Known::NotActedOn,
+    },
     // The feature is off for this account.
     refusal(MUTATIONS, &[400, 404], Listed::Text(Text::Is("The requested URL was not found on the server"))),
     refusal(MUTATIONS, &[400], Listed::Reason("extra_field_sent")),
@@ -119,6 +146,33 @@ const RULES: &[Rule] = &[
     refusal(REFUND, &[400], Listed::Text(Text::Is("Void is not supported for partial refunds"))),
     refusal(REFUND, &[400], Listed::Text(Text::Is("Refund is not supported by the bank because the payment is more than 6 months old"))),
     refusal(REFUND, &[400], Listed::Text(Text::Is("Payment is more than 6 months old, only instant refund is supported"))),
+    // A customer [8.2]. Anything else about him is as good as an order that was not sent.
+    refusal(MANDATE, &[400], Listed::Reason("invalid_contact_number")),
+    refusal(MANDATE, &[400], Listed::Text(Text::Begins("Contact number should be at least"))),
+    refusal(MANDATE, &[400], Listed::Text(Text::Begins("Contact number contains invalid characters"))),
+    refusal(MANDATE, &[400], Listed::Text(Text::Is("The email must be a valid email address"))),
+    refusal(MANDATE, &[400], Listed::Text(Text::Begins("The name may not be greater than"))),
+    refusal(MANDATE, &[400], Listed::Text(Text::Is("The name format is invalid"))),
+    // An order [3.7].
+    refusal(ORDER, &[400], Listed::Reason("amount_less_than_minimum_amount")),
+    refusal(ORDER, &[400], Listed::Text(Text::Begins("The amount must be at least INR"))),
+    refusal(ORDER, &[400], Listed::Text(Text::Is("Order amount less than minimum amount allowed"))),
+    refusal(ORDER, &[400], Listed::Text(Text::Is("The amount must be an integer"))),
+    refusal(ORDER, &[400], Listed::Text(Text::Begins("expected string but provided"))),
+    refusal(ORDER, &[400], Listed::Text(Text::Is("The currency should be INR when method is upi"))),
+    refusal(MANDATE, &[400], Listed::Text(Text::Is("The order amount cannot be greater than the token max amount for upi recurring"))),
+    refusal(MANDATE, &[400], Listed::Text(Text::Begins("The minimum transaction amount allowed is"))),
+    // What its fields are like is looked at before anything is made or debited [2.3, 8.8]; the last is a debit's own.
+    refusal(MANDATE_BODIES, &[400], Listed::Text(NO_SUCH_ID)),
+    refusal(MANDATE_BODIES, &[400], Listed::Text(Text::Ends("is not a valid id"))),
+    refusal(MANDATE_BODIES, &[400], Listed::Text(Text::Ends("is/are not required and should not be sent"))),
+    refusal(MANDATE_BODIES, &[400], Listed::Text(Text::Around("The", "field is required"))),
+    refusal(ORDER, &[400], Listed::Text(Text::Ends(": is required"))),
+    refusal(ORDER, &[400], Listed::Text(Text::Around("The selected", "is invalid"))),
+    refusal(MANDATE_BODIES, &[400], Listed::Text(Text::Is("Amount exceeds maximum amount allowed"))),
+    // A cancellation has no body; it is handed on to the UPI network once the token is found [8.6].
+    refusal(REVOKE, &[400, 404], Listed::Text(NO_SUCH_ID)),
+    refusal(REVOKE, &[400], Listed::Text(Text::Ends("is not a valid id"))),
 ];
 
 /// What an answer without success to `operation` lets us conclude. `first_send` is false where an earlier send of the same
@@ -199,185 +253,5 @@ impl Text {
                 description.starts_with(&format!("{} ", plain(first))) && description.ends_with(&format!(" {}", plain(last)))
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// An answer, and what it means for the creation of a code, for its close, for a refund, and for a question.
-    const TABLE: &str = r#"
-status code              reason                  description                                                                                     | create        close         refund        question
-200    -                 -                       -                                                                                               | in_doubt      in_doubt      in_doubt      unanswered
-302    -                 -                       -                                                                                               | in_doubt      in_doubt      in_doubt      unanswered
-400    -                 -                       -                                                                                               | in_doubt      in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR -                       -                                                                                               | in_doubt      in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR input_validation_failed The selected usage is invalid.                                                                  | refused       in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR input_validation_failed A rule that we never heard of.                                                                  | refused       in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR extra_field_sent        tax_invoice is/are not required and should not be sent                                          | refused       refused       refused       unanswered
-400    BAD_REQUEST_ERROR -                       The selected usage is invalid.                                                                  | refused       in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR NA                      The selected fixed amount is invalid.                                                           | refused       in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR -                       The type field is required.                                                                     | refused       in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR -                       The type is required.                                                                           | refused       in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR -                       The payment amount must be at least 1.                                                          | refused       in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR -                       close_by must be between 946684800 and 4765046400                                               | refused       in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR -                       close_by should be at least 2 minutes after current time                                        | refused       in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR -                       close_by is/are not required and should not be sent                                             | refused       in_doubt      refused       unanswered
-400    BAD_REQUEST_ERROR -                       cust_1 is not a valid id.                                                                       | refused       refused       refused       unanswered
-400    BAD_REQUEST_ERROR -                       The code was made, and the selected printer is invalid                                          | in_doubt      in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR some_new_reason         The selected usage is invalid.                                                                  | in_doubt      in_doubt      in_doubt      unanswered
-400    SOME_NEW_ERROR    input_validation_failed The selected usage is invalid.                                                                  | in_doubt      in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR NA                      The requested URL was not found on the server.                                                  | refused       refused       refused       unanswered
-404    BAD_REQUEST_ERROR -                       The requested URL was not found on the server.                                                  | refused       refused       refused       unanswered
-404    -                 -                       -                                                                                               | in_doubt      in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR input_validation_failed The id provided does not exist                                                                  | refused       refused       in_doubt      absent
-400    BAD_REQUEST_ERROR -                       The id provided does not exist.                                                                 | in_doubt      refused       in_doubt      absent
-404    BAD_REQUEST_ERROR -                       The id provided does not exist                                                                  | in_doubt      refused       in_doubt      absent
-500    BAD_REQUEST_ERROR -                       The id provided does not exist                                                                  | in_doubt      in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR input_validation_failed QR code is already closed                                                                       | refused       in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR -                       QR code is already closed                                                                       | in_doubt      in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR input_validation_failed We are facing some trouble completing your request at the moment. Please try again shortly.     | in_doubt      in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR -                       We are facing some trouble completing your request at the moment. Please try again shortly.     | in_doubt      in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR NA                      The api key provided is invalid                                                                 | not_delivered not_delivered not_delivered unanswered
-400    BAD_REQUEST_ERROR input_validation_failed The api secret provided is invalid.                                                             | not_delivered not_delivered not_delivered unanswered
-400    BAD_REQUEST_ERROR NA                      The API {key/secret} provided is invalid.                                                       | not_delivered not_delivered not_delivered unanswered
-400    BAD_REQUEST_ERROR -                       Authentication failed                                                                           | not_delivered not_delivered not_delivered unanswered
-401    BAD_REQUEST_ERROR -                       Authentication failed                                                                           | not_delivered not_delivered not_delivered unanswered
-401    -                 -                       -                                                                                               | not_delivered not_delivered not_delivered unanswered
-403    BAD_REQUEST_ERROR -                       Access Denied                                                                                   | not_delivered not_delivered not_delivered unanswered
-403    -                 -                       -                                                                                               | in_doubt      in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR input_validation_failed Request failed because another payment operation is in progress.                                | not_delivered not_delivered not_delivered unanswered
-408    -                 -                       -                                                                                               | in_doubt      in_doubt      in_doubt      unanswered
-409    BAD_REQUEST_ERROR -                       -                                                                                               | in_doubt      in_doubt      in_doubt      unanswered
-429    BAD_REQUEST_ERROR -                       Too many requests                                                                               | not_delivered not_delivered not_delivered unanswered
-429    -                 -                       -                                                                                               | not_delivered not_delivered not_delivered unanswered
-500    SERVER_ERROR      NA                      We are facing some trouble completing your request at the moment. Please try again shortly.     | in_doubt      in_doubt      in_doubt      unanswered
-500    BAD_REQUEST_ERROR input_validation_failed The selected usage is invalid.                                                                  | in_doubt      in_doubt      in_doubt      unanswered
-502    GATEWAY_ERROR     -                       -                                                                                               | in_doubt      in_doubt      in_doubt      unanswered
-503    -                 -                       -                                                                                               | in_doubt      in_doubt      in_doubt      unanswered
-504    -                 -                       -                                                                                               | in_doubt      in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR -                       The refund amount provided is greater than amount captured                                      | in_doubt      in_doubt      refused       unanswered
-400    BAD_REQUEST_ERROR refund_limit_crossed    The refund amount provided is greater than amount captured                                      | in_doubt      in_doubt      in_doubt      unanswered
-409    BAD_REQUEST_ERROR -                       The refund amount provided is greater than amount captured                                      | in_doubt      in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR input_validation_failed The payment has been fully refunded already                                                     | refused       in_doubt      refused       unanswered
-400    BAD_REQUEST_ERROR input_validation_failed The amount must be at least INR 1.00                                                            | refused       in_doubt      refused       unanswered
-400    BAD_REQUEST_ERROR -                       Amount cannot be blank.                                                                         | in_doubt      in_doubt      refused       unanswered
-400    BAD_REQUEST_ERROR -                       The amount must be an integer.                                                                  | in_doubt      in_doubt      refused       unanswered
-400    BAD_REQUEST_ERROR -                       pay_29QQoUBi66xm2f is not a valid id                                                            | refused       refused       refused       unanswered
-400    BAD_REQUEST_ERROR NA                      Your account does not have enough balance to carry out the refund operation.                    | in_doubt      in_doubt      refused       unanswered
-400    BAD_REQUEST_ERROR NA                      Your account does not have enough balance to carry out the refund operation. You can add funds. | in_doubt      in_doubt      refused       unanswered
-400    BAD_REQUEST_ERROR NA                      invalid request sent                                                                            | in_doubt      in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR -                       The payment status should be captured for action to be taken.                                   | in_doubt      in_doubt      refused       unanswered
-400    BAD_REQUEST_ERROR -                       The selected speed is invalid.                                                                  | refused       in_doubt      refused       unanswered
-400    BAD_REQUEST_ERROR -                       Instant refund not supported for the payment.                                                   | in_doubt      in_doubt      refused       unanswered
-400    BAD_REQUEST_ERROR -                       Refund is currently not supported for this payment method.                                      | in_doubt      in_doubt      refused       unanswered
-400    BAD_REQUEST_ERROR -                       Partial refund is currently not supported for this payment method.                              | in_doubt      in_doubt      refused       unanswered
-400    BAD_REQUEST_ERROR -                       Refunds cannot be created on your account.                                                      | in_doubt      in_doubt      refused       unanswered
-400    BAD_REQUEST_ERROR -                       Refunds cannot be created on your account for UPI payments.                                     | in_doubt      in_doubt      refused       unanswered
-400    BAD_REQUEST_ERROR -                       Refund has already been processed.                                                              | in_doubt      in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR -                       The refund on this payment is blocked due to ongoing dispute investigation.                     | in_doubt      in_doubt      refused       unanswered
-400    BAD_REQUEST_ERROR -                       Duplicate receipt found for this refund request.                                                | in_doubt      in_doubt      in_doubt      unanswered
-400    BAD_REQUEST_ERROR -                       Notes validation failed.                                                                        | in_doubt      in_doubt      refused       unanswered
-400    BAD_REQUEST_ERROR -                       Void is not supported for partial refunds.                                                      | in_doubt      in_doubt      refused       unanswered
-400    BAD_REQUEST_ERROR -                       Refund is not supported by the bank because the payment is more than 6 months old               | in_doubt      in_doubt      refused       unanswered
-400    BAD_REQUEST_ERROR -                       Payment is more than 6 months old, only instant refund is supported                             | in_doubt      in_doubt      refused       unanswered
-400    BAD_REQUEST_ERROR -                       The idempotency key must be at least 10 characters long.                                        | in_doubt      in_doubt      in_doubt      unanswered
-409    BAD_REQUEST_ERROR -                       Different request with the same idempotency key has already been processed.                     | in_doubt      in_doubt      in_doubt      unanswered
-409    BAD_REQUEST_ERROR -                       Another request with the same idempotency key is still in progress.                             | in_doubt      in_doubt      in_doubt      unanswered
-500    SERVER_ERROR      -                       Internal server error - Failed to fetch idempotency record                                      | in_doubt      in_doubt      in_doubt      unanswered
-"#;
-
-    /// The status and the error of a line of the table.
-    fn parse(line: &str) -> (StatusCode, Option<Failure>) {
-        let (answer, _) = line.split_once('|').expect("a bar divides the answer from its meaning");
-        let mut words = answer.splitn(2, ' ');
-        let status = words.next().and_then(|word| word.parse().ok()).and_then(|status| StatusCode::from_u16(status).ok());
-        let mut rest = words.next().unwrap_or_default();
-        let mut column = |last: bool| {
-            let trimmed = rest.trim_start();
-            let end = if last { trimmed.len() } else { trimmed.find(' ').unwrap_or(trimmed.len()) };
-            rest = &trimmed[end..];
-            Some(trimmed[..end].trim()).filter(|text| *text != "-").map(str::to_owned)
-        };
-        let failure = Failure { code: column(false), reason: column(false), description: column(true) };
-        (status.expect("a line begins with a status"), Some(failure).filter(|failure| *failure != Failure::default()))
-    }
-
-    fn named(error: &CallError) -> &'static str {
-        match error {
-            CallError::Refused { .. } => "refused",
-            CallError::NotDelivered(_) => "not_delivered",
-            CallError::InDoubt(_) => "in_doubt",
-        }
-    }
-
-    #[test]
-    fn what_every_answer_means_on_a_first_send() {
-        let mut seen = String::new();
-        for line in TABLE.trim().lines() {
-            let (answer, _) = line.split_once('|').expect("a bar divides the answer from its meaning");
-            if line.starts_with("status") {
-                seen = format!("{line}\n");
-                continue;
-            }
-            let (status, failure) = parse(line);
-            let meant = |operation| named(&classify(operation, true, status, failure.as_ref())).to_owned();
-            let question = match classify_question(status, failure.as_ref()) {
-                AskError::Absent => "absent",
-                AskError::Unanswered(_) => "unanswered",
-            };
-            let meant = MUTATIONS.iter().map(|operation| format!("{:<13}", meant(*operation))).collect::<Vec<_>>().join(" ");
-            seen += &format!("{answer}| {meant} {question}\n");
-        }
-        assert_eq!(seen.trim(), TABLE.trim(), "\n{seen}");
-    }
-
-    #[test]
-    fn no_answer_to_a_later_send_proves_anything() {
-        for line in TABLE.trim().lines().skip(1) {
-            let (status, failure) = parse(line);
-            for operation in MUTATIONS {
-                assert_eq!(named(&classify(*operation, false, status, failure.as_ref())), "in_doubt", "{line}");
-            }
-        }
-    }
-
-    #[test]
-    fn every_rule_is_in_the_table() {
-        let lines: Vec<_> = TABLE.trim().lines().skip(1).map(parse).collect();
-        for (index, rule) in RULES.iter().enumerate() {
-            let used = lines.iter().any(|(status, failure)| {
-                rule.operations
-                    .iter()
-                    .any(|operation| RULES.iter().position(|other| other.fits(*operation, *status, failure.as_ref())) == Some(index))
-            });
-            assert!(used, "no line of the table meets rule {index}");
-        }
-    }
-
-    #[test]
-    fn a_refusal_keeps_the_most_telling_code_and_a_bounded_text() {
-        let failure = |reason: &str, description: String| Failure {
-            code: Some(BAD_REQUEST.to_owned()),
-            reason: Some(reason.to_owned()),
-            description: Some(description),
-        };
-        let refused = |failure: &Failure| match classify(Operation::CreateQr, true, StatusCode::BAD_REQUEST, Some(failure)) {
-            CallError::Refused { code, message } => (code, message),
-            other => panic!("{other}"),
-        };
-        let (code, _) = refused(&failure("NA", "The type field is required.".to_owned()));
-        assert_eq!(code, BAD_REQUEST);
-        let (code, message) = refused(&failure(VALIDATION, "é".repeat(2_000)));
-        assert_eq!((code.as_str(), message.chars().count()), (VALIDATION, 500));
-    }
-
-    #[test]
-    fn a_cause_repeats_no_text_of_the_provider() {
-        let failure =
-            Failure { code: Some("asha@examplebank said no".to_owned()), reason: None, description: Some("asha@examplebank".to_owned()) };
-        let error = classify(Operation::CreateQr, true, StatusCode::BAD_REQUEST, Some(&failure)).to_string();
-        assert!(!error.contains("asha"), "{error}");
     }
 }

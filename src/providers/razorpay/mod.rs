@@ -1,5 +1,6 @@
-//! Razorpay: settings, what an account there can do, and how its API is called. Orders become requests in `qr`, `payment`
-//! and `refund`, answers become what we know in the same place; `wire` is the JSON, `classify` the meaning of errors.
+//! Razorpay: settings, what an account there can do, and how its API is called. Orders become requests in `qr`, `refund`,
+//! `mandate` and `debit`, answers become what we know in the same place; `wire` and `mandate_wire` are the JSON, `classify`
+//! the meaning of errors.
 //!
 //! It keeps nothing between calls, and sends every request that changes something exactly once.
 
@@ -10,17 +11,17 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Method};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::http::{Answer, Call, HttpClient, NoAnswer, Party, Url};
-use super::{AskError, CallError, Cause, Provider, QrCodes, Refunds, Sending, Settlements, Webhooks};
+use super::{AskError, CallError, Cause, Mandates, Provider, QrCodes, Refunds, Sending, Settlements, Webhooks};
 use crate::domain::account::{
-    AccountName, Capabilities, DoubtCure, Operation, OperationCapability, ProviderId, QrUsageCapability, RefundCapability,
-    SettlementCapability,
+    AccountName, Capabilities, DoubtCure, MandateCapability, Operation, OperationCapability, ProviderId, QrUsageCapability,
+    RefundCapability, SettlementCapability,
 };
 use crate::domain::fact::Evidence;
 use crate::domain::money::Money;
@@ -28,6 +29,10 @@ use crate::domain::qr::Usage;
 use crate::domain::refund::RefundSpeed;
 
 mod classify;
+mod debit;
+mod mandate;
+mod mandate_wire;
+mod order;
 mod payment;
 mod qr;
 mod refund;
@@ -73,7 +78,14 @@ pub struct RazorpaySettings {
     pub close_by_max: Duration,
     /// The most characters of a note's value.
     pub notes_value_max: usize,
+    /// The merchant's category, four digits: mandates of some permit more.
+    pub mcc: Option<String>,
 }
+
+/// What a merchant can't do with a mandate [8.6].
+const NO_UPDATE: &str = "at Razorpay a mandate can't be changed: it has to be made anew";
+const NO_PAUSE: &str = "at Razorpay only the payer can pause a mandate, in the UPI app";
+const NO_RESUME: &str = "at Razorpay only the payer can resume a mandate, in the UPI app";
 
 /// `account` at Razorpay, ready to be called through `http`.
 pub fn provider(account: AccountName, settings: RazorpaySettings, http: HttpClient) -> Provider {
@@ -88,6 +100,7 @@ pub fn provider(account: AccountName, settings: RazorpaySettings, http: HttpClie
         close_by_min,
         close_by_max,
         notes_value_max,
+        mcc,
     } = settings;
     let party = Party { account: account.clone(), provider: ProviderId::Razorpay };
     let authorization = key_secrets.first().and_then(|secret| basic(&key_id, secret));
@@ -95,11 +108,13 @@ pub fn provider(account: AccountName, settings: RazorpaySettings, http: HttpClie
     let limits = qr::Limits { close_by_min, close_by_max, notes_value_max };
     let codes = Arc::new(qr::RazorpayQrCodes { api: api.clone(), limits });
     let refunds = Arc::new(refund::RazorpayRefunds { api: api.clone(), notes_value_max });
+    let mandates = Arc::new(mandate::RazorpayMandates { api: api.clone(), notes_value_max, mcc: mcc.clone() });
+    let debits = Arc::new(debit::RazorpayDebits { api: api.clone(), notes_value_max });
     let settlements = Arc::new(settlement::RazorpaySettlements { api: api.clone() });
     Provider {
         id: ProviderId::Razorpay,
         account,
-        capabilities: capabilities((close_by_min, close_by_max)),
+        capabilities: capabilities((close_by_min, close_by_max), mcc),
         call_timeout: timeout,
         deadline_floor,
         late_window: LATE_WINDOW,
@@ -113,7 +128,17 @@ pub fn provider(account: AccountName, settings: RazorpaySettings, http: HttpClie
             of_payment: Some(codes),
         }),
         refunds: Some(Refunds { creation: refunds.clone(), enquiry: refunds.clone(), of_payment: Some(refunds), sum: None }),
-        mandates: None,
+        mandates: Some(Mandates {
+            creation: mandates.clone(),
+            linking: Some(mandates.clone()),
+            enquiry: mandates.clone(),
+            revoking: Some(mandates),
+            notices: debits.clone(),
+            notice_enquiry: Some(debits.clone()),
+            execution: debits,
+            payments: Arc::new(order::RazorpayOrders { api: api.clone() }),
+            order_before_attempt: true,
+        }),
         settlements: Some(Settlements { listing: settlements.clone(), report: Some(settlements) }),
         payments: Some(Arc::new(payment::RazorpayPayments { api })),
         webhooks: Webhooks {
@@ -125,16 +150,24 @@ pub fn provider(account: AccountName, settings: RazorpaySettings, http: HttpClie
 }
 
 /// `lives`: the shortest and the longest life that a single-use code can be given.
-fn capabilities(lives: (Duration, Duration)) -> Capabilities {
+fn capabilities(lives: (Duration, Duration), mcc: Option<String>) -> Capabilities {
     let operation = |(operation, doubt)| OperationCapability { operation, doubt, missing: None };
+    let missing = |(operation, why)| OperationCapability { operation, doubt: DoubtCure::None, missing: Some(why) };
     let operations = [
         (Operation::CreateQr, DoubtCure::Lookup),
         (Operation::CloseQr, DoubtCure::Lookup),
         (Operation::FetchPayment, DoubtCure::Lookup),
         // The same header and the same bytes bring the first refund once more [6.4].
         (Operation::CreateRefund, DoubtCure::SafeResend),
+        (Operation::CreateMandate, DoubtCure::Lookup),
+        (Operation::RevokeMandate, DoubtCure::Lookup),
+        (Operation::CreateDebit, DoubtCure::Lookup),
+        (Operation::ExecuteDebit, DoubtCure::Lookup),
+        // Nothing is asked of the provider: what is not executed is not debited.
+        (Operation::CancelDebit, DoubtCure::Lookup),
         (Operation::FetchSettlements, DoubtCure::Lookup),
     ];
+    let lacking = [(Operation::UpdateMandate, NO_UPDATE), (Operation::PauseMandate, NO_PAUSE), (Operation::ResumeMandate, NO_RESUME)];
     let usage = |usage, open_amount, expiry| QrUsageCapability {
         usage,
         missing: None,
@@ -152,7 +185,7 @@ fn capabilities(lives: (Duration, Duration)) -> Capabilities {
         required_fields: &[],
     };
     Capabilities {
-        operations: operations.map(operation).into(),
+        operations: operations.map(operation).into_iter().chain(lacking.map(missing)).collect(),
         qr: vec![usage(Usage::SingleUse, false, Some(lives)), usage(Usage::MultipleUse, true, None)],
         refunds: Some(RefundCapability {
             speeds: &[RefundSpeed::Normal, RefundSpeed::Instant],
@@ -161,7 +194,19 @@ fn capabilities(lives: (Duration, Duration)) -> Capabilities {
             payment_age_max: Some(REFUND_AGE_MAX),
             one_at_a_time: false,
         }),
-        mandates: None,
+        mandates: Some(MandateCapability {
+            patterns: mandate::patterns(),
+            payer_vpa: false,
+            approval_link: true,
+            block_funds: false,
+            irrevocable: false,
+            day_required: true,
+            amount_min: Money::from_paise(mandate::MAX_AMOUNT_MIN_PAISE),
+            amount_max: mandate::amount_max(mcc.as_deref()),
+            required_fields: &["payer_name", "payer_phone", "payer_email"],
+            notice_always: true,
+            mcc,
+        }),
         settlements: Some(SettlementCapability { lines: true, cycle_days: SETTLEMENT_CYCLE_DAYS }),
     }
 }
@@ -208,6 +253,12 @@ impl Api {
         success(operation, sending, answer)
     }
 
+    /// The same for what is asked by a PUT without a body.
+    async fn put(&self, operation: Operation, path: &[&str], timeout: Duration) -> Result<Answer, CallError> {
+        let answer = self.send::<()>(operation, Method::PUT, path, HeaderMap::new(), None, timeout).await?;
+        success(operation, Sending::First, answer)
+    }
+
     /// Sends a request that changes something, once; its answer, whatever that says. `more` headers go with it.
     async fn post<T: Serialize>(
         &self,
@@ -217,10 +268,22 @@ impl Api {
         body: Option<&T>,
         timeout: Duration,
     ) -> Result<Answer, CallError> {
+        self.send(operation, Method::POST, path, more, body, timeout).await
+    }
+
+    async fn send<T: Serialize>(
+        &self,
+        operation: Operation,
+        method: Method,
+        path: &[&str],
+        more: HeaderMap,
+        body: Option<&T>,
+        timeout: Duration,
+    ) -> Result<Answer, CallError> {
         let call = || {
             let mut headers = self.headers()?;
             headers.extend(more);
-            let call = Call::post(operation.as_str(), self.url(path, &[])?, headers, timeout);
+            let call = Call { operation: operation.as_str(), method, url: self.url(path, &[])?, headers, body: None, timeout };
             match body {
                 Some(body) => call.json(body),
                 None => Ok(call),

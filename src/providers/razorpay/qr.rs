@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::value::RawValue;
 
 use super::payment;
-use super::violations::{NOTES_MAX, Violations};
+use super::violations::{REFERENCE_NOTE, Violations, notes_with_ours};
 use super::wire::{self, Unreadable};
 use super::{Api, Range, Walked, id, is_a, longer_than, time, unreadable};
 use crate::domain::account::Operation;
@@ -22,12 +22,8 @@ use crate::providers::{
 #[cfg(test)]
 mod tests;
 
-/// The note that carries our reference.
-pub const REFERENCE_NOTE: &str = "upistream_ref";
 /// The least that a code can ask for.
 pub const AMOUNT_MIN_PAISE: i64 = 1;
-/// The most characters of a note's key.
-const NOTE_KEY_CHARS_MAX: usize = 256;
 /// The provider publishes no limits for these two; these are ours.
 const NAME_CHARS_MAX: usize = 255;
 const DESCRIPTION_CHARS_MAX: usize = 2048;
@@ -225,20 +221,12 @@ fn violations(order: &QrOrder, limits: &Limits, now: Timestamp) -> Vec<Violation
     violations.check_text("name", name, NAME_CHARS_MAX, "a limit of ours: Razorpay publishes none");
     violations.check_text("description", description, DESCRIPTION_CHARS_MAX, "a limit of ours: Razorpay publishes none");
 
-    if notes.len() + 1 > NOTES_MAX {
-        violations.add("notes", format!("has more than {} pairs; Razorpay keeps {NOTES_MAX}, and one is ours", NOTES_MAX - 1));
-    }
-    if notes.contains_key(REFERENCE_NOTE) {
-        violations.add(&format!("notes[{REFERENCE_NOTE:?}]"), "is the note in which our own reference is sent");
-    }
-    violations.check_notes(notes, NOTE_KEY_CHARS_MAX, *notes_value_max);
+    violations.check_notes_beside_ours(notes, *notes_value_max);
     violations.0
 }
 
 fn to_request<'a>(order: &'a QrOrder, our_ref: &'a str) -> wire::CreateQr<'a> {
     let QrOrder { usage, amount, name, description, expire_time, notes, customer } = order;
-    let mut notes: BTreeMap<_, _> = notes.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-    notes.insert(REFERENCE_NOTE, our_ref);
     let customer_id = customer.as_ref().and_then(|customer| customer.provider_ref.as_deref());
     let (usage, close_by) = match usage {
         Usage::SingleUse => ("single_use", expire_time.map(Timestamp::as_second)),
@@ -253,7 +241,7 @@ fn to_request<'a>(order: &'a QrOrder, our_ref: &'a str) -> wire::CreateQr<'a> {
         payment_amount: amount.map(Money::paise),
         customer_id,
         close_by,
-        notes,
+        notes: notes_with_ours(notes, our_ref),
     }
 }
 

@@ -74,6 +74,7 @@ fn settings(base_url: &str) -> RazorpaySettings {
         close_by_min: Duration::from_secs(900),
         close_by_max: Duration::from_secs(7_200),
         notes_value_max: 256,
+        mcc: None,
     }
 }
 

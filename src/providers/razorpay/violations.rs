@@ -1,4 +1,4 @@
-//! What Razorpay would refuse about texts and notes, found before anything is sent.
+//! What Razorpay would refuse about texts and notes, found before anything is sent; and the note that carries our reference.
 
 use std::collections::BTreeMap;
 
@@ -6,6 +6,10 @@ use crate::providers::Violation;
 
 /// The most notes that an entity has.
 pub const NOTES_MAX: usize = 15;
+/// The note that carries our reference.
+pub const REFERENCE_NOTE: &str = "upistream_ref";
+/// The most characters of a note's key.
+const NOTE_KEY_CHARS_MAX: usize = 256;
 
 /// All that is wrong with a request.
 #[derive(Default)]
@@ -37,4 +41,21 @@ impl Violations {
             self.check_text(&field, value, value_chars_max, "a limit of Razorpay's for values");
         }
     }
+    /// A caller's notes where our own reference is sent beside them.
+    pub fn check_notes_beside_ours(&mut self, notes: &BTreeMap<String, String>, value_chars_max: usize) {
+        if notes.len() + 1 > NOTES_MAX {
+            self.add("notes", format!("has more than {} pairs; Razorpay keeps {NOTES_MAX}, and one is ours", NOTES_MAX - 1));
+        }
+        if notes.contains_key(REFERENCE_NOTE) {
+            self.add(&format!("notes[{REFERENCE_NOTE:?}]"), "is the note in which our own reference is sent");
+        }
+        self.check_notes(notes, NOTE_KEY_CHARS_MAX, value_chars_max);
+    }
+}
+
+/// A caller's notes with our reference beside them.
+pub fn notes_with_ours<'a>(notes: &'a BTreeMap<String, String>, our_ref: &'a str) -> BTreeMap<&'a str, &'a str> {
+    let mut notes: BTreeMap<_, _> = notes.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    notes.insert(REFERENCE_NOTE, our_ref);
+    notes
 }

@@ -5,10 +5,10 @@ use bytes::Bytes;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::value::RawValue;
 
-use super::qr::REFERENCE_NOTE;
+use super::violations::REFERENCE_NOTE;
 use super::wire::{self, Unreadable};
-use super::{is_a, payment, qr, refund, settlement, time};
-use crate::domain::payment::PaymentSnapshot;
+use super::{debit, id, is_a, mandate, mandate_wire, payment, qr, refund, settlement, time};
+use crate::domain::payment::{PaymentSnapshot, PaymentStatus};
 use crate::domain::refund::RefundSnapshot;
 use crate::providers::signature::{Verified, hmac_sha256_hex};
 use crate::providers::{BadSignature, Callback, NotUnderstood, Observation, PaymentOrigin, ProvedCallbacks, Sender, told};
@@ -26,14 +26,18 @@ pub(super) const QR_PAYMENT: &str = "QRv2 Payment";
 const PAYMENT_EVENTS: &[&str] = &["payment.authorized", "payment.captured", "payment.failed"];
 /// Events about a refund and its payment.
 const REFUND_EVENTS: &[&str] = &["refund.created", "refund.processed", "refund.failed", "refund.speed_changed"];
-/// Events of products that we don't use, or do not use yet: mandates and their notifications will have readers of their own.
+/// Events about a mandate.
+const TOKEN_EVENTS: &[&str] =
+    &["token.confirmed", "token.rejected", "token.cancelled", "token.cancellation_initiated", "token.paused", "token.resumed"];
+/// Events about the notice to a payer that was sent with an order.
+const NOTICE_EVENTS: &[&str] = &["order.notification.delivered", "order.notification.failed"];
+/// Events of products that we don't use, and of what other events tell as well.
 const FOREIGN: &[&str] = &["order.paid", "payment.pending", "transaction.created"];
 /// The same by the beginnings of their names.
 const FOREIGN_FAMILIES: &[&str] = &[
     "account.",
     "fund_account.",
     "invoice.",
-    "order.notification.",
     "payment.dispute.",
     "payment.downtime.",
     "payment_link.",
@@ -41,7 +45,6 @@ const FOREIGN_FAMILIES: &[&str] = &[
     "payout_link.",
     "product.route.",
     "subscription.",
-    "token.",
     "transfer.",
     "virtual_account.",
 ];
@@ -92,25 +95,44 @@ fn read(body: &[u8], account_id: Option<&str>) -> Result<Callback, NotUnderstood
         // The code is shown as it was before this payment: all that counts of it is which one it is.
         "qr_code.credited" => {
             let code = entity(payload.qr_code.as_ref(), "QR code")?;
-            let wire::NamedCode { id, entity: kind, mut notes } = wire::read("QR code", code.get().as_bytes())?;
+            let wire::NamedCode { id: code_id, entity: kind, mut notes } = wire::read("QR code", code.get().as_bytes())?;
             is_a("qr_code", kind.as_deref())?;
             let payment = entity(payload.payment.as_ref(), "payment")?;
             let our_ref = notes.remove(REFERENCE_NOTE).or(purpose(payment)?.notes.remove(REFERENCE_NOTE));
-            let origin = PaymentOrigin::Named { provider_ref: Some(super::id("QR code", id)?), our_ref };
+            let origin = PaymentOrigin::Named { provider_ref: Some(id("QR code", code_id)?), our_ref };
             vec![Observation::Payment { snapshot: payment_snapshot(payment)?, origin }]
         }
         name if PAYMENT_EVENTS.contains(&name) || REFUND_EVENTS.contains(&name) => {
             let payment = entity(payload.payment.as_ref(), "payment")?;
-            let origin = match origin(purpose(payment)?) {
+            let purpose = purpose(payment)?;
+            let registered = mandate::of_payment(&purpose)?;
+            let origin = match origin(purpose)? {
                 // Not even looked at, nor is its refund: it may be by card, or in dollars.
                 PaymentOrigin::Elsewhere => return Ok(Callback::Foreign { event }),
                 origin => origin,
             };
             let snapshot = payment_snapshot(payment)?;
+            // After the payment: a mandate is looked at with what it collected already written down.
+            let registered = registered.filter(|_| matches!(snapshot.status, PaymentStatus::Authorized | PaymentStatus::Captured));
+            let registered = registered.map(Observation::Mandate);
             let refund = REFUND_EVENTS.contains(&name).then(|| refund_of(&snapshot, &payload)).transpose()?;
             // The refund itself says what moved. Whether the sum beside it counts a refund that failed is not published.
             let snapshot = if refund.is_some() { PaymentSnapshot { refunded: None, ..snapshot } } else { snapshot };
-            [Observation::Payment { snapshot, origin }].into_iter().chain(refund.map(Observation::Refund)).collect()
+            [Observation::Payment { snapshot, origin }].into_iter().chain(refund.map(Observation::Refund)).chain(registered).collect()
+        }
+        name if TOKEN_EVENTS.contains(&name) => {
+            let carried = entity(payload.token.as_ref(), "token")?;
+            let token: mandate_wire::Token = wire::read("token", carried.get().as_bytes())?;
+            // Cards have tokens too, and so have mandates by other ways than UPI.
+            if token.method.as_deref().is_some_and(|method| method != "upi") {
+                return Ok(Callback::Foreign { event });
+            }
+            vec![Observation::Mandate(mandate::to_snapshot(token)?)]
+        }
+        name if NOTICE_EVENTS.contains(&name) => {
+            let carried = entity(payload.notification.as_ref(), "notification")?;
+            let (order_ref, status) = debit::of_notification(wire::read("notification", carried.get().as_bytes())?)?;
+            vec![Observation::Notice { order_ref, status }]
         }
         "settlement.processed" => {
             let carried = entity(payload.settlement.as_ref(), "settlement")?;
@@ -123,15 +145,21 @@ fn read(body: &[u8], account_id: Option<&str>) -> Result<Callback, NotUnderstood
 }
 
 /// What a payment was made for, as far as it says so itself.
-fn origin(purpose: wire::PaymentPurpose) -> PaymentOrigin {
-    let wire::PaymentPurpose { method, order_id, invoice_id, description, mut notes } = purpose;
-    if let Some(our_ref) = notes.remove(REFERENCE_NOTE) {
-        return PaymentOrigin::Named { provider_ref: None, our_ref: Some(our_ref) };
-    }
-    let is_upi = method.is_none_or(|method| method == "upi");
+fn origin(purpose: wire::PaymentPurpose) -> Result<PaymentOrigin, Unreadable> {
+    let wire::PaymentPurpose { method, order_id, invoice_id, description, customer_id: _, token_id: _, mut notes } = purpose;
+    let our_ref = notes.remove(REFERENCE_NOTE);
     // One page of the documentation has an order made for every payment to a code; the samples have none.
-    let for_other_product = (order_id.is_some() || invoice_id.is_some()) && description.is_none_or(|text| text != QR_PAYMENT);
-    if !is_upi || for_other_product { PaymentOrigin::Elsewhere } else { PaymentOrigin::Untold }
+    let is_of_code = description.is_some_and(|text| text == QR_PAYMENT);
+    let order_id = order_id.filter(|_| !is_of_code);
+    let is_upi = method.is_none_or(|method| method == "upi");
+    Ok(match (order_id, our_ref) {
+        (None, our_ref @ Some(_)) => PaymentOrigin::Named { provider_ref: None, our_ref },
+        (Some(order), our_ref @ Some(_)) => PaymentOrigin::Named { provider_ref: Some(id("payment's order", Some(order))?), our_ref },
+        (_, None) if !is_upi || (invoice_id.is_some() && !is_of_code) => PaymentOrigin::Elsewhere,
+        // Whose order it is, whoever keeps the orders of debits and mandates knows.
+        (Some(order), None) => PaymentOrigin::Named { provider_ref: Some(id("payment's order", Some(order))?), our_ref: None },
+        (None, None) => PaymentOrigin::Untold,
+    })
 }
 
 /// What a callback carries of one kind.

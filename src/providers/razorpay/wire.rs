@@ -91,6 +91,11 @@ pub struct PaymentPurpose {
     pub invoice_id: Option<String>,
     #[serde(deserialize_with = "text")]
     pub description: Option<String>,
+    /// The payer and the mandate, where it has to do with one.
+    #[serde(deserialize_with = "text")]
+    pub customer_id: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub token_id: Option<String>,
     #[serde(deserialize_with = "notes")]
     pub notes: BTreeMap<String, String>,
 }
@@ -305,6 +310,8 @@ pub struct Payload {
     pub qr_code: Option<Carried>,
     pub refund: Option<Carried>,
     pub settlement: Option<Carried>,
+    pub token: Option<Carried>,
+    pub notification: Option<Carried>,
     /// Some events have their time here.
     #[serde(deserialize_with = "seconds")]
     pub created_at: Option<i64>,
@@ -338,7 +345,7 @@ pub fn failure(json: &[u8]) -> Option<Failure> {
 }
 
 /// A text; `None` for everything else, the empty text included.
-fn text<'de, D: Deserializer<'de>>(json: D) -> Result<Option<String>, D::Error> {
+pub fn text<'de, D: Deserializer<'de>>(json: D) -> Result<Option<String>, D::Error> {
     Ok(match Value::deserialize(json)? {
         Value::String(text) if !text.is_empty() => Some(text),
         _ => None,
@@ -346,7 +353,7 @@ fn text<'de, D: Deserializer<'de>>(json: D) -> Result<Option<String>, D::Error> 
 }
 
 /// Unix seconds as a number or as digits. Null, zero and the empty text all stand for no time.
-fn seconds<'de, D: Deserializer<'de>>(json: D) -> Result<Option<i64>, D::Error> {
+pub fn seconds<'de, D: Deserializer<'de>>(json: D) -> Result<Option<i64>, D::Error> {
     let no_time = || D::Error::custom("not a time");
     let seconds = match Value::deserialize(json)? {
         Value::Null => 0,
@@ -359,7 +366,7 @@ fn seconds<'de, D: Deserializer<'de>>(json: D) -> Result<Option<i64>, D::Error> 
 }
 
 /// An object's texts. The other forms (an empty list, null, a text) have none.
-fn notes<'de, D: Deserializer<'de>>(json: D) -> Result<BTreeMap<String, String>, D::Error> {
+pub fn notes<'de, D: Deserializer<'de>>(json: D) -> Result<BTreeMap<String, String>, D::Error> {
     let Value::Object(pairs) = Value::deserialize(json)? else { return Ok(BTreeMap::new()) };
     let texts = pairs.into_iter().filter_map(|(key, value)| match value {
         Value::String(text) => Some((key, text)),
@@ -369,6 +376,6 @@ fn notes<'de, D: Deserializer<'de>>(json: D) -> Result<BTreeMap<String, String>,
 }
 
 /// A part without which the whole still makes sense.
-fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(json: D) -> Result<T, D::Error> {
+pub fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(json: D) -> Result<T, D::Error> {
     Ok(serde_json::from_value(Value::deserialize(json)?).unwrap_or_default())
 }

@@ -84,6 +84,7 @@ fn engine(store: AnyStore, fake: &Arc<OnceAReference>) -> Arc<Engine> {
         close_by_min: Duration::from_secs(900),
         close_by_max: Duration::from_secs(7_200),
         notes_value_max: 256,
+        mcc: None,
     };
     let account = ACCOUNT.parse().expect("a name");
     let mut provider = razorpay::provider(account, settings, HttpClient::for_loopback().expect("a client for loopback"));
