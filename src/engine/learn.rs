@@ -10,7 +10,7 @@ use tracing::{error, warn};
 use super::Engine;
 use super::error::Error;
 use super::index;
-use super::schedule::next_look;
+use super::schedule::{is_appointment, next_look};
 use crate::clock::{after, since};
 use crate::domain::debit::{Debit, DebitFact};
 use crate::domain::event::{Event, EventKind, Fact, Record};
@@ -281,6 +281,7 @@ impl Engine {
             return Look::At(after(now, self.randomness.jittered(UNKNOWN_ACCOUNT_PAUSE)));
         }
         match next_look(record, asked, now, &self.settings.patience, self.askable(record)) {
+            Look::At(time) if is_appointment(record, time) => Look::At(time),
             Look::At(time) => Look::At(after(now, self.randomness.jittered(since(now, time)))),
             other @ (Look::Keep | Look::Rest) => other,
         }

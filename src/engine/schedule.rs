@@ -145,6 +145,11 @@ fn next_look_at_debit(debit: &Debit, now: Timestamp, patience: &Patience, askabl
     Look::At(soonest.unwrap_or_else(|| after(now, UNEXECUTED_EVERY)))
 }
 
+/// Whether `look` is no look but something that is to be done then, and not a moment later.
+pub fn is_appointment(record: &Record, look: Timestamp) -> bool {
+    matches!(record, Record::Debit(debit) if debit.open_attempt().is_none() && debit.next_step_time == Some(look))
+}
+
 /// When the day in India that `time` lies on is over.
 pub fn end_of_day(time: Timestamp) -> Timestamp {
     begin_of_day(next_day(day_in_india(time)))

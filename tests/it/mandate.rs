@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::civil::Weekday;
 use jiff::tz::{Offset, TimeZone};
 use jiff::{Timestamp, ToSpan, Zoned};
 use tonic::Status;
@@ -10,7 +9,7 @@ use upistream::clock::Clock as _;
 use upistream::grpc::pb;
 use upistream::sandbox::{FaultKind, MandateSwitches, PayerAct, Sandbox};
 
-use crate::support::app::{ACCOUNT, App, Told, check_revisions, until};
+use crate::support::app::{ACCOUNT, App, PATIENCE, Told, check_revisions, until};
 
 mod debits;
 mod doubt;
@@ -183,7 +182,15 @@ impl App {
     }
 
     pub async fn debit_when(&self, id: &str, what: &str, wanted: impl Fn(&pb::Debit) -> bool) -> pb::Debit {
-        until(what, async || Some(self.get_debit(id).await).filter(|debit| wanted(debit))).await
+        let end = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let debit = self.get_debit(id).await;
+            if wanted(&debit) {
+                return debit;
+            }
+            assert!(tokio::time::Instant::now() < end, "waited in vain for {what}, at {}: {debit:?}", self.clock.now());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     pub async fn execute_debit(&self, request: pb::ExecuteDebitRequest) -> Result<pb::Debit, Status> {
@@ -244,10 +251,4 @@ pub fn is_peak(time: Timestamp) -> bool {
     let time = india(time);
     let minute = i32::from(time.hour()) * 60 + i32::from(time.minute());
     (600..780).contains(&minute) || (1_020..1_290).contains(&minute)
-}
-
-/// The next Monday in India, at noon.
-pub fn next_monday(app: &App) -> Timestamp {
-    let now = india(app.clock.now());
-    now.nth_weekday(1, Weekday::Monday).expect("a time of our days").with().hour(14).build().expect("an hour").timestamp()
 }

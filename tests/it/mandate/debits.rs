@@ -7,8 +7,8 @@ use upistream::clock::Clock as _;
 use upistream::grpc::pb;
 use upistream::sandbox::{DebitCourse, DebitEnd, FaultKind, NoticeCourse, NoticeEnd, PayerAct};
 
-use super::{debit_order, execute_order, forbidden, instant, is_peak, mandate_order, money, switched, told_of};
-use crate::refund::refund_order;
+use super::{debit_order, execute_order, forbidden, instant, is_peak, mandate_order, switched, told_of};
+use crate::refund::{paise, refund_order};
 use crate::support::app::{ACCOUNT, App, minutes, told, until};
 
 const PAISE: i64 = 49_900;
@@ -48,11 +48,11 @@ async fn it_is_announced_waits_a_day_and_is_collected_at_the_first_permitted_tim
     assert!(begun >= permitted && !is_peak(begun), "{begun} {permitted}");
     let payments = app.payments_of_debit(&done).await;
     assert_eq!(payments.len(), 1, "{payments:?}");
-    assert_eq!((payments[0].state(), payments[0].amount), (pb::PaymentState::Succeeded, Some(money(PAISE))));
+    assert_eq!((payments[0].state(), paise(&payments[0].amount)), (pb::PaymentState::Succeeded, PAISE));
     assert_eq!((payments[0].debit_id.as_str(), payments[0].mandate_id.as_str()), (done.id.as_str(), mandate.id.as_str()));
     assert_eq!((payments[0].reference.as_str(), done.payment_id.as_str()), ("ref-one", payments[0].id.as_str()));
     let mandate = app.get_mandate(&mandate.id).await;
-    assert_eq!((mandate.debit_count, mandate.amount_debited), (1, Some(money(PAISE))));
+    assert_eq!((mandate.debit_count, paise(&mandate.amount_debited)), (1, PAISE));
     assert_eq!(app.collected_at_provider(&mandate), [PAISE]);
     let types = told_of(&app, &done.id).await;
     let states: Vec<&str> = types.iter().map(String::as_str).filter(|kind| !kind.ends_with("updated")).collect();
@@ -70,7 +70,7 @@ async fn what_was_collected_can_be_refunded() {
     app.advance(minutes(60));
     app.refund_until(&refund.id, pb::RefundState::Succeeded).await;
     // What it collected stays counted.
-    assert_eq!(app.get_mandate(&mandate.id).await.amount_debited, Some(money(PAISE)));
+    assert_eq!(paise(&app.get_mandate(&mandate.id).await.amount_debited), PAISE);
 }
 
 #[tokio::test]
@@ -324,7 +324,7 @@ async fn one_that_failed_and_is_authorized_late_ends_well_and_is_collected_once(
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     assert_eq!((app.asked("payment.create_recurring"), app.collected_at_provider(&mandate)), (1, vec![PAISE]));
     let mandate = app.get_mandate(&mandate.id).await;
-    assert_eq!((mandate.debit_count, mandate.amount_debited), (1, Some(money(PAISE))));
+    assert_eq!((mandate.debit_count, paise(&mandate.amount_debited)), (1, PAISE));
 }
 
 #[tokio::test]
