@@ -74,10 +74,15 @@ impl Engine {
                 ..Header::first(id, &account, provider.id, now)
             };
             let limit = self.settings.mandates.rules.at(planned.permitted).afa_limit_of(self.mcc_of(&provider));
-            let Planned { needs_notice, permitted, cycle, takes_cycle } = planned;
+            let Planned { needs_notice, notice_time, permitted, cycle, takes_cycle } = planned;
             let plan = DebitPlan { cycle, takes_cycle, requires_payer_approval: wish.order.amount > limit };
-            if !needs_notice {
-                let (debit, event) = Debit::without_notice(header, mandate_id.clone(), wish.order.clone(), plan, permitted);
+            if !needs_notice || notice_time > now {
+                let (debit, event) = if needs_notice {
+                    let debit = Debit::to_be_announced(header, mandate_id.clone(), wish.order.clone(), plan, permitted, notice_time);
+                    (debit, EventKind::DebitRequested)
+                } else {
+                    Debit::without_notice(header, mandate_id.clone(), wish.order.clone(), plan, permitted)
+                };
                 match self.write_unannounced(&asked, &mandate, debit, event, claim).await? {
                     Some(answer) => return Ok(answer),
                     None => continue,
@@ -347,8 +352,9 @@ impl Engine {
                 return Err(rule_forbids(Forbidden { rule: "attempt_limit", next_permitted_time: None }));
             }
             DebitState::Requested => {
-                // It is told when, once the notice is delivered.
-                return Err(rule_forbids(Forbidden { rule: "pre_debit_notice", next_permitted_time: None }));
+                // It is known for certain once the notice is delivered.
+                let next_permitted_time = debit.next_permitted_time;
+                return Err(rule_forbids(Forbidden { rule: "pre_debit_notice", next_permitted_time }));
             }
             DebitState::Succeeded | DebitState::Failed(_) | DebitState::Cancelled => {
                 return Err(Error::StateForbids { state, message: format!("a debit that is {state} can't be executed") });

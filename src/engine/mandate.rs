@@ -158,11 +158,6 @@ impl Engine {
         let (Some(mandates), Some(can)) = (&provider.mandates, &provider.capabilities.mandates) else {
             return Err(lacks(Operation::CreateMandate, "this provider has no mandates"));
         };
-        let mut violations = forbidden_by_capability(can, order);
-        violations.extend(mandates.creation.violations(order, now));
-        if !violations.is_empty() {
-            return Err(Error::Invalid(violations));
-        }
         let years_max = self.settings.mandates.rules.at(now).validity_max_years;
         let first = day_in_india(order.valid_from);
         let last = first.checked_add(jiff::Span::new().years(i64::from(years_max))).unwrap_or(jiff::civil::Date::MAX);
@@ -172,6 +167,11 @@ impl Engine {
                 message: format!("a mandate is valid for at most {years_max} years"),
                 next_permitted_time: None,
             });
+        }
+        let mut violations = forbidden_by_capability(can, order);
+        violations.extend(mandates.creation.violations(order, now));
+        if !violations.is_empty() {
+            return Err(Error::Invalid(violations));
         }
         self.check_time(asked, provider)?;
         Ok(mandates)

@@ -198,10 +198,15 @@ impl App {
         Ok(executed.debit.expect("the answer has the debit"))
     }
 
+    /// Waits until the debit has so many attempts, and the provider has taken the last one.
+    pub async fn attempted(&self, id: &str, count: usize) -> pb::Debit {
+        self.debit_when(id, "an attempt that is taken", |debit| debit.attempts.len() == count && !debit.in_doubt).await
+    }
+
     /// Time passes until the debit may be executed, and it is.
     pub async fn collected(&self, debit: &pb::Debit) -> pb::Debit {
         self.advance_to(instant(debit.next_permitted_time.as_ref()).expect("it is told when"));
-        self.debit_when(&debit.id, "an attempt", |debit| !debit.attempts.is_empty()).await;
+        self.attempted(&debit.id, debit.attempts.len() + 1).await;
         self.advance(Duration::from_secs(60));
         self.debit_until(&debit.id, pb::DebitState::Succeeded).await
     }

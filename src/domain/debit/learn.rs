@@ -30,6 +30,20 @@ impl Debit {
         Self { needs_notice: true, notices: vec![notice], ..bare }
     }
 
+    /// A debit that was asked for just now and is to be executed at `permitted`; its payer is notified at `notice_time`, since
+    /// a notice of now would be too old by then.
+    pub fn to_be_announced(
+        header: Header,
+        mandate: Id,
+        order: DebitOrder,
+        plan: DebitPlan,
+        permitted: Timestamp,
+        notice_time: Timestamp,
+    ) -> Self {
+        let bare = Self::bare(header, mandate, order, plan);
+        Self { needs_notice: true, next_permitted_time: Some(permitted), next_step_time: Some(notice_time), ..bare }
+    }
+
     /// A debit that was asked for just now and whose payer need not be notified; it may be executed at `permitted`.
     pub fn without_notice(header: Header, mandate: Id, order: DebitOrder, plan: DebitPlan, permitted: Timestamp) -> (Self, EventKind) {
         let mut debit = Self::bare(header, mandate, order, plan);

@@ -24,8 +24,14 @@ pub struct MandateSettings {
     pub notice_delivery: Duration,
 }
 
+/// The provider's clock may be so much apart from ours, and tells whole seconds: nothing is executed this soon after a time
+/// from which on it is permitted, or before one from which on it is not.
+const CLOCKS_APART: Duration = Duration::from_secs(30);
 /// The pause before an attempt that never reached the provider is made again.
 const UNSENT_PAUSE: Duration = Duration::from_secs(60);
+
+/// More stretches than hours make no day.
+const STRETCHES_MAX: u32 = 48;
 
 /// When something follows for debits of one mandate.
 pub(in crate::engine) struct Planner<'a> {
@@ -41,6 +47,8 @@ pub(in crate::engine) struct Planner<'a> {
 #[derive(Clone, Debug)]
 pub(in crate::engine) struct Planned {
     pub needs_notice: bool,
+    /// When the notice is to be sent: now, or where it would be too old by the time of the debit, later.
+    pub notice_time: Timestamp,
     /// The first time at which it may be executed, as far as can be told.
     pub permitted: Timestamp,
     pub cycle: String,
@@ -115,7 +123,9 @@ impl Planner<'_> {
             let next_permitted_time = self.free_cycle_after(&permitted.cycle, lead, now);
             return Err(Forbidden { rule: "once_per_cycle", next_permitted_time });
         }
-        Ok(Planned { needs_notice, permitted: permitted.at, cycle, takes_cycle })
+        let too_old_by_then = after(now, Duration::from_hours(u64::from(self.rules(now).notice_age_max_h))) < permitted.at;
+        let notice_time = if too_old_by_then { before(permitted.at, lead) } else { now };
+        Ok(Planned { needs_notice, notice_time, permitted: permitted.at, cycle, takes_cycle })
     }
 
     /// The time from which on a debit would be counted in a cycle that none is counted in yet.
@@ -153,13 +163,13 @@ impl Planner<'_> {
         let not_before = [debit.order.execute_after, late_until, last.map(|attempt| pause_after(attempt, retry_after))];
         let base = not_before.into_iter().flatten().fold(now, Timestamp::max);
         let Some(cycle) = self.cycle_of(debit, &validity) else { return over(Next::WindowMissed) };
-        let permitted_in = |earliest| first_permitted_in(&self.settings.rules, &terms, &cycle, earliest);
+        let permitted_in = |earliest| self.permitted_in(&terms, &cycle, earliest);
         if !debit.needs_notice {
             return permitted_in(base).map_or(over(Next::WindowMissed), |at| Next::At { permitted: at, step: at });
         }
         if let Some((notice, delivered)) = debit.delivered_notice() {
             let expires = notice.expires.unwrap_or_else(|| self.notice_expires(delivered, None));
-            let permitted = permitted_in(base.max(after(delivered, self.notice_lead(delivered))));
+            let permitted = permitted_in(base.max(after(delivered, self.notice_lead(delivered) + CLOCKS_APART)));
             match permitted {
                 Some(at) if at <= expires => return Next::At { permitted: at, step: at },
                 None => return over(Next::WindowMissed),
@@ -175,6 +185,26 @@ impl Planner<'_> {
             Some(at) => Next::At { permitted: at, step: before(at, lead).max(now) },
             None => over(Next::WindowMissed),
         }
+    }
+
+    /// The first permitted time of the cycle from `earliest` on, away from the ends of what is permitted.
+    fn permitted_in(&self, terms: &Terms<'_>, cycle: &Cycle, earliest: Timestamp) -> Option<Timestamp> {
+        let first = |from| first_permitted_in(&self.settings.rules, terms, cycle, from);
+        let mut at = first(earliest)?;
+        // Each round passes one stretch that is about to end, of which a day has few.
+        for _ in 0..STRETCHES_MAX {
+            // Where it was not permitted a moment ago, it is from here on.
+            let begun = first(before(at, CLOCKS_APART))?;
+            if begun > before(at, CLOCKS_APART) {
+                at = at.max(after(begun, CLOCKS_APART));
+            }
+            let still = after(at, CLOCKS_APART);
+            match first(still)? {
+                next if next == still => return Some(at),
+                next => at = next,
+            }
+        }
+        None
     }
 
     /// Until when an attempt that failed may still succeed; `None`: it can't.
@@ -197,12 +227,15 @@ impl Planner<'_> {
         let late = debit.attempts.last().and_then(|attempt| self.late_until(attempt)).is_some_and(|until| until > now);
         let told = debit.delivered_notice().is_some_and(|(notice, delivered)| {
             let expires = notice.expires.unwrap_or_else(|| self.notice_expires(delivered, None));
-            now >= after(delivered, self.notice_lead(delivered)) && now <= expires
+            now >= after(delivered, self.notice_lead(delivered) + CLOCKS_APART) && now <= expires
         });
         let validity = self.validity();
         let terms = self.terms(&validity);
-        let of_the_day =
-            self.cycle_of(debit, &validity).and_then(|cycle| forbidden_now(&self.settings.rules, &terms, &cycle, now));
+        // What begins or ends in a moment counts as well.
+        let moments = [now, before(now, CLOCKS_APART), after(now, CLOCKS_APART)];
+        let of_the_day = self
+            .cycle_of(debit, &validity)
+            .and_then(|cycle| moments.into_iter().find_map(|moment| forbidden_now(&self.settings.rules, &terms, &cycle, moment)));
         let rule = if late {
             "late_window"
         } else if debit.needs_notice && !told {
@@ -210,7 +243,7 @@ impl Planner<'_> {
         } else if debit.order.execute_after.is_some_and(|time| time > now) {
             "execute_after"
         } else {
-            of_the_day.unwrap_or("retry_pause")
+            of_the_day.unwrap_or("peak_hours")
         };
         forbidden(rule, Some(permitted))
     }

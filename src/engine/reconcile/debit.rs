@@ -286,7 +286,7 @@ impl Engine {
         let by_time = Told { cause: Cause::Timer, evidence: Evidence::Answer, asked: None, fence: None, ..told.clone() };
         let first = debit.header.our_ref.clone().unwrap_or_default();
         let notice = Notice {
-            our_ref: reference::further(&first, debit.notices.len()),
+            our_ref: if debit.notices.is_empty() { first } else { reference::further(&first, debit.notices.len()) },
             provider_ref: None,
             sent: now,
             debit_time,

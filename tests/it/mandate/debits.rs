@@ -101,7 +101,7 @@ async fn too_little_money_is_tried_again_and_then_collected_once() {
     switched(&app.provider, |mandates| mandates.debits = DebitCourse::Fail { reason: "insufficient_funds".to_owned() });
     let waiting = app.announced(debit_order("one", &mandate, PAISE)).await;
     app.advance_to(instant(waiting.next_permitted_time.as_ref()).expect("it is told when"));
-    app.debit_when(&waiting.id, "an attempt", |debit| debit.attempts.len() == 1).await;
+    app.attempted(&waiting.id, 1).await;
     app.advance(minutes(1));
     let failed = app.debit_when(&waiting.id, "its failure", |debit| debit.attempts[0].failure.is_some()).await;
     assert_eq!(failed.attempts[0].failure.as_ref().map(pb::Failure::reason), Some(pb::FailureReason::InsufficientFunds));
@@ -109,7 +109,7 @@ async fn too_little_money_is_tried_again_and_then_collected_once() {
     let next = instant(failed.next_permitted_time.as_ref()).expect("another one follows");
     switched(&app.provider, |mandates| mandates.debits = DebitCourse::ByThemselves);
     app.advance_to(next);
-    app.debit_when(&waiting.id, "another attempt", |debit| debit.attempts.len() == 2).await;
+    app.attempted(&waiting.id, 2).await;
     app.advance(minutes(1));
     let done = app.debit_until(&waiting.id, pb::DebitState::Succeeded).await;
     assert_eq!((done.attempts.len(), app.payments_of_debit(&done).await.len()), (2, 2));
@@ -148,7 +148,7 @@ async fn what_can_never_succeed_is_given_up_at_once() {
     switched(&app.provider, |mandates| mandates.debits = DebitCourse::Fail { reason: "bank_account_invalid".to_owned() });
     let waiting = app.announced(debit_order("one", &mandate, PAISE)).await;
     app.advance_to(instant(waiting.next_permitted_time.as_ref()).expect("it is told when"));
-    app.debit_when(&waiting.id, "an attempt", |debit| debit.attempts.len() == 1).await;
+    app.attempted(&waiting.id, 1).await;
     app.advance(minutes(1));
     let failed = app.debit_until(&waiting.id, pb::DebitState::Failed).await;
     assert_eq!((failed.attempts.len(), failed.failure.expect("it failed").provider_code.as_str()), (1, "bank_account_invalid"));
@@ -305,7 +305,7 @@ async fn one_that_failed_and_is_authorized_late_ends_well_and_is_collected_once(
     switched(&app.provider, |mandates| mandates.debits = DebitCourse::Fail { reason: "payment_timed_out".to_owned() });
     let waiting = app.announced(debit_order("one", &mandate, PAISE)).await;
     app.advance_to(instant(waiting.next_permitted_time.as_ref()).expect("it is told when"));
-    app.debit_when(&waiting.id, "an attempt", |debit| debit.attempts.len() == 1).await;
+    app.attempted(&waiting.id, 1).await;
     app.advance(minutes(1));
     let failed = app.debit_when(&waiting.id, "its failure", |debit| debit.attempts[0].failure.is_some()).await;
     // No other attempt as long as this one may come late.
@@ -334,7 +334,7 @@ async fn one_that_is_pending_for_hours_is_waited_for() {
     switched(&app.provider, |mandates| mandates.debits = DebitCourse::WhenTold);
     let waiting = app.announced(debit_order("one", &mandate, PAISE)).await;
     app.advance_to(instant(waiting.next_permitted_time.as_ref()).expect("it is told when"));
-    app.debit_when(&waiting.id, "an attempt", |debit| debit.attempts.len() == 1).await;
+    app.attempted(&waiting.id, 1).await;
     for _ in 0..4 {
         app.advance(minutes(10 * 60));
         tokio::time::sleep(Duration::from_millis(300)).await;

@@ -66,11 +66,11 @@ async fn an_attempt_that_is_not_there_counts_as_failed_and_another_waits_out_the
 #[tokio::test]
 async fn while_it_is_not_known_no_other_is_made_by_hand_either_and_the_doubt_is_listed() {
     let app = App::start().await;
-    app.always("order.payments", FaultKind::StatusBefore { status: 503 });
+    switched(&app.provider, |mandates| mandates.debits = DebitCourse::WhenTold);
     let (mandate, begun) = attempted(&app, FaultKind::AnswerLost).await;
+    app.always("order.payments", FaultKind::StatusBefore { status: 503 });
     app.advance(minutes(1));
     tokio::time::sleep(Duration::from_millis(300)).await;
-    switched(&app.provider, |mandates| mandates.debits = DebitCourse::WhenTold);
     let refused = told(&app.execute_debit(execute_order("again", &begun)).await.unwrap_err());
     assert_eq!(refused.reason, "STATE_FORBIDS");
     // Another debit of the same mandate waits for it as well.
