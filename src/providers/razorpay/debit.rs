@@ -20,6 +20,9 @@ use crate::domain::fact::FailureReason;
 use crate::providers::mandate::{AttemptOrder, AttemptTaken, DebitExecution, DebitNotices, KnownMandate, NoticeEnquiry, NoticeOrder};
 use crate::providers::{AskError, CallError, Cause, Sending, Violation};
 
+#[cfg(test)]
+mod tests;
+
 /// The provider publishes none; it is ours.
 const DESCRIPTION_CHARS_MAX: usize = 2048;
 

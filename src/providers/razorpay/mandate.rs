@@ -27,6 +27,9 @@ use crate::providers::indian_time::in_india;
 use crate::providers::mandate::{KnownMandate, MandateCreated, MandateCreation, MandateEnquiry, MandateLinking, MandateRevoking};
 use crate::providers::{AskError, CallError, Cause, Sending, Violation, told};
 
+#[cfg(test)]
+mod tests;
+
 /// What is collected at approval: the approval is a payment, and none is below a rupee [8.3].
 const COLLECTED_PAISE: i64 = AMOUNT_MIN_PAISE;
 /// The least and the most that a mandate can permit at once [8.3].

@@ -17,6 +17,9 @@ use crate::domain::payment::PaymentSnapshot;
 use crate::providers::mandate::OrderPayments;
 use crate::providers::{AskError, CallError, Sending};
 
+#[cfg(test)]
+mod tests;
+
 /// The least that an order can be for: one rupee.
 pub const AMOUNT_MIN_PAISE: i64 = 100;
 pub const CURRENCY: &str = "INR";

@@ -78,6 +78,13 @@ fn settings(base_url: &str) -> RazorpaySettings {
     }
 }
 
+/// How the API at `base_url` is called, for what is no trait's.
+pub(super) fn api_at(base_url: &str) -> Api {
+    let party = Party { account: "shop".parse().expect("a plain name"), provider: ProviderId::Razorpay };
+    let authorization = basic("rzp_test_1", &"newer".into());
+    Api { http: client(), party, base: base_url.parse().ok(), authorization, timeout: TIMEOUT }
+}
+
 pub(super) fn provider_at(base_url: &str) -> Provider {
     provider("shop".parse().expect("a plain name"), settings(base_url), client())
 }
@@ -142,9 +149,27 @@ fn is_unanswered<T>(outcome: Result<T, AskError>) -> bool {
 fn what_an_account_can_do_is_data() {
     let provider = provider_at("https://api.razorpay.com");
     let all = [Operation::CreateQr, Operation::CloseQr, Operation::FetchPayment, Operation::CreateRefund, Operation::FetchSettlements];
-    for operation in all {
+    let of_mandates =
+        [Operation::CreateMandate, Operation::RevokeMandate, Operation::CreateDebit, Operation::ExecuteDebit, Operation::CancelDebit];
+    for operation in all.into_iter().chain(of_mandates) {
         assert_eq!(provider.capabilities.missing(operation), None);
     }
+    for operation in of_mandates {
+        assert_eq!(provider.capabilities.doubt(operation), DoubtCure::Lookup, "{operation:?}");
+    }
+    for operation in [Operation::UpdateMandate, Operation::PauseMandate, Operation::ResumeMandate] {
+        assert!(provider.capabilities.missing(operation).is_some_and(|why| why.contains("at Razorpay")), "{operation:?}");
+    }
+    let mandates = provider.capabilities.mandates.as_ref().expect("Razorpay has mandates");
+    assert!(mandates.approval_link && mandates.day_required && mandates.notice_always);
+    assert!(!mandates.payer_vpa && !mandates.block_funds && !mandates.irrevocable);
+    assert_eq!(mandates.required_fields, ["payer_name", "payer_phone", "payer_email"]);
+    assert_eq!((mandates.amount_min, mandates.amount_max), (Money::from_paise(100), Money::from_paise(9_999_900)));
+    assert_eq!(mandates.patterns.len(), 8);
+    assert!(provider.mandates.as_ref().is_some_and(|mandates| mandates.order_before_attempt));
+    let raised = RazorpaySettings { mcc: Some("6211".to_owned()), ..settings("x") };
+    let raised = super::provider("shop".parse().expect("a plain name"), raised, client()).capabilities.mandates.expect("it has mandates");
+    assert_eq!((raised.amount_max, raised.mcc.as_deref()), (Money::from_paise(20_000_000), Some("6211")));
     let open = |usage| provider.capabilities.qr_usage(usage).map(|usage| (usage.open_amount, usage.payments_observable));
     assert_eq!((open(Usage::SingleUse), open(Usage::MultipleUse)), (Some((false, true)), Some((true, true))));
     let refunds = provider.capabilities.refunds.as_ref().expect("Razorpay refunds");

@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use super::*;
+use crate::domain::debit::NoticeStatus;
+use crate::domain::mandate::{MandateSnapshot, MandateStatus};
 use crate::domain::money::Money;
-use crate::domain::payment::PaymentStatus;
+use crate::domain::personal::Vpa;
 use crate::domain::qr::{CloseReason, QrStatus};
 use crate::domain::refund::RefundStatus;
 use crate::domain::settlement::SettlementStatus;
@@ -85,14 +87,23 @@ fn origin_of(callback: &Value) -> PaymentOrigin {
 
 #[test]
 fn every_documented_event_comes_to_something() {
+    // A status without what it carries.
+    fn word(status: &impl std::fmt::Debug) -> String {
+        format!("{status:?}").split(' ').next().unwrap_or_default().to_owned()
+    }
     let mut seen = String::new();
     for (event, text) in EVENTS {
         let came_to = match read(text.as_bytes(), Some(ACCOUNT)) {
             Ok(Callback::Foreign { .. }) => "foreign".to_owned(),
             Ok(Callback::Facts { observations, .. }) => match observations.as_slice() {
                 [Observation::Qr(code)] => format!("code {:?}", code.status),
-                [Observation::Payment { snapshot, origin }] => format!("payment {:?} {origin:?}", snapshot.status),
+                [Observation::Payment { snapshot, origin }] => format!("payment {} {origin:?}", word(&snapshot.status)),
+                [Observation::Payment { snapshot, origin }, Observation::Refund(refund)] => {
+                    format!("payment {} {origin:?}, refund {}", word(&snapshot.status), word(&refund.status))
+                }
                 [Observation::Settlement(settlement)] => format!("settlement {:?}", settlement.status),
+                [Observation::Mandate(mandate)] => format!("mandate {:?}", mandate.status),
+                [Observation::Notice { status, .. }] => format!("notice {status:?}"),
                 other => format!("{other:?}"),
             },
             Err(error) => error.to_string(),
@@ -100,26 +111,26 @@ fn every_documented_event_comes_to_something() {
         seen += &format!("{event:<29} {came_to}\n");
     }
     let expected = r#"
-order.notification.delivered  foreign
-order.notification.failed     foreign
+order.notification.delivered  notice Delivered { at: Some(2026-02-04T12:59:50Z) }
+order.notification.failed     notice Failed { code: "", message: "" }
 order.paid                    foreign
-payment.authorized            foreign
-payment.captured              foreign
-payment.failed                foreign
+payment.authorized            payment Authorized Named { provider_ref: Some("order_Pz4jW8nB3cR6Ys"), our_ref: None }
+payment.captured              payment Captured Named { provider_ref: Some("order_Pz4jW8nB3cR6Ys"), our_ref: None }
+payment.failed                payment Failed Named { provider_ref: Some("order_Pz4jW8nB3cR6Ys"), our_ref: None }
 payment_link.paid             foreign
 qr_code.closed                code Closed { reason: Some(Cancelled), at: Some(2026-01-01T04:16:40Z) }
 qr_code.created               code Active
-qr_code.credited              payment Captured Qr { provider_ref: Some("qr_Pz3dM6vX0tJ4Fb"), our_ref: None }
-refund.created                foreign
-refund.failed                 foreign
-refund.processed              foreign
-refund.speed_changed          foreign
+qr_code.credited              payment Captured Named { provider_ref: Some("qr_Pz3dM6vX0tJ4Fb"), our_ref: None }
+refund.created                payment Captured Named { provider_ref: Some("order_Pz4jW8nB3cR6Ys"), our_ref: None }, refund Pending
+refund.failed                 payment Captured Named { provider_ref: Some("order_Pz4jW8nB3cR6Ys"), our_ref: None }, refund Failed
+refund.processed              payment Captured Named { provider_ref: Some("order_Pz4jW8nB3cR6Ys"), our_ref: None }, refund Processed
+refund.speed_changed          payment Captured Named { provider_ref: Some("order_Pz4jW8nB3cR6Ys"), our_ref: None }, refund Pending
 settlement.processed          settlement Processed
-token.cancelled               foreign
-token.confirmed               foreign
-token.paused                  foreign
-token.rejected                foreign
-token.resumed                 foreign
+token.cancelled               mandate Revoked
+token.confirmed               mandate Active
+token.paused                  mandate Paused
+token.rejected                mandate Rejected { code: "", message: "Rejected by bank" }
+token.resumed                 mandate Active
 "#;
     assert_eq!(seen.trim(), expected.trim(), "\n{seen}");
 }
@@ -175,7 +186,10 @@ fn a_payment_says_what_it_was_for_or_does_not() {
         merged.as_object_mut().expect("an object").extend(changes.as_object().expect("an object").clone());
         merged
     };
-    let ours = PaymentOrigin::Named { provider_ref: None, our_ref: Some("ref1".to_owned()) };
+    let named = |provider_ref: Option<&str>, our_ref: Option<&str>| PaymentOrigin::Named {
+        provider_ref: provider_ref.map(str::to_owned),
+        our_ref: our_ref.map(str::to_owned),
+    };
     for event in PAYMENT_EVENTS.iter().chain(REFUND_EVENTS) {
         let check = |changes: Value, expected: PaymentOrigin| {
             assert_eq!(origin_of(&about_payment(event, changes.clone())), expected, "{event} {changes}");
@@ -184,12 +198,17 @@ fn a_payment_says_what_it_was_for_or_does_not() {
         check(with(json!({"notes": {"bill": "1"}})), PaymentOrigin::Untold);
         check(with(json!({"method": null})), PaymentOrigin::Untold);
         check(with(json!({"order_id": "order_1", "description": "QRv2 Payment"})), PaymentOrigin::Untold);
-        check(with(json!({"notes": {"upistream_ref": "ref1"}})), ours.clone());
-        check(with(json!({"notes": {"upistream_ref": "ref1"}, "order_id": "order_1"})), ours.clone());
+        check(with(json!({"invoice_id": "inv_1", "description": "QRv2 Payment"})), PaymentOrigin::Untold);
+        check(with(json!({"notes": {"upistream_ref": "ref1"}})), named(None, Some("ref1")));
+        check(with(json!({"notes": {"upistream_ref": "ref1"}, "order_id": "order_1"})), named(Some("order_1"), Some("ref1")));
+        check(with(json!({"order_id": "order_1"})), named(Some("order_1"), None));
+        let of_code = json!({"notes": {"upistream_ref": "ref1"}, "order_id": "order_1", "description": "QRv2 Payment"});
+        check(with(of_code), named(None, Some("ref1")));
 
         let elsewhere = [
-            json!({"order_id": "order_1"}),
             json!({"invoice_id": "inv_1"}),
+            json!({"order_id": "order_1", "invoice_id": "inv_1"}),
+            json!({"order_id": "order_1", "method": "card"}),
             json!({"method": "card"}),
             json!({"method": "card", "currency": "USD", "amount": "12.50", "status": "odd"}),
         ];
@@ -197,10 +216,109 @@ fn a_payment_says_what_it_was_for_or_does_not() {
             let callback = read_value(&about_payment(event, with(changes.clone())));
             assert_eq!(callback.ok(), Some(Callback::Foreign { event: (*event).to_owned() }), "{event} {changes}");
         }
-        let not_understood = [json!({"currency": "USD"}), json!({"amount": 450.5}), json!({"status": "new"}), json!({"id": null})];
+        let not_understood = [
+            json!({"order_id": "order/1"}),
+            json!({"currency": "USD"}),
+            json!({"amount": 450.5}),
+            json!({"status": "new"}),
+            json!({"id": null}),
+        ];
         for changes in not_understood {
             assert!(read_value(&about_payment(event, with(changes.clone()))).is_err(), "{event} {changes}");
         }
+    }
+}
+
+/// A payment that registers a mandate, with `changes` made to it.
+fn registering(event: &str, changes: Value) -> Value {
+    let notes = json!({"upistream_ref": "ref1", "upistream_for": "mandate"});
+    let mut all = json!({"order_id": "order_1", "token_id": "token_1", "customer_id": "cust_1", "notes": notes});
+    all.as_object_mut().expect("an object").extend(changes.as_object().expect("changes are an object").clone());
+    about_payment(event, all)
+}
+
+#[test]
+fn a_payment_that_registers_a_mandate_tells_which_token_it_is_after_itself() {
+    let told = |callback: &Value| match read_value(callback) {
+        Ok(Callback::Facts { observations, .. }) => observations,
+        other => panic!("{other:?} is no fact"),
+    };
+    let mandate = MandateSnapshot {
+        provider_ref: Some("token_1".to_owned()),
+        registration_ref: Some("order_1".to_owned()),
+        customer_ref: Some("cust_1".to_owned()),
+        ..MandateSnapshot::of(MandateStatus::Undecided)
+    };
+    for event in ["payment.authorized", "payment.captured"] {
+        let observations = told(&registering(event, json!({})));
+        let [Observation::Payment { origin, .. }, Observation::Mandate(told_of)] = observations.as_slice() else {
+            panic!("{observations:?}")
+        };
+        assert_eq!(*origin, PaymentOrigin::Named { provider_ref: Some("order_1".to_owned()), our_ref: Some("ref1".to_owned()) });
+        assert_eq!(told_of, &mandate, "{event}");
+    }
+    // A debit has a token and an order as well, and that order registered nothing.
+    let silent = [
+        json!({"notes": {"upistream_ref": "ref1"}}),
+        json!({"token_id": null}),
+        json!({"notes": {"upistream_ref": "ref1", "upistream_for": "debit"}}),
+    ];
+    for changes in silent {
+        assert_eq!(told(&registering("payment.captured", changes.clone())).len(), 1, "{changes}");
+    }
+    assert_eq!(told(&registering("payment.failed", json!({}))).len(), 1, "a failed one registers nothing");
+    assert!(read_value(&registering("payment.captured", json!({"token_id": "token/1"}))).is_err());
+}
+
+#[test]
+fn a_token_is_read_field_by_field() {
+    let Observation::Mandate(told) = the_only(read_value(&golden("token.paused"))) else { panic!("it is about a mandate") };
+    let expected = MandateSnapshot {
+        provider_ref: Some("token_Pz6eP3hD1rV9Kc".to_owned()),
+        max_amount: Some(Money::from_paise(150_000)),
+        payer_vpa: Vpa::parse("asha.rao@examplebank").ok(),
+        ..MandateSnapshot::of(MandateStatus::Paused)
+    };
+    assert_eq!(told, expected);
+    let mut callback = golden("token.confirmed");
+    callback["event"] = json!("token.cancellation_initiated");
+    callback["payload"]["token"]["entity"]["recurring_details"]["status"] = json!("cancellation_initiated");
+    let Observation::Mandate(told) = the_only(read_value(&callback)) else { panic!("it is about a mandate") };
+    assert_eq!((told.status, told.max_amount), (MandateStatus::Revoking, None));
+
+    callback["payload"]["token"]["entity"]["method"] = json!("card");
+    let event = "token.cancellation_initiated".to_owned();
+    assert_eq!(read_value(&callback).ok(), Some(Callback::Foreign { event }), "cards have tokens too");
+    for changes in [json!({"id": null}), json!({"id": "token/1"}), json!({"entity": "card"}), json!({"max_amount": "150000"})] {
+        let mut callback = golden("token.paused");
+        for (key, value) in changes.as_object().expect("changes are an object") {
+            callback["payload"]["token"]["entity"][key] = value.clone();
+        }
+        assert!(read_value(&callback).is_err(), "{changes}");
+    }
+}
+
+#[test]
+fn a_notice_is_told_of_by_its_order() {
+    let order_ref = || "order_Pz6iD7nQ1wM5Zg".to_owned();
+    let delivered = NoticeStatus::Delivered { at: Timestamp::from_second(1_770_209_990).ok() };
+    let told = the_only(read_value(&golden("order.notification.delivered")));
+    assert_eq!(told, Observation::Notice { order_ref: order_ref(), status: delivered });
+    let failed = NoticeStatus::Failed { code: String::new(), message: String::new() };
+    let told = the_only(read_value(&golden("order.notification.failed")));
+    assert_eq!(told, Observation::Notice { order_ref: order_ref(), status: failed });
+
+    // The vendor's own sample has the time of the event within its payload.
+    let mut callback = golden("order.notification.delivered");
+    callback["payload"]["created_at"] = callback["created_at"].take();
+    let Ok(Callback::Facts { occur_time, .. }) = read_value(&callback) else { panic!("it is a fact") };
+    assert_eq!(occur_time.as_second(), 1_770_210_000);
+    for changes in [json!({"order_id": null}), json!({"order_id": "order/1"}), json!({"entity": "order"}), json!({"delivered_at": 1.5})] {
+        let mut callback = golden("order.notification.delivered");
+        for (key, value) in changes.as_object().expect("changes are an object") {
+            callback["payload"]["notification"]["entity"][key] = value.clone();
+        }
+        assert!(read_value(&callback).is_err(), "{changes}");
     }
 }
 
@@ -285,7 +403,17 @@ fn the_time_of_an_event_stands_in_either_place() {
 
 #[test]
 fn what_we_never_heard_of_is_not_understood() {
-    for event in ["payment.teleported", "refund.arn_updated", "order.created", "qr_code.expired", "settlement.failed", "", "payout"] {
+    for event in [
+        "payment.teleported",
+        "token.slept",
+        "order.notification.read",
+        "refund.arn_updated",
+        "order.created",
+        "qr_code.expired",
+        "settlement.failed",
+        "",
+        "payout",
+    ] {
         let mut callback = golden("qr_code.closed");
         callback["event"] = json!(event);
         assert!(read_value(&callback).is_err(), "{event}");
@@ -305,6 +433,8 @@ fn what_we_never_heard_of_is_not_understood() {
         ("qr_code.closed", "qr_code"),
         ("refund.created", "payment"),
         ("settlement.processed", "settlement"),
+        ("token.confirmed", "token"),
+        ("order.notification.failed", "notification"),
     ] {
         let mut callback = golden(event);
         callback["payload"].as_object_mut().expect("a payload is an object").remove(missing);
