@@ -90,6 +90,8 @@ fn of_enkash(settings: &EnkashConfig, notify_url: Option<SecretString>, means: &
         order_lookup_path: settings.order_lookup_path.clone(),
         allow_unobservable_qr: settings.allow_unobservable_qr,
         notify_url,
+        mandates: None,
+        mcc: None,
         timeout: settings.timeout(),
         deadline_floor: settings.deadline_floor(),
         now_ms: now_ms(means),

@@ -140,7 +140,7 @@ proptest! {
         let status = StatusCode::from_u16(status).expect("it has three digits");
         let _ = classify::refuses_token(status, envelope.as_ref());
         for sending in [Sending::First, Sending::Again] {
-            for error in [classify::classify(sending, status, envelope.as_ref()), classify::classify_refund(sending, status, envelope.as_ref())] {
+            for error in [classify::classify(sending, status, envelope.as_ref()), classify::classify_unlisted(sending, status, envelope.as_ref())] {
                 prop_assert!(!error.to_string().contains('@'), "{}", error);
             }
         }

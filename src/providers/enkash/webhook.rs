@@ -1,6 +1,8 @@
-//! Payment Notify. How its `checksum` is made is not published [enkash 10], so a callback proves nothing and is only a
-//! reason to ask: of all that it says only ids are read.
+//! Payment Notify, which debits have too [enkash 11.7], and the callback about a mandate. How the one's `checksum` is made is
+//! not published [enkash 10], and the other has none: a callback proves nothing and is only a reason to ask. Of all that it
+//! says only ids are read.
 
+use super::mandate_wire::MandateNews;
 use super::{is_plain, wire};
 use crate::providers::reading::read;
 use crate::providers::{Hint, HintCallback, HintingCallbacks, NotUnderstood, told};
@@ -17,11 +19,18 @@ impl HintingCallbacks for EnkashWebhooks {
         // EnKash's own order id first; whose id `orderId` is here is not known.
         let mut refs: Vec<String> = [unique_transaction_id, order_id].into_iter().filter_map(plain).collect();
         refs.dedup();
-        if refs.is_empty() && payment_ref.is_none() {
-            return Err(NotUnderstood("it names neither an order nor a transaction".to_owned()));
-        }
+        // What it has of a mandate is no reason not to read what it has of a payment.
+        let MandateNews { reference_id, mandate_id, status } = read("callback", body).unwrap_or_default();
         let word = |status: Option<String>| status.map_or_else(|| "?".to_owned(), |status| told::token(&status));
-        let event = format!("payment_notify {} {}", word(order_status), word(transaction_status));
+        let event = if refs.is_empty() && payment_ref.is_none() {
+            format!("mandate {}", word(status))
+        } else {
+            format!("payment_notify {} {}", word(order_status), word(transaction_status))
+        };
+        refs.extend([reference_id, mandate_id].into_iter().filter_map(plain));
+        if refs.is_empty() && payment_ref.is_none() {
+            return Err(NotUnderstood("it names no order, transaction or mandate".to_owned()));
+        }
         Ok(HintCallback::Hint(Hint { event, refs, payment_ref, claim: None }))
     }
 }
