@@ -15,6 +15,7 @@ mod sandbox;
 mod secrets;
 mod settings;
 mod takes;
+mod words;
 
 use std::collections::BTreeMap;
 
@@ -22,7 +23,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::account::AccountName;
 
-pub use account::{AccountConfig, Authorization, EkoConfig, EnkashConfig, OqpayConfig, ProviderConfig, RazorpayConfig};
+pub use account::{
+    AccountConfig, Authorization, EkoConfig, EnkashConfig, EnkashMandatesConfig, MandateAmountUnit, MandateMeaning, MandateNaming,
+    MandatePaths, NoticeMeaning, OqpayConfig, Period, ProviderConfig, RazorpayConfig, Rule,
+};
 pub use cidr::{Cidr, NotACidr};
 pub use load::Loaded;
 pub use mandates::{MandatesConfig, default_mandate_rules};
@@ -78,7 +82,8 @@ fn flatten(parent: &str, table: &toml::Table, settings: &mut Vec<(String, String
     for (name, value) in table {
         let key = if parent.is_empty() { name.clone() } else { format!("{parent}.{name}") };
         match value {
-            toml::Value::Table(table) => flatten(&key, table, settings),
+            // Words are one setting with their meanings.
+            toml::Value::Table(table) if !keys::is_setting(&key) => flatten(&key, table, settings),
             value => settings.push((key, value.to_string())),
         }
     }

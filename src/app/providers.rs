@@ -9,10 +9,12 @@ use super::StartError;
 use super::tokens::TokenPlaces;
 use crate::clock::{Clock, Randomness};
 use crate::config::{
-    AccountConfig, Authorization, Config, EkoConfig, EnkashConfig, OqpayConfig, ProviderConfig, RazorpayConfig, WebhooksConfig,
+    AccountConfig, Authorization, Config, EkoConfig, EnkashConfig, EnkashMandatesConfig, MandateAmountUnit, MandateMeaning, MandateNaming,
+    MandatePaths, NoticeMeaning, OqpayConfig, Period, ProviderConfig, RazorpayConfig, Rule, WebhooksConfig,
 };
 use crate::domain::account::AccountName;
 use crate::domain::personal::Vpa;
+use crate::domain::upi::{DayRule, Pattern};
 use crate::providers::http::HttpClient;
 use crate::providers::{Provider, eko, enkash, oqpay, razorpay};
 
@@ -91,9 +93,77 @@ fn of_enkash(settings: &EnkashConfig, notify_url: Option<SecretString>, means: &
         order_lookup_path: settings.order_lookup_path.clone(),
         allow_unobservable_qr: settings.allow_unobservable_qr,
         notify_url,
+        mandates: settings.mandates.as_ref().map(of_enkash_mandates),
+        mcc: settings.mcc.clone(),
         timeout: settings.timeout(),
         deadline_floor: settings.deadline_floor(),
         now_ms: now_ms(means),
+    }
+}
+
+fn of_enkash_mandates(settings: &EnkashMandatesConfig) -> enkash::EnkashMandateSettings {
+    let EnkashMandatesConfig { paths, naming, amount_unit, no_rule, periods, rules, statuses, notice_statuses } = settings;
+    enkash::EnkashMandateSettings {
+        paths: match paths {
+            MandatePaths::G2 => enkash::MandatePaths::G2,
+            MandatePaths::G3 => enkash::MandatePaths::G3,
+        },
+        naming: match naming {
+            MandateNaming::SnakeCase => enkash::Naming::SnakeCase,
+            MandateNaming::CamelCase => enkash::Naming::CamelCase,
+        },
+        amount_unit: match amount_unit {
+            MandateAmountUnit::Paise => enkash::AmountUnit::Paise,
+            MandateAmountUnit::Rupees => enkash::AmountUnit::Rupees,
+        },
+        periods: periods.iter().map(|(period, word)| (pattern(*period), word.clone())).collect(),
+        rules: rules.iter().map(|(rule, word)| (day_rule(*rule), word.clone())).collect(),
+        no_rule: no_rule.clone(),
+        statuses: statuses.iter().map(|(word, meaning)| (word.clone(), mandate_word(*meaning))).collect(),
+        notice_statuses: notice_statuses.iter().map(|(word, meaning)| (word.clone(), notice_word(*meaning))).collect(),
+    }
+}
+
+fn pattern(period: Period) -> Pattern {
+    match period {
+        Period::OneTime => Pattern::OneTime,
+        Period::Daily => Pattern::Daily,
+        Period::Weekly => Pattern::Weekly,
+        Period::Fortnightly => Pattern::Fortnightly,
+        Period::Monthly => Pattern::Monthly,
+        Period::Bimonthly => Pattern::BiMonthly,
+        Period::Quarterly => Pattern::Quarterly,
+        Period::HalfYearly => Pattern::HalfYearly,
+        Period::Yearly => Pattern::Yearly,
+        Period::AsPresented => Pattern::AsPresented,
+    }
+}
+
+fn day_rule(rule: Rule) -> DayRule {
+    match rule {
+        Rule::Before => DayRule::Before,
+        Rule::On => DayRule::On,
+        Rule::After => DayRule::After,
+    }
+}
+
+fn mandate_word(meaning: MandateMeaning) -> enkash::MandateWord {
+    match meaning {
+        MandateMeaning::AwaitingApproval => enkash::MandateWord::AwaitingApproval,
+        MandateMeaning::Active => enkash::MandateWord::Active,
+        MandateMeaning::Paused => enkash::MandateWord::Paused,
+        MandateMeaning::Revoked => enkash::MandateWord::Revoked,
+        MandateMeaning::Rejected => enkash::MandateWord::Rejected,
+        MandateMeaning::Expired => enkash::MandateWord::Expired,
+        MandateMeaning::Completed => enkash::MandateWord::Completed,
+    }
+}
+
+fn notice_word(meaning: NoticeMeaning) -> enkash::NoticeWord {
+    match meaning {
+        NoticeMeaning::Pending => enkash::NoticeWord::Pending,
+        NoticeMeaning::Delivered => enkash::NoticeWord::Delivered,
+        NoticeMeaning::Failed => enkash::NoticeWord::Failed,
     }
 }
 

@@ -16,7 +16,11 @@ use crate::domain::account::ProviderId;
 
 pub use eko::EkoConfig;
 pub(super) use eko::SERVICE_CODES;
-pub use enkash::{Authorization, EnkashConfig};
+pub use enkash::{
+    Authorization, EnkashConfig, EnkashMandatesConfig, MandateAmountUnit, MandateMeaning, MandateNaming, MandatePaths, NoticeMeaning,
+    Period, Rule,
+};
+pub(super) use enkash::{MANDATE_MEANINGS, NOTICE_MEANINGS, PERIODS, RULES};
 pub use oqpay::OqpayConfig;
 pub use razorpay::RazorpayConfig;
 

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::account::{AccountConfig, Merchant, OqpayConfig, ProviderConfig, RazorpayConfig};
+use super::account::{
+    AccountConfig, EnkashMandatesConfig, MandateMeaning, Merchant, NoticeMeaning, OqpayConfig, ProviderConfig, RazorpayConfig,
+};
 use super::{Backend, Config, SANDBOX_ACCOUNTS};
 use crate::domain::account::AccountName;
 
@@ -99,7 +101,12 @@ pub(super) fn violations(config: &Config) -> Vec<Violation> {
         match &account.provider {
             ProviderConfig::Razorpay(razorpay) => found.razorpay(name, razorpay),
             ProviderConfig::Oqpay(oqpay) => found.oqpay(name, oqpay),
-            ProviderConfig::Enkash(_) | ProviderConfig::Eko(_) => (),
+            ProviderConfig::Enkash(enkash) => {
+                if let Some(mandates) = &enkash.mandates {
+                    found.enkash_mandates(name, mandates);
+                }
+            }
+            ProviderConfig::Eko(_) => (),
         }
     }
     found.accounts_twice(accounts);
@@ -175,6 +182,37 @@ impl Found {
             let [prove, networks] = ["callbacks_prove", "callback_networks"].map(|key| format!("accounts.{name}.oqpay.{key}"));
             let what = format!("`{prove}` is true, but `{networks}` names no network, so anybody who learns the URL would be believed");
             self.add([&prove, &networks], what, "name the networks that OQPay calls from, or leave callbacks_prove at false");
+        }
+    }
+
+    /// What is configured of EnKash's words must be enough to make a mandate of each frequency, and to debit it.
+    fn enkash_mandates(&mut self, name: &AccountName, mandates: &EnkashMandatesConfig) {
+        let EnkashMandatesConfig { paths: _, naming: _, amount_unit: _, no_rule, periods, rules, statuses, notice_statuses } = mandates;
+        let key = |key: &str| format!("accounts.{name}.enkash.mandates.{key}");
+        let [periods_key, rules_key, no_rule_key] = ["periods", "rules", "no_rule"].map(key);
+        if periods.is_empty() {
+            let what = format!("`{periods_key}` has no word, so no mandate could be made");
+            self.add([&periods_key], what, "give EnKash's words for the frequencies that are to be offered, or leave the section out");
+        }
+        if rules.is_empty() && periods.keys().any(|period| period.has_day()) {
+            let what =
+                format!("`{periods_key}` names frequencies whose debits have a day, but `{rules_key}` has no word for a rule about it");
+            self.add([&periods_key, &rules_key], what, "give EnKash's words for the rules, or leave those frequencies out");
+        }
+        if no_rule.is_none() && periods.keys().any(|period| !period.has_day()) {
+            let what = format!(
+                "`{periods_key}` names frequencies whose debits have no day (one_time, daily, as_presented), but `{no_rule_key}` does not \
+                 say what EnKash's rule is there"
+            );
+            self.add([&periods_key, &no_rule_key], what, "give that word, or leave those frequencies out");
+        }
+        if !statuses.values().any(|meaning| *meaning == MandateMeaning::Active) {
+            let what = format!("no word of `{}` means active, so no mandate could be debited", key("statuses"));
+            self.add([&key("statuses")], what, "give EnKash's word for a mandate that the payer approved");
+        }
+        if !notice_statuses.values().any(|meaning| *meaning == NoticeMeaning::Delivered) {
+            let what = format!("no word of `{}` means delivered, so no debit that needs a notice could be made", key("notice_statuses"));
+            self.add([&key("notice_statuses")], what, "give EnKash's word for a notice that the payer got");
         }
     }
 

@@ -4,11 +4,12 @@
 
 use std::collections::BTreeSet;
 
-use super::account::SERVICE_CODES;
+use super::account::{MANDATE_MEANINGS, NOTICE_MEANINGS, PERIODS, RULES, SERVICE_CODES};
 use super::secrets::{Goes, SecretRule};
 use super::takes::{
     Takes, address, anything, authorization, base_url, eko_base_url, eko_initiator_id, eko_user_code, header_text, key_id, key_prefix,
-    log_format, log_level, loopback_address, order_lookup_path, path, public_url, razorpay_account_id, retention_at_rest,
+    log_format, log_level, loopback_address, mandate_amount_unit, mandate_naming, mandate_no_rule, mandate_paths, mcc, order_lookup_path,
+    path, public_url, razorpay_account_id, retention_at_rest,
 };
 
 /// What environment variables that set something begin with. Kubernetes' own `UPISTREAM_PORT_…` don't.
@@ -92,6 +93,7 @@ pub(super) const KEYS: &[Key] = &[
     needed("accounts.*.razorpay.key_secret", secret(1, Goes::Anywhere)),
     needed("accounts.*.razorpay.webhook_secrets", secret(16, Goes::Anywhere)),
     text("accounts.*.razorpay.account_id", razorpay_account_id),
+    text("accounts.*.razorpay.mcc", mcc),
     number("accounts.*.razorpay.timeout_ms", 100, MS_MAX),
     number("accounts.*.razorpay.deadline_floor_ms", 100, 60_000),
     number("accounts.*.razorpay.close_by_min_s", 2 * 60, 45 * DAY_S),
@@ -105,8 +107,17 @@ pub(super) const KEYS: &[Key] = &[
     text("accounts.*.enkash.authorization", authorization),
     text("accounts.*.enkash.order_lookup_path", order_lookup_path),
     key("accounts.*.enkash.allow_unobservable_qr", Takes::Flag),
+    text("accounts.*.enkash.mcc", mcc),
     number("accounts.*.enkash.timeout_ms", 100, MS_MAX),
     number("accounts.*.enkash.deadline_floor_ms", 100, 60_000),
+    needed("accounts.*.enkash.mandates.paths", Takes::Text(mandate_paths)),
+    needed("accounts.*.enkash.mandates.naming", Takes::Text(mandate_naming)),
+    needed("accounts.*.enkash.mandates.amount_unit", Takes::Text(mandate_amount_unit)),
+    text("accounts.*.enkash.mandates.no_rule", mandate_no_rule),
+    needed("accounts.*.enkash.mandates.periods", Takes::WordsFor(PERIODS)),
+    needed("accounts.*.enkash.mandates.rules", Takes::WordsFor(RULES)),
+    needed("accounts.*.enkash.mandates.statuses", Takes::Meanings(MANDATE_MEANINGS)),
+    needed("accounts.*.enkash.mandates.notice_statuses", Takes::Meanings(NOTICE_MEANINGS)),
     text("accounts.*.oqpay.base_url", base_url),
     needed("accounts.*.oqpay.registration_id", secret(1, Goes::Anywhere)),
     key("accounts.*.oqpay.bearer_token", secret(1, Goes::IntoAHeader)),
@@ -145,6 +156,11 @@ pub(super) fn find(path: &[String]) -> Found {
         None => Found::Unknown,
         Some(_) => below.find(|key| depth(key) == path.len()).map_or(Found::Section, Found::Setting),
     }
+}
+
+/// Whether a dotted path is a setting, and not a section or nothing.
+pub(super) fn is_setting(dotted: &str) -> bool {
+    matches!(find(&segments(dotted, "")), Found::Setting(_))
 }
 
 /// The key that an environment variable means (`rest` is what follows the prefix), with the account's

@@ -321,6 +321,8 @@ fn read_variable(key: &Key, text: &str) -> Result<toml::Value, (String, String)>
         Takes::Vpas => (true, "give a list such as [\"shop.GR0001@kotak\"]"),
         Takes::Days => (true, "give a list such as [\"2026-01-26\"]"),
         Takes::RedisUrls => (true, "give a list such as [\"redis://127.0.0.1:6379\"]"),
+        Takes::WordsFor(_) => (true, "give a table such as { monthly = \"…\" }"),
+        Takes::Meanings(_) => (true, "give a table such as { \"…\" = \"active\" }"),
         Takes::Flag => (true, "give true or false"),
     };
     if !as_toml {
@@ -370,6 +372,8 @@ fn describes(takes: &Takes) -> &'static str {
         | Takes::Vpas
         | Takes::Days
         | Takes::RedisUrls
+        | Takes::WordsFor(_)
+        | Takes::Meanings(_)
         | Takes::Flag => "`upistream config default` shows how",
     }
 }

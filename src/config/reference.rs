@@ -139,9 +139,10 @@ mod tests {
                     assert_eq!(shop, RazorpayConfig::new(key_id, key_secret, webhook_secrets));
                 }
                 ProviderConfig::Enkash(shop) => {
-                    let EnkashConfig { access_key, secret_key, api_key, .. } = shop.clone();
+                    let EnkashConfig { access_key, secret_key, api_key, mandates, .. } = shop.clone();
                     assert!(api_key.is_some());
-                    assert_eq!(shop, EnkashConfig { api_key, ..EnkashConfig::new(access_key, secret_key) });
+                    assert_eq!(mandates.as_ref().map(|mandates| mandates.no_rule.clone()), Some(None));
+                    assert_eq!(shop, EnkashConfig { api_key, mandates, ..EnkashConfig::new(access_key, secret_key) });
                 }
                 ProviderConfig::Oqpay(shop) => {
                     let OqpayConfig { registration_id, bearer_token, .. } = shop.clone();
@@ -166,5 +167,6 @@ mod tests {
         assert_eq!(default_of("accounts.*.razorpay.key_id"), None);
         assert_eq!(default_of("accounts.*.eko.service_code").as_deref(), Some("59"));
         assert!(table.contains("| `accounts.NAME.enkash.api_key` | none | "), "{table}");
+        assert!(table.contains("| `accounts.NAME.enkash.mandates.periods` | needed | "), "{table}");
     }
 }

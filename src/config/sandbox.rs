@@ -4,7 +4,10 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::account::{AccountConfig, EkoConfig, EnkashConfig, OqpayConfig, ProviderConfig, RazorpayConfig};
+use super::account::{
+    AccountConfig, EkoConfig, EnkashConfig, EnkashMandatesConfig, MandateAmountUnit, MandateMeaning, MandateNaming, MandatePaths,
+    NoticeMeaning, OqpayConfig, Period, ProviderConfig, RazorpayConfig, Rule,
+};
 use super::{Cidr, Config, SandboxSettings, Secrets};
 
 pub const RAZORPAY_SANDBOX: &str = "razorpay-sandbox";
@@ -71,6 +74,7 @@ impl Config {
         let enkash = EnkashConfig {
             order_lookup_path: Some(ENKASH_ORDER_LOOKUP_PATH.to_owned()),
             allow_unobservable_qr: true,
+            mandates: Some(enkash_mandates()),
             ..EnkashConfig::new(ENKASH_ACCESS_KEY, Secrets::one(enkash_secret_key))
         };
         let oqpay =
@@ -100,6 +104,46 @@ impl Config {
                 provider.set_base_url(format!("http://{address}/{}", provider.id()));
             }
         }
+    }
+}
+
+/// How the simulator speaks of mandates: its own choice, since how EnKash does is not known.
+fn enkash_mandates() -> EnkashMandatesConfig {
+    let word = |text: &str| text.to_owned();
+    EnkashMandatesConfig {
+        paths: MandatePaths::G3,
+        naming: MandateNaming::SnakeCase,
+        amount_unit: MandateAmountUnit::Paise,
+        no_rule: Some(word("NA")),
+        periods: [
+            (Period::OneTime, "ONETIME"),
+            (Period::Daily, "DAILY"),
+            (Period::Weekly, "WEEKLY"),
+            (Period::Fortnightly, "FORTNIGHTLY"),
+            (Period::Monthly, "MONTHLY"),
+            (Period::Bimonthly, "BIMONTHLY"),
+            (Period::Quarterly, "QUARTERLY"),
+            (Period::HalfYearly, "HALFYEARLY"),
+            (Period::Yearly, "YEARLY"),
+            (Period::AsPresented, "ASPRESENTED"),
+        ]
+        .map(|(period, text)| (period, word(text)))
+        .into(),
+        rules: [(Rule::On, "ON"), (Rule::Before, "BEFORE"), (Rule::After, "AFTER")].map(|(rule, text)| (rule, word(text))).into(),
+        statuses: [
+            ("INITIATED", MandateMeaning::AwaitingApproval),
+            ("ACTIVE", MandateMeaning::Active),
+            ("REJECTED", MandateMeaning::Rejected),
+            ("PAUSED", MandateMeaning::Paused),
+            ("REVOKED", MandateMeaning::Revoked),
+            ("EXPIRED", MandateMeaning::Expired),
+            ("COMPLETED", MandateMeaning::Completed),
+        ]
+        .map(|(text, meaning)| (word(text), meaning))
+        .into(),
+        notice_statuses: [("SUCCESS", NoticeMeaning::Delivered), ("PENDING", NoticeMeaning::Pending), ("FAILED", NoticeMeaning::Failed)]
+            .map(|(text, meaning)| (word(text), meaning))
+            .into(),
     }
 }
 

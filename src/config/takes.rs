@@ -9,6 +9,7 @@ use tracing_subscriber::filter::LevelFilter;
 use super::cidr::Cidr;
 use super::redis::RetentionAtRest;
 use super::secrets::SecretRule;
+use super::words::{is_word, judge_meanings, judge_words, meanings_of, words_for};
 use crate::domain::personal::Vpa;
 
 pub(super) enum Takes {
@@ -30,6 +31,10 @@ pub(super) enum Takes {
     Days,
     /// Where redis servers are.
     RedisUrls,
+    /// A provider's word for each of these names, of which none is needed: `{ monthly = "MONTHLY" }`.
+    WordsFor(&'static [&'static str]),
+    /// What words of a provider's mean, each as one of these names: `{ ACTIVE = "active" }`.
+    Meanings(&'static [&'static str]),
     /// True or false.
     Flag,
     Secrets(SecretRule),
@@ -53,6 +58,10 @@ impl Takes {
             (Self::Days, _) => Err(DAYS.to_owned()),
             (Self::RedisUrls, toml::Value::Array(urls)) => judge_redis_urls(urls),
             (Self::RedisUrls, _) => Err("a list of addresses, such as [\"redis://127.0.0.1:6379\"]".to_owned()),
+            (Self::WordsFor(names), toml::Value::Table(words)) => judge_words(names, words),
+            (Self::WordsFor(names), _) => Err(words_for(names)),
+            (Self::Meanings(names), toml::Value::Table(meanings)) => judge_meanings(names, meanings),
+            (Self::Meanings(names), _) => Err(meanings_of(names)),
             (Self::Flag, toml::Value::Boolean(_)) => Ok(()),
             (Self::Flag, _) => Err("true or false".to_owned()),
             (Self::Secrets(_), _) => Ok(()),
@@ -67,7 +76,7 @@ fn judge_days(days: &[toml::Value]) -> Result<(), String> {
     must(days.iter().all(is_day), DAYS)
 }
 
-fn must(holds: bool, be: &str) -> Result<(), String> {
+pub(super) fn must(holds: bool, be: &str) -> Result<(), String> {
     if holds { Ok(()) } else { Err(be.to_owned()) }
 }
 
@@ -174,6 +183,27 @@ pub(super) fn order_lookup_path(text: &str) -> Result<(), String> {
     must(text.is_empty() || fits, "empty or a path with {merchantOrderId} in it once, such as /api/v0/…/{merchantOrderId}")
 }
 
+pub(super) fn mandate_paths(text: &str) -> Result<(), String> {
+    must(matches!(text, "g2" | "g3"), "\"g2\" (/api/v0/upi-autopay/mandates) or \"g3\" (/api/v0/upi-mandate)")
+}
+
+pub(super) fn mandate_naming(text: &str) -> Result<(), String> {
+    must(matches!(text, "snake_case" | "camel_case"), "\"snake_case\" or \"camel_case\"")
+}
+
+pub(super) fn mandate_amount_unit(text: &str) -> Result<(), String> {
+    must(matches!(text, "paise" | "rupees"), "\"paise\" or \"rupees\"")
+}
+
+pub(super) fn mandate_no_rule(text: &str) -> Result<(), String> {
+    must(text.is_empty() || is_word(text), "empty or a word")
+}
+
+pub(super) fn mcc(text: &str) -> Result<(), String> {
+    let is_code = text.len() == 4 && text.bytes().all(|b| b.is_ascii_digit());
+    must(text.is_empty() || is_code, "empty or a merchant category code of four digits, such as 5411")
+}
+
 pub(super) fn eko_initiator_id(text: &str) -> Result<(), String> {
     must(text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit()), "a mobile number of ten digits, such as 9876543210")
 }
@@ -231,12 +261,12 @@ fn judge_networks(networks: &[toml::Value], everything: &str) -> Result<(), Stri
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::config::keys::{KEYS, Key};
 
     #[track_caller]
-    fn judged(path: &str, value: &str, fits: bool) {
+    pub(in crate::config) fn judged(path: &str, value: &str, fits: bool) {
         let key = KEYS.iter().find(|key| key.path == path).unwrap();
         assert_eq!(key.takes.judge(&value.parse().unwrap()).is_ok(), fits, "{path} = {value}");
     }
@@ -347,6 +377,18 @@ mod tests {
         judged("accounts.*.enkash.order_lookup_path", "'/orders/{merchantOrderId}#top'", false);
         judged("accounts.*.enkash.allow_unobservable_qr", "true", true);
         judged("accounts.*.enkash.allow_unobservable_qr", "'yes'", false);
+    }
+
+    #[test]
+    fn a_merchant_category_has_four_digits() {
+        for path in ["accounts.*.enkash.mcc", "accounts.*.razorpay.mcc"] {
+            judged(path, "''", true);
+            judged(path, "'5411'", true);
+            judged(path, "'0742'", true);
+            for mcc in ["'541'", "'54110'", "'54a1'", "'५४११'", "5411"] {
+                judged(path, mcc, false);
+            }
+        }
     }
 
     #[test]

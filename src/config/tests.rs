@@ -181,8 +181,8 @@ fn unknown_keys_are_refused_with_the_nearest_known_one() {
         ),
         [
             "upistream.toml:8: there is no setting `accounts.shop-one.razorpay.colour`; what is known there is `account_id`, \
-             `base_url`, `close_by_max_s`, `close_by_min_s`, `deadline_floor_ms`, `key_id`, `key_secret`, `notes_value_max`, \
-             `settlement_cycle_days`, `timeout_ms`, `webhook_secrets`.",
+             `base_url`, `close_by_max_s`, `close_by_min_s`, `deadline_floor_ms`, `key_id`, `key_secret`, `mcc`, \
+             `notes_value_max`, `settlement_cycle_days`, `timeout_ms`, `webhook_secrets`.",
             "upistream.toml:9: there is no setting `grcp`; did you mean `grpc`?",
             "upistream.toml:12: there is no setting `drain.delay`; did you mean `delay_ms`?",
             "upistream.toml:13: there is no setting `drain.delay.ms`; did you mean `delay_ms`?",
@@ -412,6 +412,7 @@ fn serde_refuses_unknown_keys_by_itself() {
         "[accounts.shop]\ncolour = 1",
         "[accounts.shop.razorpay]\ncolour = 1",
         "[accounts.shop.enkash]\ncolour = 1",
+        "[accounts.shop.enkash.mandates]\ncolour = 1",
         "[accounts.shop.oqpay]\ncolour = 1",
         "[accounts.shop.eko]\ncolour = 1",
     ] {

@@ -19,6 +19,9 @@ pub struct RazorpayConfig {
     /// `acc_…`; when set, a webhook of another account is refused.
     #[serde(default, with = "empty_is_none")]
     pub account_id: Option<String>,
+    /// The merchant's category: four digits.
+    #[serde(default, with = "empty_is_none")]
+    pub mcc: Option<String>,
     #[serde(default = "cycle_days_default")]
     pub settlement_cycle_days: u32,
     #[serde(default = "given::<TIMEOUT_MS>")]
@@ -55,6 +58,7 @@ impl RazorpayConfig {
             key_secret,
             webhook_secrets,
             account_id: None,
+            mcc: None,
             settlement_cycle_days: cycle_days_default(),
             timeout_ms: TIMEOUT_MS,
             deadline_floor_ms: DEADLINE_FLOOR_MS,

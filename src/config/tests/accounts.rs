@@ -14,6 +14,14 @@ webhook_url_secrets = "url-secret-enkash-0123"
 access_key = "EK-1"
 secret_key = "hunter2-enkash"
 api_key = "hunter2-api-key"
+[accounts.at-enkash.enkash.mandates]
+paths = "g2"
+naming = "camel_case"
+amount_unit = "rupees"
+periods = { monthly = "Monthly" }
+rules = { on = "On" }
+statuses = { live = "active" }
+notice_statuses = { sent = "delivered" }
 [accounts.at-oqpay]
 webhook_url_secrets = "url-secret-oqpay-01234"
 [accounts.at-oqpay.oqpay]
@@ -30,6 +38,21 @@ user_code = "20810200"
 
 fn secret(text: &str) -> Secrets {
     Secrets::one(SecretString::from(text))
+}
+
+/// What the shop at EnKash has of mandates.
+fn mandates() -> EnkashMandatesConfig {
+    let word = |text: &str| text.to_owned();
+    EnkashMandatesConfig {
+        paths: MandatePaths::G2,
+        naming: MandateNaming::CamelCase,
+        amount_unit: MandateAmountUnit::Rupees,
+        no_rule: None,
+        periods: [(Period::Monthly, word("Monthly"))].into(),
+        rules: [(Rule::On, word("On"))].into(),
+        statuses: [(word("live"), MandateMeaning::Active)].into(),
+        notice_statuses: [(word("sent"), NoticeMeaning::Delivered)].into(),
+    }
 }
 
 /// The shops with `setting` in the section of `provider`.
@@ -56,7 +79,11 @@ fn clash(text: &str, what: &str) {
 fn what_is_left_out_has_its_default() {
     let Loaded { config, .. } = load(OTHER_SHOPS, &[]).unwrap();
     let provider = |name: &str| config.accounts[name].provider.clone();
-    let enkash = EnkashConfig { api_key: Some(secret("hunter2-api-key")), ..EnkashConfig::new("EK-1", secret("hunter2-enkash")) };
+    let enkash = EnkashConfig {
+        api_key: Some(secret("hunter2-api-key")),
+        mandates: Some(mandates()),
+        ..EnkashConfig::new("EK-1", secret("hunter2-enkash"))
+    };
     assert_eq!(provider(ENKASH), ProviderConfig::Enkash(enkash));
     let oqpay = OqpayConfig { bearer_token: Some(secret("hunter2-bearer")), ..OqpayConfig::new(secret("OQP-hunter2")) };
     assert_eq!(provider(OQPAY), ProviderConfig::Oqpay(oqpay));
@@ -142,6 +169,71 @@ fn a_wrong_value_is_refused_with_what_it_must_be() {
     clash(&OTHER_SHOPS.replace("9876543210", "+919876543210"), "must be a mobile number of ten digits");
     clash(&OTHER_SHOPS.replace("\"hunter2-bearer\"", "\"hunter 2\""), "has a character that an HTTP header can't hold");
     clash(&OTHER_SHOPS.replace("\"hunter2-api-key\"", "\"\""), "`accounts.at-enkash.enkash.api_key` holds a secret that is empty");
+}
+
+#[test]
+fn words_for_mandates_are_one_setting_with_their_meanings() {
+    let statuses = "statuses = { live = \"active\" }";
+    let as_section = OTHER_SHOPS.replace(statuses, "").replace(
+        "[accounts.at-oqpay]",
+        "[accounts.at-enkash.enkash.mandates.statuses]\nlive = \"active\"\n\"under review\" = \"awaiting_approval\"\n[accounts.at-oqpay]",
+    );
+    let of_enkash = |loaded: Loaded| match loaded.config.accounts[ENKASH].provider.clone() {
+        ProviderConfig::Enkash(enkash) => enkash.mandates.unwrap(),
+        other => panic!("{other:?}"),
+    };
+    let with_section = of_enkash(load(&as_section, &[]).unwrap());
+    assert_eq!(with_section.statuses.get("under review"), Some(&MandateMeaning::AwaitingApproval));
+
+    let variable = "UPISTREAM__ACCOUNTS__AT_ENKASH__ENKASH__MANDATES__PERIODS";
+    let loaded = load(OTHER_SHOPS, &[(variable, "{ weekly = 'Every week' }")]).unwrap();
+    let key = "accounts.at-enkash.enkash.mandates.periods";
+    assert_eq!(loaded.origin(key), Origin::Environment { variable: variable.to_owned() });
+    let described = loaded.config.describe();
+    let shown = described.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
+    assert_eq!(shown, Some("{ weekly = \"Every week\" }"));
+    assert_eq!(of_enkash(loaded).periods, [(Period::Weekly, "Every week".to_owned())].into());
+}
+
+#[test]
+fn words_for_mandates_are_enough_or_refused() {
+    let changed = |from: &str, to: &str| OTHER_SHOPS.replace(from, to);
+    let at = "accounts.at-enkash.enkash.mandates";
+    for key in ["paths", "naming", "amount_unit", "periods", "rules", "statuses", "notice_statuses"] {
+        let (_, rest) = OTHER_SHOPS.split_once(&format!("[{at}]\n")).unwrap();
+        let line = rest.lines().find(|line| line.starts_with(&format!("{key} = "))).unwrap();
+        clash(&changed(&format!("{line}\n"), ""), &format!("`{at}.{key}` is needed and missing"));
+    }
+    clash(
+        &changed("amount_unit = \"rupees\"", "amount_unit = \"paisa\""),
+        &format!(r#"`{at}.amount_unit` is "paisa", but must be "paise" or "rupees"; correct it."#),
+    );
+    clash(&changed("monthly = ", "each_month = "), "must be words in quotes for some of one_time, daily, ");
+    clash(&changed("\"active\"", "\"live\""), "must be words, each with one of awaiting_approval, active, ");
+    clash(&changed("{ monthly = \"Monthly\" }", "{}"), "`accounts.at-enkash.enkash.mandates.periods` has no word");
+    clash(&changed("{ on = \"On\" }", "{}"), &format!("but `{at}.rules` has no word for a rule about it"));
+    clash(&changed("monthly = ", "daily = "), &format!("but `{at}.no_rule` does not say what EnKash's rule is there"));
+    clash(&changed("\"active\"", "\"paused\""), &format!("no word of `{at}.statuses` means active"));
+    clash(&changed("\"delivered\"", "\"failed\""), &format!("no word of `{at}.notice_statuses` means delivered"));
+    let daily = changed("{ monthly = \"Monthly\" }\nrules = { on = \"On\" }", "{ daily = \"Daily\" }\nrules = {}\nno_rule = \"None\"");
+    assert!(load(&daily, &[]).is_ok());
+}
+
+#[test]
+fn the_names_of_words_are_those_that_can_be_read() {
+    let names = |of: &[&str], read: &dyn Fn(&str) -> Option<String>| {
+        for name in of {
+            assert_eq!(read(name).as_deref(), Some(*name));
+        }
+    };
+    fn again<T: serde::de::DeserializeOwned + serde::Serialize>(name: &str) -> Option<String> {
+        let value = toml::Value::from(name).try_into::<T>().ok()?;
+        toml::Value::try_from(value).ok()?.as_str().map(str::to_owned)
+    }
+    names(account::PERIODS, &again::<Period>);
+    names(account::RULES, &again::<Rule>);
+    names(account::MANDATE_MEANINGS, &again::<MandateMeaning>);
+    names(account::NOTICE_MEANINGS, &again::<NoticeMeaning>);
 }
 
 #[test]
@@ -249,6 +341,7 @@ fn all_of_the_sandbox_can_be_tried() {
     let config = Config::trial(trial_secrets());
     let ProviderConfig::Enkash(enkash) = &config.accounts[ENKASH_SANDBOX].provider else { panic!("it is at EnKash") };
     assert!(enkash.allow_unobservable_qr && enkash.order_lookup_path.is_some());
+    assert_eq!(enkash.mandates.as_ref().map(|mandates| mandates.periods.len()), Some(account::PERIODS.len()));
     let ProviderConfig::Oqpay(oqpay) = &config.accounts[OQPAY_SANDBOX].provider else { panic!("it is at OQPay") };
     assert!(oqpay.callbacks_prove);
     for address in ["127.0.0.1", "::1"] {

@@ -25,10 +25,10 @@ pub fn says_no(status: StatusCode) -> bool {
     status.is_success() || matches!(status.as_u16(), 400 | 404 | 409 | 422)
 }
 
-/// What an answer without success to a request that makes or cancels a code lets us conclude.
+/// What an answer without success to a request that makes or cancels a code, or makes a mandate, lets us conclude.
 ///
 /// A failure in the documented form counts as a refusal of the first send: what is made here is an order or a code whose
-/// text nobody has fetched, so even if it did exist nobody could pay it.
+/// text nobody has fetched, so even if it did exist nobody could pay it; or a mandate that nobody would ever debit.
 /// A server's fault (5xx), an answer in another form, one that names an id all the same: doubt.
 pub fn classify(sending: Sending, status: StatusCode, envelope: Option<&Envelope>) -> CallError {
     let code = envelope.and_then(|envelope| envelope.response_code);
@@ -41,9 +41,22 @@ pub fn classify(sending: Sending, status: StatusCode, envelope: Option<&Envelope
     }
 }
 
-/// What an answer without success to a refund lets us conclude. No failure of it is published, so none is known to come before
-/// any effect: in whatever form it comes, the money may be on its way.
-pub fn classify_refund(sending: Sending, status: StatusCode, envelope: Option<&Envelope>) -> CallError {
+/// What an answer without success to a notice lets us conclude. A failure in the documented form counts as a refusal of the
+/// first send: a notice moves nothing, so no harm is done if the payer got it all the same.
+pub fn classify_notice(sending: Sending, status: StatusCode, envelope: Option<&Envelope>) -> CallError {
+    let code = envelope.and_then(|envelope| envelope.response_code);
+    match (code, envelope) {
+        _ if status == StatusCode::TOO_MANY_REQUESTS => CallError::NotDelivered(cause(status, code)),
+        (Some(code @ (..=-1 | 1..)), Some(envelope)) if says_no(status) && sending == Sending::First => {
+            CallError::Refused { code: code.to_string(), message: message(envelope.response_message.as_deref()) }
+        }
+        _ => CallError::InDoubt(cause(status, code)),
+    }
+}
+
+/// What an answer without success to a refund, a debit or a revoke lets us conclude. No failure of them is published, so none
+/// is known to come before any effect: in whatever form it comes, the money may be on its way.
+pub fn classify_unlisted(sending: Sending, status: StatusCode, envelope: Option<&Envelope>) -> CallError {
     let cause = cause(status, envelope.and_then(|envelope| envelope.response_code));
     match (status, sending) {
         (StatusCode::TOO_MANY_REQUESTS, Sending::First) => CallError::NotDelivered(cause),
@@ -62,7 +75,8 @@ pub fn cause(status: StatusCode, code: Option<i64>) -> Cause {
 fn names_something(envelope: &Envelope) -> bool {
     envelope.payload.as_ref().is_some_and(|payload| {
         let text = payload.get();
-        text.starts_with('{') && (text.contains("\"orderId\"") || text.contains("\"qrCodeId\""))
+        let names = ["\"orderId\"", "\"qrCodeId\"", "\"mandateId\"", "\"mandate_id\""];
+        text.starts_with('{') && names.into_iter().any(|name| text.contains(name))
     })
 }
 
@@ -101,7 +115,7 @@ mod tests {
         let failed: Option<Envelope> = serde_json::from_str(r#"{"response_code": 156, "response_message": "No."}"#).ok();
         for status in [200, 302, 400, 404, 409, 422, 429, 500, 503] {
             for (sending, envelope) in [(Sending::First, failed.as_ref()), (Sending::First, None), (Sending::Again, failed.as_ref())] {
-                let error = classify_refund(sending, StatusCode::from_u16(status).expect("a status"), envelope);
+                let error = classify_unlisted(sending, StatusCode::from_u16(status).expect("a status"), envelope);
                 let was_not_taken = matches!(error, CallError::NotDelivered(_));
                 assert_eq!(was_not_taken, status == 429 && sending == Sending::First, "{status}");
                 assert!(was_not_taken || matches!(error, CallError::InDoubt(_)), "{status}");

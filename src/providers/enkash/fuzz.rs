@@ -7,7 +7,11 @@ use proptest::prelude::*;
 use serde_json::value::RawValue;
 
 use super::order::ReadOrder;
-use super::{classify, qr, settlement, wire};
+use super::words::AmountUnit;
+use super::words::tests::settings;
+use super::{EnkashMandateSettings, classify, debit, is_plain, mandate, qr, settlement, wire};
+use crate::domain::debit::NoticeStatus;
+use crate::domain::mandate::MandateStatus;
 use crate::domain::money::Money;
 use crate::domain::payment::PaymentStatus;
 use crate::domain::qr::Usage;
@@ -23,6 +27,10 @@ const UPI_QR: &str = include_str!("../../../tests/golden/enkash/seed_001_cancell
 const TOKEN: &str = include_str!("../../../tests/golden/enkash/token.json");
 const UPI_STATUS: &str = include_str!("../../../tests/golden/enkash/upi_status.json");
 const PAYOUT: &str = include_str!("../../../tests/golden/enkash/settlement_payout.json");
+const MANDATE: &str = include_str!("../../../tests/golden/enkash/mandate.json");
+const NOTICE: &str = include_str!("../../../tests/golden/enkash/notice.json");
+const DEBIT_ORDER: &str = include_str!("../../../tests/golden/enkash/debit_order.json");
+const MANDATE_WORDS: &[&str] = &["ACTIVE", "LIVE", "REVOKED", "SUCCESS", "PENDING", "INR", "m1001", "MD1", "../x", "299", "2540"];
 const WORDS: &[&str] =
     &["PAID", "ATTEMPTED", "SUCCESS", "REFUNDED", "FAILED", "ACTIVE", "CANCELLED", "INR", "ORD1", "EK1", "2026-01-05T10:00:00"];
 /// One black pixel, and texts of codes.
@@ -129,6 +137,49 @@ proptest! {
     }
 
     #[test]
+    fn whatever_is_changed_in_a_mandate_nothing_is_said_of_it_that_is_not_told(answer in mutated_texts(MANDATE, MANDATE_WORDS), in_rupees: bool) {
+        let Some(json) = payload(&answer) else { return Ok(()) };
+        let amount_unit = if in_rupees { AmountUnit::Rupees } else { AmountUnit::Paise };
+        let words = EnkashMandateSettings { amount_unit, ..settings() };
+        let Ok(shown) = mandate::shown(&json, &words, "m1001", Some("MD1")) else { return Ok(()) };
+        let fields: BTreeMap<String, Box<RawValue>> = serde_json::from_str(json.get()).expect("it was read before");
+        let is_told = |names: &[&str], word: &str| {
+            let word = serde_json::to_string(word).expect("a text is JSON");
+            names.iter().any(|name| fields.get(*name).is_some_and(|told| told.get() == word))
+        };
+        prop_assert!(is_told(&["reference_id", "referenceId"], "m1001") || is_told(&["mandate_id", "mandateId"], "MD1"));
+        prop_assert!(shown.status != MandateStatus::Active || is_told(&["status"], "ACTIVE"));
+        prop_assert!(shown.provider_ref.is_none_or(|id| is_plain(&id)));
+        let told = fields.get("amount").and_then(|amount| rupees::exactly(amount.get().trim_matches('"')).ok());
+        let hundredfold = |money: Money| Money::from_paise(money.paise() * if in_rupees { 1 } else { 100 });
+        prop_assert!(shown.max_amount.is_none_or(|money| money > Money::ZERO && told == Some(hundredfold(money))), "{:?}", shown.max_amount);
+    }
+
+    #[test]
+    fn whatever_is_changed_in_a_notice_or_a_debit_only_what_was_asked_for_is_taken(
+        notice in mutated_texts(NOTICE, MANDATE_WORDS),
+        order in mutated_texts(DEBIT_ORDER, MANDATE_WORDS),
+    ) {
+        let (amount, day) = (Money::from_paise(29_900), jiff::civil::date(2026, 2, 1));
+        let is_that = |told: &RawValue| rupees::exactly(told.get().trim_matches('"')) == Ok(amount);
+        let fields = |json: &RawValue| serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(json.get()).expect("it was read before");
+        if let Some(json) = payload(&notice)
+            && let Ok(shown) = debit::notified(json.get().as_bytes(), &settings(), "MD1", amount, day)
+        {
+            let told = fields(&json);
+            let is_delivered = shown.status == NoticeStatus::Delivered { at: None };
+            prop_assert!(!is_delivered || told.get("status").is_some_and(|status| status.get() == "\"SUCCESS\""));
+            prop_assert!(told.get("amount").is_none_or(|told| matches!(told.get(), "null" | "\"\"") || is_that(told)));
+        }
+        if let Some(json) = payload(&order)
+            && let Ok(taken) = debit::taken(json.get().as_bytes(), amount)
+        {
+            prop_assert!(fields(&json).get("amount").is_some_and(|told| is_that(told)));
+            prop_assert!(taken.order_ref.is_some() && taken.order_ref.iter().chain(&taken.payment_ref).all(|id| is_plain(id)));
+        }
+    }
+
+    #[test]
     fn no_answer_makes_it_panic(
         answer in prop_oneof![
             mutated_texts(TOKEN, WORDS), mutated_texts(UPI_STATUS, WORDS), mutated_texts(ORDER, WORDS), mutated_texts(PAYOUT, WORDS), ".{0,64}",
@@ -140,7 +191,8 @@ proptest! {
         let status = StatusCode::from_u16(status).expect("it has three digits");
         let _ = classify::refuses_token(status, envelope.as_ref());
         for sending in [Sending::First, Sending::Again] {
-            for error in [classify::classify(sending, status, envelope.as_ref()), classify::classify_refund(sending, status, envelope.as_ref())] {
+            for classify in [classify::classify, classify::classify_notice, classify::classify_unlisted] {
+                let error = classify(sending, status, envelope.as_ref());
                 prop_assert!(!error.to_string().contains('@'), "{}", error);
             }
         }

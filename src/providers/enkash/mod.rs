@@ -1,6 +1,6 @@
 //! EnKash: settings, what an account there can do, and how its API is called. A code to be paid once is an order and its
 //! dynamic QR code; a code for many payments is one of their UPI QR codes. `wire` is the JSON, `classify` the meaning of
-//! errors, `login` brings the token that `TokenCache` keeps.
+//! errors, `login` brings the token that `TokenCache` keeps, `words` is what has to be configured before there are mandates.
 //!
 //! It keeps nothing between calls but the token, and sends every request that changes something exactly once.
 
@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use super::http::{Call, HttpClient, NoAnswer, Party, Url};
 use super::reading::{Unreadable, read, unreadable};
 use super::token::{CallFailed, NoToken, Random, SealKey, Token, TokenCache, TokenParts, TokenShelf};
-use super::{AskError, CallError, Cause, Provider, QrCodes, Refunds, Sending, Settlements, Webhooks, indian_time};
+use super::{AskError, CallError, Cause, Mandates, Provider, QrCodes, Refunds, Sending, Settlements, Webhooks, indian_time};
 use crate::domain::account::{
     AccountName, Capabilities, DoubtCure, Operation, OperationCapability, ProviderId, QrUsageCapability, RefundCapability,
     SettlementCapability,
@@ -28,9 +28,12 @@ use crate::domain::qr::Usage;
 use crate::domain::refund::RefundSpeed;
 
 mod classify;
+mod debit;
 #[cfg(test)]
 mod fuzz;
 mod login;
+mod mandate;
+mod mandate_wire;
 mod order;
 mod payment;
 mod qr;
@@ -40,6 +43,9 @@ mod settlement;
 mod tests;
 mod webhook;
 mod wire;
+mod words;
+
+pub use words::{AmountUnit, EnkashMandateSettings, MandatePaths, MandateWord, Naming, NoticeWord};
 
 /// Nothing is published on how long a failed attempt may still succeed; UPI asks banks for three days.
 const LATE_WINDOW: Duration = Duration::from_hours(4 * 24);
@@ -76,6 +82,10 @@ pub struct EnkashSettings {
     pub allow_unobservable_qr: bool,
     /// Where Payment Notify goes: holds the unguessable part of our URL.
     pub notify_url: Option<SecretString>,
+    /// `None`: how mandates are spoken of is not known, and there are none.
+    pub mandates: Option<EnkashMandateSettings>,
+    /// The merchant's category: four digits.
+    pub mcc: Option<String>,
     /// Of one call.
     pub timeout: Duration,
     pub deadline_floor: Duration,
@@ -101,6 +111,8 @@ pub fn provider(account: AccountName, settings: EnkashSettings, http: HttpClient
         order_lookup_path,
         allow_unobservable_qr,
         notify_url,
+        mandates,
+        mcc,
         timeout,
         deadline_floor,
         now_ms,
@@ -114,7 +126,7 @@ pub fn provider(account: AccountName, settings: EnkashSettings, http: HttpClient
         access_key: access_key.clone(),
         secret_key: secret_keys.first().cloned(),
         api_key,
-        now_ms,
+        now_ms: now_ms.clone(),
     };
     let Tokens { shelf, key, random } = tokens;
     let tokens = TokenCache::new(TokenParts { account: account.clone(), login: Arc::new(login), shelf, key, random });
@@ -125,7 +137,7 @@ pub fn provider(account: AccountName, settings: EnkashSettings, http: HttpClient
     Provider {
         id: ProviderId::Enkash,
         account,
-        capabilities: capabilities(doubt, allow_unobservable_qr),
+        capabilities: capabilities(doubt, allow_unobservable_qr, mandates.as_ref(), mcc),
         call_timeout: timeout,
         deadline_floor,
         late_window: LATE_WINDOW,
@@ -139,15 +151,37 @@ pub fn provider(account: AccountName, settings: EnkashSettings, http: HttpClient
             of_payment: None,
         }),
         refunds: Some(Refunds { creation: refunds.clone(), enquiry: refunds.clone(), of_payment: None, sum: Some(refunds) }),
-        mandates: None,
+        mandates: mandates.map(|settings| with_mandates(&api, settings, now_ms)),
         settlements: Some(Settlements { listing: Arc::new(settlement::EnkashSettlements { api: api.clone() }), report: None }),
         payments: Some(Arc::new(payment::EnkashPayments { api })),
         webhooks: Webhooks { proved: None, hints: Some(Arc::new(webhook::EnkashWebhooks)), acknowledgement: "" },
     }
 }
 
+fn with_mandates(api: &Api, settings: EnkashMandateSettings, now_ms: NowMs) -> Mandates {
+    let settings = Arc::new(settings);
+    let mandates = Arc::new(mandate::EnkashMandates { api: api.clone(), settings: settings.clone(), now_ms });
+    let debits = Arc::new(debit::EnkashDebits { api: api.clone(), settings });
+    Mandates {
+        creation: mandates.clone(),
+        linking: None,
+        enquiry: mandates.clone(),
+        revoking: Some(mandates),
+        notices: debits.clone(),
+        notice_enquiry: None,
+        execution: debits.clone(),
+        payments: debits,
+        order_before_attempt: false,
+    }
+}
+
 /// `doubt`: how the lost answer to an order is found out.
-fn capabilities(doubt: DoubtCure, unobservable_allowed: bool) -> Capabilities {
+fn capabilities(
+    doubt: DoubtCure,
+    unobservable_allowed: bool,
+    mandates: Option<&EnkashMandateSettings>,
+    mcc: Option<String>,
+) -> Capabilities {
     let operation = |operation, doubt| OperationCapability { operation, doubt, missing: None };
     let single = QrUsageCapability {
         usage: Usage::SingleUse,
@@ -176,15 +210,16 @@ fn capabilities(doubt: DoubtCure, unobservable_allowed: bool) -> Capabilities {
         close_missing: None,
         ..single.clone()
     };
+    let operations = [
+        operation(Operation::CreateQr, doubt),
+        operation(Operation::CloseQr, DoubtCure::Lookup),
+        operation(Operation::FetchPayment, DoubtCure::Lookup),
+        // That it was made can be seen; that it will not be, never. What a repetition does is not published.
+        operation(Operation::CreateRefund, DoubtCure::None),
+        operation(Operation::FetchSettlements, DoubtCure::Lookup),
+    ];
     Capabilities {
-        operations: vec![
-            operation(Operation::CreateQr, doubt),
-            operation(Operation::CloseQr, DoubtCure::Lookup),
-            operation(Operation::FetchPayment, DoubtCure::Lookup),
-            // That it was made can be seen; that it will not be, never. What a repetition does is not published.
-            operation(Operation::CreateRefund, DoubtCure::None),
-            operation(Operation::FetchSettlements, DoubtCure::Lookup),
-        ],
+        operations: operations.into_iter().chain(words::operations(mandates)).collect(),
         qr: vec![single, multiple],
         refunds: Some(RefundCapability {
             speeds: &[RefundSpeed::Normal],
@@ -193,7 +228,7 @@ fn capabilities(doubt: DoubtCure, unobservable_allowed: bool) -> Capabilities {
             payment_age_max: Some(REFUND_AGE_MAX),
             one_at_a_time: true,
         }),
-        mandates: None,
+        mandates: words::capability(mandates, mcc),
         settlements: Some(SettlementCapability { lines: false, cycle_days: SETTLEMENT_CYCLE_DAYS }),
     }
 }

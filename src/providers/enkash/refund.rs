@@ -57,7 +57,7 @@ impl RefundCreation for EnkashRefunds {
         let request = self.api.request(Operation::CreateRefund.as_str(), Method::POST, &path, &[]).json(&body);
         let answer = self.api.send(&request, timeout).await?;
         if !classify::is_success(answer.status, answer.envelope.as_ref()) {
-            return Err(classify::classify_refund(sending, answer.status, answer.envelope.as_ref()));
+            return Err(classify::classify_unlisted(sending, answer.status, answer.envelope.as_ref()));
         }
         Ok(RefundSnapshot {
             provider_ref: None,

@@ -34,6 +34,8 @@ pub(super) fn settings(base_url: String) -> EnkashSettings {
         order_lookup_path: Some("/api/v0/orders/merchant/{merchantOrderId}".to_owned()),
         allow_unobservable_qr: true,
         notify_url: Some("https://pay.example/hooks/enkash".into()),
+        mandates: None,
+        mcc: None,
         timeout: TIMEOUT,
         deadline_floor: Duration::from_secs(2),
         // Half an hour before the token of the sample ends.
