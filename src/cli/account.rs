@@ -6,6 +6,7 @@ use super::arguments::duration_shown;
 use super::client::{Client, ClientArgs};
 use super::console::{Console, Tone};
 use super::failure::Failure;
+use super::qr::rupees;
 use super::table::{Cell, Table};
 use super::wire;
 use crate::grpc::pb;
@@ -83,10 +84,12 @@ fn capability_table(account: &pb::Account) -> Table {
             remedy(operation.doubt()).into(),
             operation.missing_reason.as_str().into(),
         ]);
-        if let (pb::ProviderOperation::CreateRefund, true, Some(refunds)) =
-            (operation.operation(), operation.supported, &capabilities.refunds)
-        {
-            add_refunds(&mut table, refunds);
+        match (operation.operation(), operation.supported) {
+            (pb::ProviderOperation::CreateRefund, true) => capabilities.refunds.iter().for_each(|refunds| add_refunds(&mut table, refunds)),
+            (pb::ProviderOperation::CreateMandate, true) => {
+                capabilities.mandates.iter().for_each(|mandates| add_mandates(&mut table, mandates));
+            }
+            _ => (),
         }
     }
     for qr in &capabilities.qrs {
@@ -123,6 +126,32 @@ fn add_refunds(table: &mut Table, refunds: &pb::RefundCapability) {
     }
     let age = refunds.max_payment_age.and_then(|age| age.try_into().ok()).map(duration_shown);
     table.row(["   up to the age of".into(), age.unwrap_or_else(|| "not known".to_owned()).into(), "".into(), "".into()]);
+}
+
+/// What its mandates can be.
+fn add_mandates(table: &mut Table, mandates: &pb::MandateCapability) {
+    let all = (1..64).filter_map(|number| pb::MandateFrequency::try_from(number).ok());
+    for frequency in all {
+        let name = frequency.as_str_name().trim_start_matches("MANDATE_FREQUENCY_").to_ascii_lowercase().replace('_', "-");
+        let offered = mandates.frequencies.contains(&frequency.into());
+        table.row([format!("   {name}").into(), possible(offered), "".into(), "".into()]);
+    }
+    for (what, supported, why) in [
+        ("asked in the UPI app", mandates.payer_vpa_supported, "the payer gets a link"),
+        ("asked by a link", mandates.approval_link_supported, "the payer's UPI address is needed"),
+        ("funds blocked", mandates.block_funds_supported, "the provider blocks none"),
+        ("not revocable", mandates.irrevocable_supported, "the payer may always revoke"),
+    ] {
+        let why = if supported { "" } else { why };
+        table.row([format!("   {what}").into(), possible(supported), "".into(), why.into()]);
+    }
+    for (what, limit) in [("from", &mandates.min_amount), ("up to", &mandates.max_amount)] {
+        let limit = limit.as_ref().map_or_else(|| "not known".to_owned(), |limit| rupees(Some(limit)));
+        table.row([format!("   {what}").into(), limit.into(), "".into(), "".into()]);
+    }
+    for field in &mandates.required_fields {
+        table.row([format!("   {field}").into(), "needed".into(), "".into(), "".into()]);
+    }
 }
 
 fn possible(supported: bool) -> Cell {
@@ -177,6 +206,67 @@ create_refund        yes       sent again, safely
    of a part         yes
    up to the age of  180d
 fetch_settlements    no                                it publishes none";
+        assert_eq!(capability_table(&account).text(&console().0), expected);
+    }
+
+    #[test]
+    fn what_can_be_done_is_told_down_to_mandates() {
+        let operation = |operation: pb::ProviderOperation, missing: &str, doubt: pb::DoubtRemedy| pb::OperationCapability {
+            operation: operation.into(),
+            supported: missing.is_empty(),
+            doubt: doubt.into(),
+            missing_reason: missing.to_owned(),
+        };
+        let (lookup, none) = (pb::DoubtRemedy::Lookup, pb::DoubtRemedy::Unspecified);
+        let capabilities = pb::Capabilities {
+            operations: vec![
+                operation(pb::ProviderOperation::CreateMandate, "", lookup),
+                operation(pb::ProviderOperation::UpdateMandate, "it changes none", none),
+                operation(pb::ProviderOperation::PauseMandate, "only the payer can pause", none),
+                operation(pb::ProviderOperation::ResumeMandate, "only the payer can resume", none),
+                operation(pb::ProviderOperation::RevokeMandate, "", lookup),
+                operation(pb::ProviderOperation::CreateDebit, "", lookup),
+                operation(pb::ProviderOperation::ExecuteDebit, "", pb::DoubtRemedy::None),
+                operation(pb::ProviderOperation::CancelDebit, "", none),
+            ],
+            mandates: Some(pb::MandateCapability {
+                frequencies: [pb::MandateFrequency::Monthly, pb::MandateFrequency::AsPresented].map(Into::into).into(),
+                payer_vpa_supported: false,
+                approval_link_supported: true,
+                min_amount: Some(pb::Money { currency_code: "INR".to_owned(), minor_units: 100 }),
+                required_fields: vec!["payer_phone".to_owned()],
+                ..pb::MandateCapability::default()
+            }),
+            ..pb::Capabilities::default()
+        };
+        let account = pb::Account { capabilities: Some(capabilities), ..pb::Account::default() };
+        let expected = "\
+WHAT                     POSSIBLE   WHEN AN ANSWER IS LOST  WHY NOT
+create_mandate           yes        looked up
+   one-time              no
+   daily                 no
+   weekly                no
+   fortnightly           no
+   monthly               yes
+   bimonthly             no
+   quarterly             no
+   half-yearly           no
+   yearly                no
+   as-presented          yes
+   asked in the UPI app  no                                 the payer gets a link
+   asked by a link       yes
+   funds blocked         no                                 the provider blocks none
+   not revocable         no                                 the payer may always revoke
+   from                  ₹1.00
+   up to                 not known
+   payer_phone           needed
+update_mandate           no                                 it changes none
+pause_mandate            no                                 only the payer can pause
+resume_mandate           no                                 only the payer can resume
+revoke_mandate           yes        looked up
+create_debit             yes        looked up
+execute_debit            yes        an operator decides
+cancel_debit             yes";
         assert_eq!(capability_table(&account).text(&console().0), expected);
     }
 }

@@ -8,11 +8,11 @@ use super::client::{Client, ClientArgs, KeyArgs};
 use super::console::{Console, Tone};
 use super::failure::Failure;
 use super::listing::{self, limit};
+use super::payment::came_by;
 use super::qr::{rupees, state, time};
-use super::refund::note_way;
 use super::table::{Cell, Table};
 use super::tree::Tree;
-use super::wire;
+use super::{debit, mandate, refund, wire};
 use crate::grpc::pb;
 use crate::grpc::pb::admin_service_client::AdminServiceClient;
 use crate::grpc::pb::resolve_doubt_request::Decision;
@@ -26,6 +26,7 @@ Examples:
   upistream admin resolve qr_01J8Z0K3V5 --did-not-happen --note not-in-the-dashboard
   upistream admin resolve pay_01J8Z0K3V5 --happened --note confirmed-by-support
   upistream admin resolve rfnd_01J8Z0K3V5 --happened --provider-ref rfnd_Ab3dEf --note seen-in-the-dashboard
+  upistream admin resolve mndt_01J8Z0K3V5 --did-not-happen --note still-active-in-the-dashboard
   upistream admin quarantine
   upistream admin replay quar_01J8Z0K3V5")]
 pub struct AdminArgs {
@@ -152,9 +153,16 @@ async fn resolve(client: &Client<'_>, mut admin: Admin, args: ResolveArgs) -> Re
     let call = admin.resolve_doubt(client.request(request));
     let pb::ResolveDoubtResponse { idempotency_replayed, resource } = client.answer("deciding", Some(&key), call).await?;
     if let Some(resource) = resource {
-        client.show(&resource_tree(&resource))?;
-        if let Resource::Refund(refund) = &resource {
-            note_way(client.console, refund);
+        client.show_told(resource_tree(&resource), |tree| match &resource {
+            Resource::Mandate(mandate) => mandate::told(mandate, tree),
+            Resource::Debit(debit) => debit::told(debit, tree),
+            _ => tree,
+        })?;
+        match &resource {
+            Resource::Refund(refund) => refund::note_way(client.console, refund),
+            Resource::Mandate(mandate) => mandate::note_way(client.console, mandate),
+            Resource::Debit(debit) => debit::note_way(client.console, debit),
+            _ => (),
         }
     }
     client.note_replay(idempotency_replayed, &key);
@@ -235,15 +243,19 @@ fn doubt_table(doubts: &[pb::Doubt]) -> Table {
     table
 }
 
-/// How much it is about, and what it came from: the payment of a refund, the code of a payment.
+/// How much it is about, and what it came from: the payment of a refund, the code of a payment, the mandate of a debit. Of a
+/// mandate its name, where the caller gave it no reference.
 fn stake(doubt: &pb::Doubt) -> (Option<&pb::Money>, &str) {
     use pb::doubt::Resource as Of;
 
     match &doubt.resource {
         Some(Of::Qr(qr)) => (qr.amount.as_ref(), qr.reference.as_str()),
-        Some(Of::Payment(payment)) => (payment.amount.as_ref(), payment.qr_id.as_str()),
+        Some(Of::Payment(payment)) => (payment.amount.as_ref(), came_by(payment)),
         Some(Of::Refund(refund)) => (refund.amount.as_ref(), refund.payment_id.as_str()),
-        Some(Of::Mandate(mandate)) => (mandate.max_amount.as_ref(), mandate.reference.as_str()),
+        Some(Of::Mandate(mandate)) => {
+            let about = if mandate.reference.is_empty() { &mandate.name } else { &mandate.reference };
+            (mandate.max_amount.as_ref(), about)
+        }
         Some(Of::Debit(debit)) => (debit.amount.as_ref(), debit.mandate_id.as_str()),
         Some(Of::Settlement(settlement)) => (settlement.amount.as_ref(), settlement.utr.as_str()),
         None => (None, ""),
@@ -289,5 +301,39 @@ RESOURCE   AMOUNT  ABOUT  KIND             OPERATION      SINCE (IST)          N
 rfnd_1    ₹120.00  pay_1  OUTCOME_UNKNOWN  create_refund  2026-02-17 15:30:00  an operator decides  upistream admin resolve rfnd_1
 rfnd_1    ₹120.00  pay_1  OUTCOME_UNKNOWN  create_refund  2026-02-17 15:30:00  2026-02-17 15:31:00";
         assert_eq!(doubt_table(&[doubt, looked_up]).text(&console().0), expected);
+    }
+
+    #[test]
+    fn doubts_about_mandates_and_debits_name_what_they_are_about() {
+        use pb::doubt::Resource as Of;
+
+        let doubt = |id: &str, kind: pb::DoubtKind, operation: &str, resource: Of| pb::Doubt {
+            resource_id: id.to_owned(),
+            kind: kind.into(),
+            operation: operation.to_owned(),
+            since: Some(at(0)),
+            next_look_time: (kind == pb::DoubtKind::OutcomeUnknown && operation != "execute_debit").then(|| at(1)),
+            resource: Some(resource),
+            ..pb::Doubt::default()
+        };
+        let mandate = pb::Mandate { max_amount: Some(inr(150_000)), name: "Gold plan".to_owned(), ..pb::Mandate::default() };
+        let referred = pb::Mandate { reference: "member-17".to_owned(), ..mandate.clone() };
+        let debit = pb::Debit { amount: Some(inr(49_900)), mandate_id: "mndt_1".to_owned(), ..pb::Debit::default() };
+        let payment = pb::Payment { amount: Some(inr(49_900)), debit_id: "dbt_1".to_owned(), ..pb::Payment::default() };
+        let doubts = [
+            doubt("mndt_1", pb::DoubtKind::OutcomeUnknown, "create_mandate", Of::Mandate(mandate)),
+            doubt("mndt_2", pb::DoubtKind::ChangeUnknown, "revoke_mandate", Of::Mandate(referred)),
+            doubt("dbt_1", pb::DoubtKind::OutcomeUnknown, "create_debit", Of::Debit(debit.clone())),
+            doubt("dbt_1", pb::DoubtKind::OutcomeUnknown, "execute_debit", Of::Debit(debit)),
+            doubt("pay_1", pb::DoubtKind::Contradiction, "", Of::Payment(payment)),
+        ];
+        let expected = "\
+RESOURCE     AMOUNT  ABOUT      KIND             OPERATION       SINCE (IST)          NEXT LOOK (IST)      DECIDE WITH
+mndt_1    ₹1,500.00  Gold plan  OUTCOME_UNKNOWN  create_mandate  2026-02-17 15:30:00  2026-02-17 15:31:00
+mndt_2    ₹1,500.00  member-17  CHANGE_UNKNOWN   revoke_mandate  2026-02-17 15:30:00  an operator decides  upistream admin resolve mndt_2
+dbt_1       ₹499.00  mndt_1     OUTCOME_UNKNOWN  create_debit    2026-02-17 15:30:00  2026-02-17 15:31:00
+dbt_1       ₹499.00  mndt_1     OUTCOME_UNKNOWN  execute_debit   2026-02-17 15:30:00  an operator decides  upistream admin resolve dbt_1
+pay_1       ₹499.00  dbt_1      CONTRADICTION                    2026-02-17 15:30:00  an operator decides  upistream admin resolve pay_1";
+        assert_eq!(doubt_table(&doubts).text(&console().0), expected);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tonic::Code;
 
-use super::arguments::duration_shown;
+use super::arguments::{duration_shown, shown};
 use crate::domain::money::Money;
 use crate::grpc::pb::ErrorReason;
 
@@ -71,19 +71,24 @@ pub fn next_step(
         ErrorReason::PermissionDenied => {
             format!("have `{}` given to this caller in the service's configuration", said("permission").unwrap_or("the permission"))
         }
-        ErrorReason::IdempotencyKeyReused if said("differing_fields") == Some("expire_time") => {
-            "repeat it with the time of then: a duration in --expires means another time each time".to_owned()
-        }
-        ErrorReason::IdempotencyKeyReused => {
-            "for a new wish leave --key out or give another; for the old one repeat exactly what was asked for then".to_owned()
-        }
+        ErrorReason::IdempotencyKeyReused => match said("differing_fields").and_then(option_of_time) {
+            Some(option) => format!("repeat it with the time of then: a duration in {option} means another time each time"),
+            None => "for a new wish leave --key out or give another; for the old one repeat exactly what was asked for then".to_owned(),
+        },
         ErrorReason::IdempotencyInFlight | ErrorReason::StoreInDoubt => asked.repeat(),
-        ErrorReason::ChangePending => format!("wait until the pending change of {resource} is settled (`upistream events tail` shows it)"),
-        ErrorReason::StateForbids => format!("look at {resource} as it is now; ask again only when its state has changed"),
+        ErrorReason::ChangePending => {
+            let change = said("operation").map_or("change".to_owned(), str::to_ascii_lowercase);
+            let follow = said("resource_id").map(|id| format!(" --resource {}", quoted(id))).unwrap_or_default();
+            format!("wait until the pending {change} of {resource} is settled (`upistream events tail{follow}` shows it); then {later}")
+        }
+        ErrorReason::StateForbids => state_forbids(said("state"), said("resource_id")),
         ErrorReason::ProviderRefused => {
             format!("correct what the provider didn't like (`failure` of {resource} says more) and ask with a new key")
         }
-        ErrorReason::ProviderLacksCapability => "see what each account can do: `upistream account list --capabilities`".to_owned(),
+        ErrorReason::ProviderLacksCapability => {
+            let instead = said("operation").and_then(instead_of).map(|instead| format!("{instead}; ")).unwrap_or_default();
+            format!("{instead}see what each account can do: `upistream account list --capabilities`")
+        }
         ErrorReason::ProviderUnavailable | ErrorReason::StoreUnavailable | ErrorReason::ResourceExhausted | ErrorReason::Draining => later,
         ErrorReason::DeadlineTooShort => "ask again with a longer --deadline, such as 15s".to_owned(),
         ErrorReason::HistoryLost | ErrorReason::HistoryRewound => {
@@ -120,7 +125,10 @@ pub fn next_step(
             )
         }
         ErrorReason::RuleForbids => match (said("next_permitted_time"), said("rule")) {
-            (Some(time), _) => format!("ask again at {time} or later{}", asked.with_key()),
+            (Some(time), _) => {
+                let time = time.parse().map_or_else(|_| time.to_owned(), |time| format!("{} IST", shown(time)));
+                format!("permitted from {time} on: repeat the command then{}", asked.with_key())
+            }
             (None, Some("refund_age")) => {
                 "the payment is too old: `upistream account list --capabilities` shows how old one may be; send the money another way"
                     .to_owned()
@@ -141,6 +149,69 @@ pub fn next_step(
 
 fn shows_refunds(payment: &str) -> String {
     format!("`upistream refund list --payment {payment}` shows its refunds")
+}
+
+/// The option that takes a duration, where nothing but its time differs from the first request's.
+fn option_of_time(differing_fields: &str) -> Option<&'static str> {
+    match differing_fields {
+        "expire_time" => Some("--expires"),
+        "approval_expire_time" => Some("--approve-until"),
+        "execute_after" => Some("--after"),
+        _ => None,
+    }
+}
+
+/// Some states say by themselves what has to happen first.
+fn state_forbids(state: Option<&str>, id: Option<&str>) -> String {
+    let look = id.and_then(shows).map(|shows| format!(" ({shows})")).unwrap_or_default();
+    match state {
+        Some("AWAITING_APPROVAL") => format!("the payer has to approve it first{look}"),
+        Some("PAUSED") => {
+            let id = id.map_or_else(|| "ID".to_owned(), quoted);
+            format!("have it resumed first: `upistream mandate resume {id}`, or by the payer where he paused it")
+        }
+        Some("REVOKED" | "REJECTED" | "EXPIRED" | "COMPLETED") => {
+            "that mandate is over for good: make a new one with `upistream mandate create`".to_owned()
+        }
+        Some("EXECUTING") => format!("an attempt was begun: wait for its outcome{look}, never ask for the same money anew"),
+        _ => {
+            format!("look at {} as it is now{look}; ask again only when its state has changed", id.unwrap_or("the resource"))
+        }
+    }
+}
+
+/// What can be done in place of what a provider can't.
+fn instead_of(operation: &str) -> Option<&'static str> {
+    match operation {
+        "PauseMandate" => Some(
+            "make no debits of it meanwhile and cancel those that wait (`upistream debit cancel`), or end it for good (`upistream mandate revoke`)",
+        ),
+        "UpdateMandate" => Some("have the payer approve a new mandate on the new terms (`upistream mandate create`), then revoke this one"),
+        "ResumeMandate" => Some("have the payer resume it in his UPI app"),
+        _ => None,
+    }
+}
+
+/// The command that shows a resource, by the kind that its id begins with.
+fn shows(id: &str) -> Option<String> {
+    let noun = match id.split_once('_')?.0 {
+        "qr" => "qr",
+        "pay" => "payment",
+        "rfnd" => "refund",
+        "mndt" => "mandate",
+        "dbt" => "debit",
+        "setl" => "settlement",
+        _ => return None,
+    };
+    Some(format!("`upistream {noun} get {}` shows it", quoted(id)))
+}
+
+/// What a resource with a contradiction needs.
+pub fn contradicted(id: &str) -> String {
+    format!(
+        "the provider said what can't be true together with this: look at its dashboard, then decide with `upistream admin resolve {}`",
+        quoted(id)
+    )
 }
 
 /// As a shell takes it back.
@@ -234,8 +305,89 @@ mod tests {
         check(
             ErrorReason::RuleForbids,
             &[("rule", "notice"), ("next_permitted_time", "2026-02-17T10:00:00Z")],
-            "ask again at 2026-02-17T10:00:00Z or later, with --key return-1",
+            "permitted from 2026-02-17 15:30:00 IST on: repeat the command then, with --key return-1",
         );
+        check(
+            ErrorReason::RuleForbids,
+            &[("rule", "notice"), ("next_permitted_time", "soon")],
+            "permitted from soon on: repeat the command then, with --key return-1",
+        );
+    }
+
+    #[test]
+    fn a_change_that_is_pending_is_waited_for() {
+        check(
+            ErrorReason::ChangePending,
+            &[("resource_id", "mndt_1"), ("operation", "REVOKE")],
+            "wait until the pending revoke of mndt_1 is settled (`upistream events tail --resource mndt_1` shows it); then ask again later, \
+             with --key return-1",
+        );
+        check(
+            ErrorReason::ChangePending,
+            &[],
+            "wait until the pending change of the resource is settled (`upistream events tail` shows it); then ask again later, with --key \
+             return-1",
+        );
+    }
+
+    #[test]
+    fn a_state_that_forbids_says_what_must_happen_first() {
+        check(
+            ErrorReason::StateForbids,
+            &[("resource_id", "mndt_1"), ("state", "AWAITING_APPROVAL")],
+            "the payer has to approve it first (`upistream mandate get mndt_1` shows it)",
+        );
+        check(
+            ErrorReason::StateForbids,
+            &[("resource_id", "mndt_1"), ("state", "PAUSED")],
+            "have it resumed first: `upistream mandate resume mndt_1`, or by the payer where he paused it",
+        );
+        check(
+            ErrorReason::StateForbids,
+            &[("state", "REVOKED")],
+            "that mandate is over for good: make a new one with `upistream mandate create`",
+        );
+        check(
+            ErrorReason::StateForbids,
+            &[("resource_id", "dbt_1"), ("state", "EXECUTING")],
+            "an attempt was begun: wait for its outcome (`upistream debit get dbt_1` shows it), never ask for the same money anew",
+        );
+        check(
+            ErrorReason::StateForbids,
+            &[("resource_id", "qr_1"), ("state", "CLOSED")],
+            "look at qr_1 as it is now (`upistream qr get qr_1` shows it); ask again only when its state has changed",
+        );
+        check(ErrorReason::StateForbids, &[], "look at the resource as it is now; ask again only when its state has changed");
+    }
+
+    #[test]
+    fn what_a_provider_lacks_is_done_another_way() {
+        let table = "see what each account can do: `upistream account list --capabilities`";
+        check(ErrorReason::ProviderLacksCapability, &[("operation", "CloseQr")], table);
+        check(
+            ErrorReason::ProviderLacksCapability,
+            &[("operation", "PauseMandate")],
+            &format!(
+                "make no debits of it meanwhile and cancel those that wait (`upistream debit cancel`), or end it for good (`upistream mandate \
+                 revoke`); {table}"
+            ),
+        );
+        check(
+            ErrorReason::ProviderLacksCapability,
+            &[("operation", "UpdateMandate")],
+            &format!("have the payer approve a new mandate on the new terms (`upistream mandate create`), then revoke this one; {table}"),
+        );
+    }
+
+    #[test]
+    fn a_time_that_was_a_duration_is_repeated_as_the_time_of_then() {
+        for (field, option) in [("expire_time", "--expires"), ("approval_expire_time", "--approve-until"), ("execute_after", "--after")] {
+            check(
+                ErrorReason::IdempotencyKeyReused,
+                &[("differing_fields", field)],
+                &format!("repeat it with the time of then: a duration in {option} means another time each time"),
+            );
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use jiff::civil::{Date, DateTime};
+use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 
@@ -107,6 +107,23 @@ impl When {
     }
 }
 
+/// A day that counts from its first moment in India: `2026-02-17`.
+pub fn first_day(text: &str) -> Result<Timestamp, String> {
+    day_at(text, Time::midnight())
+}
+
+/// A day that counts as a whole: its last second in India, so that nobody finds it over on its morning.
+pub fn last_day(text: &str) -> Result<Timestamp, String> {
+    day_at(text, Time::constant(23, 59, 59, 0))
+}
+
+fn day_at(text: &str, time: Time) -> Result<Timestamp, String> {
+    let is_date = text.len() == 10 && text.chars().all(|c| c.is_ascii_digit() || c == '-');
+    let date: Option<Date> = if is_date { text.parse().ok() } else { None };
+    let zoned = date.and_then(|date| date.to_datetime(time).to_zoned(indian_time()).ok());
+    zoned.map(|zoned| zoned.timestamp()).ok_or_else(|| "write a day, such as 2027-12-31".to_owned())
+}
+
 /// `key=value`
 pub fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -136,6 +153,22 @@ pub fn payment_state(text: &str) -> Result<pb::PaymentState, String> {
 
 pub fn refund_state(text: &str) -> Result<pb::RefundState, String> {
     named(text, "REFUND_STATE_", pb::RefundState::as_str_name)
+}
+
+pub fn mandate_state(text: &str) -> Result<pb::MandateState, String> {
+    named(text, "MANDATE_STATE_", pb::MandateState::as_str_name)
+}
+
+pub fn frequency(text: &str) -> Result<pb::MandateFrequency, String> {
+    named(text, "MANDATE_FREQUENCY_", pb::MandateFrequency::as_str_name)
+}
+
+pub fn debit_day_rule(text: &str) -> Result<pb::MandateDebitDayRule, String> {
+    named(text, "MANDATE_DEBIT_DAY_RULE_", pb::MandateDebitDayRule::as_str_name)
+}
+
+pub fn debit_state(text: &str) -> Result<pb::DebitState, String> {
+    named(text, "DEBIT_STATE_", pb::DebitState::as_str_name)
 }
 
 pub fn settlement_state(text: &str) -> Result<pb::SettlementState, String> {
@@ -177,6 +210,11 @@ pub fn from_pb(time: &prost_types::Timestamp) -> Option<Timestamp> {
 /// For people: Indian time to the second.
 pub fn shown(time: Timestamp) -> String {
     time.to_zoned(indian_time()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// For people: the day in India.
+pub fn day_shown(time: Timestamp) -> String {
+    time.to_zoned(indian_time()).date().to_string()
 }
 
 /// For people: the largest two units, `1h 30m`; parts of a second only below ten.
@@ -226,6 +264,16 @@ mod tests {
     }
 
     #[test]
+    fn a_day_is_a_whole_one_in_india() {
+        let (first, last) = (first_day("2027-12-31").unwrap(), last_day("2027-12-31").unwrap());
+        assert_eq!([first, last].map(|time| time.to_string()), ["2027-12-30T18:30:00Z", "2027-12-31T18:29:59Z"]);
+        assert_eq!([first, last].map(day_shown), ["2027-12-31", "2027-12-31"]);
+        for text in ["", "2027-12-32", "2027-12-31T10:00", "31-12-2027", "5d", "2027-1-01"] {
+            assert!(first_day(text).is_err() && last_day(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn a_duration_counts_from_now() {
         let now: Timestamp = "2026-02-17T10:00:00Z".parse().unwrap();
         let away = When::Away(Duration::from_secs(60));
@@ -268,6 +316,10 @@ mod tests {
         assert_eq!(qr_state("active"), Ok(pb::QrState::Active));
         assert_eq!(payment_state("SUCCEEDED"), Ok(pb::PaymentState::Succeeded));
         assert_eq!(refund_state("pending"), Ok(pb::RefundState::Pending));
+        assert_eq!(mandate_state("awaiting-approval"), Ok(pb::MandateState::AwaitingApproval));
+        assert_eq!(frequency("half-yearly"), Ok(pb::MandateFrequency::HalfYearly));
+        assert_eq!(debit_day_rule("before"), Ok(pb::MandateDebitDayRule::Before));
+        assert_eq!(debit_state("Notified"), Ok(pb::DebitState::Notified));
         assert_eq!(settlement_state("processed"), Ok(pb::SettlementState::Processed));
         assert_eq!(entry_kind("adjustment"), Ok(pb::SettlementEntryKind::Adjustment));
         assert_eq!(break_kind("succeeded-not-settled"), Ok(pb::SettlementBreakKind::SucceededNotSettled));

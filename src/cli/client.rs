@@ -160,6 +160,11 @@ impl<'a> Client<'a> {
         self.console.print(&text)
     }
 
+    /// A resource, as JSON or as people are told of it.
+    pub fn show_told(&self, tree: Tree, told: impl FnOnce(Tree) -> Tree) -> Result<(), Failure> {
+        if self.args.json { self.console.print(&tree.json()) } else { self.show(&told(tree)) }
+    }
+
     /// What else a person should know about an answer to a mutation.
     pub fn note_replay(&self, replayed: bool, key: &str) {
         if replayed {

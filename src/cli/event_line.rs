@@ -8,8 +8,8 @@ use crate::grpc::pb;
 use crate::grpc::pb::event::Resource;
 
 const HEADINGS: [&str; 7] = ["TIME (IST)", "TYPE", "RESOURCE", "REV", "AMOUNT", "CAUSE", "ACCOUNT"];
-/// `settlement_break.opened` and `-₹12,34,567.00` are as long as it gets.
-const WIDTHS: [usize; 7] = [19, 23, 32, 3, 14, 14, 0];
+/// `mandate.awaiting_approval` and `-₹12,34,567.00` are as long as it gets.
+const WIDTHS: [usize; 7] = [19, 25, 32, 3, 14, 14, 0];
 /// Revisions and amounts are numbers.
 const RIGHT: [bool; 7] = [false, false, false, true, true, false, false];
 
@@ -37,8 +37,8 @@ pub fn type_tone(r#type: &str) -> Option<Tone> {
     let (of, what) = r#type.split_once('.')?;
     match (of, what) {
         // A difference that closes is one that is gone.
-        (_, "activated") | ("payment", "settled") | ("settlement_break", "closed") => Some(Tone::Good),
-        (_, "contradicted") | ("settlement_break", "opened") => Some(Tone::Warning),
+        (_, "activated" | "resumed") | ("payment", "settled") | ("settlement_break", "closed") => Some(Tone::Good),
+        (_, "contradicted" | "change_requested") | ("settlement_break", "opened") => Some(Tone::Warning),
         (_, other) => tone(&other.to_ascii_uppercase()),
     }
 }
@@ -83,8 +83,8 @@ mod tests {
         };
         assert_eq!(
             [headings(&console), shown(&console, &event)].join("\n"),
-            "TIME (IST)           TYPE                     RESOURCE                          REV          AMOUNT  CAUSE           ACCOUNT\n\
-             2026-02-17 15:30:00  payment.succeeded        pay_01J8Z0K3V5XXXXXXXXXXXXXXXX      2         ₹499.00  webhook         shop"
+            "TIME (IST)           TYPE                       RESOURCE                          REV          AMOUNT  CAUSE           ACCOUNT\n\
+             2026-02-17 15:30:00  payment.succeeded          pay_01J8Z0K3V5XXXXXXXXXXXXXXXX      2         ₹499.00  webhook         shop"
         );
     }
 
@@ -102,9 +102,42 @@ mod tests {
             resource: Some(Resource::SettlementBreak(difference)),
             ..pb::Event::default()
         };
-        let (headings, shown) = (headings(&console), shown(&console, &event));
+        let mandate = pb::Event {
+            r#type: "mandate.awaiting_approval".to_owned(),
+            resource: Some(Resource::Mandate(pb::Mandate { max_amount: Some(inr(150_000)), ..pb::Mandate::default() })),
+            ..event.clone()
+        };
         let column = |line: &str, of: &str| line.find(of).map(|at| line[..at].chars().count());
-        assert_eq!(column(&headings, "ACCOUNT"), column(&shown, "shop"), "{headings}\n{shown}");
+        for event in [event, mandate] {
+            let (headings, shown) = (headings(&console), shown(&console, &event));
+            assert_eq!(column(&headings, "ACCOUNT"), column(&shown, "shop"), "{headings}\n{shown}");
+        }
+    }
+
+    #[test]
+    fn mandates_and_debits_say_what_they_are_about() {
+        let (console, ..) = console();
+        let event = |r#type: &str, resource_id: &str, cause: pb::Cause, resource| pb::Event {
+            r#type: r#type.to_owned(),
+            account: "shop".to_owned(),
+            resource_id: resource_id.to_owned(),
+            revision: 3,
+            cause: cause.into(),
+            record_time: Some(at(0)),
+            resource: Some(resource),
+            ..pb::Event::default()
+        };
+        let mandate = pb::Mandate { max_amount: Some(inr(150_000)), ..pb::Mandate::default() };
+        let debit = pb::Debit { amount: Some(inr(49_900)), ..pb::Debit::default() };
+        let lines = [
+            shown(&console, &event("mandate.activated", "mndt_1", pb::Cause::Webhook, Resource::Mandate(mandate))),
+            shown(&console, &event("debit.scheduled", "dbt_1", pb::Cause::Timer, Resource::Debit(debit))),
+        ];
+        assert_eq!(
+            lines.join("\n"),
+            "2026-02-17 15:30:00  mandate.activated          mndt_1                              3       ₹1,500.00  webhook         shop\n\
+             2026-02-17 15:30:00  debit.scheduled            dbt_1                               3         ₹499.00  timer           shop"
+        );
     }
 
     #[test]
@@ -114,8 +147,12 @@ mod tests {
             Some(Tone::Good),
             &["qr.activated", "refund.succeeded", "settlement.processed", "settlement_break.closed", "payment.settled"],
         );
+        check(Some(Tone::Good), &["mandate.activated", "mandate.resumed", "mandate.completed", "debit.succeeded"]);
         check(Some(Tone::Bad), &["payment.failed", "refund.failed", "settlement.failed", "payment.reversed"]);
+        check(Some(Tone::Bad), &["mandate.revoked", "mandate.rejected", "mandate.failed", "debit.failed"]);
         check(Some(Tone::Warning), &["refund.requested", "refund.pending", "settlement_break.opened", "refund.contradicted"]);
+        check(Some(Tone::Warning), &["mandate.awaiting_approval", "mandate.paused", "mandate.change_requested", "debit.executing"]);
         check(None, &["qr.closed", "refund.updated", "settlement.created", "settlement.updated", "something"]);
+        check(None, &["mandate.expired", "mandate.change_settled", "debit.notified", "debit.scheduled", "debit.cancelled"]);
     }
 }

@@ -8,12 +8,14 @@ mod arguments;
 mod client;
 mod config;
 mod console;
+mod debit;
 mod demo;
 mod event_line;
 mod events;
 mod failure;
 mod listing;
 mod logs;
+mod mandate;
 mod payment;
 mod qr;
 mod refund;
@@ -62,6 +64,8 @@ enum Command {
     Qr(qr::QrArgs),
     Payment(payment::PaymentArgs),
     Refund(refund::RefundArgs),
+    Mandate(mandate::MandateArgs),
+    Debit(debit::DebitArgs),
     Settlement(settlement::SettlementArgs),
     Account(account::AccountArgs),
     Admin(admin::AdminArgs),
@@ -88,6 +92,8 @@ impl Command {
             Self::Qr(args) => qr::run(args, console).await,
             Self::Payment(args) => payment::run(args, console).await,
             Self::Refund(args) => refund::run(args, console).await,
+            Self::Mandate(args) => mandate::run(args, console).await,
+            Self::Debit(args) => debit::run(args, console).await,
             Self::Settlement(args) => settlement::run(args, console).await,
             Self::Account(args) => account::run(args, console).await,
             Self::Admin(args) => admin::run(args, console).await,
@@ -102,6 +108,8 @@ impl Command {
             Self::Qr(args) => args.client.json,
             Self::Payment(args) => args.client.json,
             Self::Refund(args) => args.client.json,
+            Self::Mandate(args) => args.client.json,
+            Self::Debit(args) => args.client.json,
             Self::Settlement(args) => args.client.json,
             Self::Account(args) => args.client.json,
             Self::Admin(args) => args.client.json,

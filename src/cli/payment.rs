@@ -23,6 +23,7 @@ use crate::grpc::pb::payment_service_client::PaymentServiceClient;
 #[command(after_help = "\
 Examples:
   upistream payment list --qr qr_01J8Z0K3V5
+  upistream payment list --debit dbt_01J8Z0K3V5
   upistream payment list --state succeeded --since 2026-02-17 --json
   upistream payment get pay_01J8Z0K3V5
   upistream payment refresh pay_01J8Z0K3V5 --deadline 15s")]
@@ -57,8 +58,11 @@ struct ListPaymentArgs {
     #[arg(long = "state", value_parser = payment_state, value_name = "STATE")]
     states: Vec<pb::PaymentState>,
     /// Only those of this QR code
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "ID", conflicts_with = "debit")]
     qr: String,
+    /// Only those of this debit
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "ID")]
+    debit: String,
 }
 
 pub async fn run(args: PaymentArgs, console: &Console) -> Result<(), Failure> {
@@ -84,7 +88,7 @@ pub async fn run(args: PaymentArgs, console: &Console) -> Result<(), Failure> {
 async fn list(
     client: &Client<'_>,
     payments: PaymentServiceClient<tonic::transport::Channel>,
-    ListPaymentArgs { list, states, qr }: ListPaymentArgs,
+    ListPaymentArgs { list, states, qr, debit }: ListPaymentArgs,
 ) -> Result<(), Failure> {
     let account = client.account(list.period.account.clone()).await?;
     let listed = listing::pages(list.period.limit, |page_size, page_token| {
@@ -98,7 +102,7 @@ async fn list(
             reference: list.reference.clone(),
             labels: list.labels.iter().cloned().collect(),
             qr_id: qr.clone(),
-            debit_id: String::new(),
+            debit_id: debit.clone(),
         };
         let mut payments = payments.clone();
         async move {
@@ -123,8 +127,13 @@ fn note_way(console: &Console, payment: &pb::Payment) {
     }
 }
 
+/// What it was paid by: a code, or a debit.
+pub fn came_by(payment: &pb::Payment) -> &str {
+    if payment.qr_id.is_empty() { &payment.debit_id } else { &payment.qr_id }
+}
+
 fn table(payments: &[pb::Payment]) -> Table {
-    let mut table = Table::new(&["ID", "STATE", ">AMOUNT", ">EXPECTED", ">REFUNDED", "RRN", "QR", "REFERENCE", "CREATED (IST)"]);
+    let mut table = Table::new(&["ID", "STATE", ">AMOUNT", ">EXPECTED", ">REFUNDED", "RRN", "QR OR DEBIT", "REFERENCE", "CREATED (IST)"]);
     for payment in payments {
         table.row([
             payment.id.as_str().into(),
@@ -133,7 +142,7 @@ fn table(payments: &[pb::Payment]) -> Table {
             rupees(payment.expected_amount.as_ref()).into(),
             rupees(payment.amount_refunded.as_ref().filter(|refunded| refunded.minor_units != 0)).into(),
             payment.rrn.as_str().into(),
-            payment.qr_id.as_str().into(),
+            came_by(payment).into(),
             payment.reference.as_str().into(),
             time(payment.create_time.as_ref()),
         ]);
@@ -169,5 +178,30 @@ its settlement: `upistream settlement entries --account shop --payment pay_1`
 ";
         check(&payment, expected);
         check(&pb::Payment { amount_refunded: None, amount_refund_pending: Some(inr(0)), settle_time: None, ..payment.clone() }, "");
+    }
+
+    #[test]
+    fn payments_stand_in_columns() {
+        let of_a_code = pb::Payment {
+            id: "pay_1".to_owned(),
+            state: pb::PaymentState::Succeeded.into(),
+            amount: Some(inr(49_900)),
+            rrn: "612345678901".to_owned(),
+            qr_id: "qr_1".to_owned(),
+            create_time: Some(at(0)),
+            ..pb::Payment::default()
+        };
+        let of_a_debit = pb::Payment {
+            id: "pay_22".to_owned(),
+            qr_id: String::new(),
+            debit_id: "dbt_1".to_owned(),
+            rrn: String::new(),
+            ..of_a_code.clone()
+        };
+        let expected = "\
+ID      STATE       AMOUNT  EXPECTED  REFUNDED  RRN           QR OR DEBIT  REFERENCE  CREATED (IST)
+pay_1   SUCCEEDED  ₹499.00                      612345678901  qr_1                    2026-02-17 15:30:00
+pay_22  SUCCEEDED  ₹499.00                                    dbt_1                   2026-02-17 15:30:00";
+        assert_eq!(table(&[of_a_code, of_a_debit]).text(&console().0), expected);
     }
 }

@@ -5,7 +5,7 @@ mod tests;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::advice::quoted;
+use super::advice::{contradicted, quoted};
 use super::arguments::{amount, pair, refund_state};
 use super::client::{Client, ClientArgs, KeyArgs};
 use super::console::{Console, Tone};
@@ -177,9 +177,7 @@ async fn list(client: &Client<'_>, refunds: Refunds, ListRefundArgs { list, stat
 pub fn note_way(console: &Console, refund: &pb::Refund) {
     let id = quoted(&refund.id);
     if !refund.contradictions.is_empty() {
-        console.note(&format!(
-            "the provider said what can't be true together with this: look at its dashboard, then decide with `upistream admin resolve {id}`"
-        ));
+        console.note(&contradicted(&refund.id));
     }
     let way = match refund.state() {
         pb::RefundState::Requested | pb::RefundState::Pending if refund.in_doubt => {

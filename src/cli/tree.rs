@@ -35,6 +35,8 @@ pub enum Tree {
     Map(Vec<(String, Tree)>),
     /// Only the fields that are present, in the order of the .proto.
     Object(Vec<(String, Tree)>),
+    /// What people are told in a field's place.
+    Told(Cell),
 }
 
 impl Tree {
@@ -55,6 +57,17 @@ impl Tree {
             }
         }
         Self::Money { currency_code, minor_units }
+    }
+
+    /// For people: `field` is told as `name` and `cell`, which also say what the `gone` fields would have said. A field that is
+    /// absent is not told.
+    pub fn telling(self, field: &str, name: &str, cell: Cell, gone: &[&str]) -> Self {
+        let Self::Object(fields) = self else { return self };
+        let told = fields.into_iter().filter(|(each, _)| !gone.contains(&each.as_str())).map(|(each, value)| match each == field {
+            true => (name.to_owned(), Self::Told(cell.clone())),
+            false => (each, value),
+        });
+        Self::Object(told.collect())
     }
 
     pub fn json(&self) -> String {
@@ -118,6 +131,7 @@ impl Tree {
                 lines.join("\n")
             }
             Self::Object(_) => self.json(),
+            Self::Told(cell) => return (!cell.text.is_empty()).then(|| cell.clone()),
         };
         (!text.is_empty()).then(|| text.into())
     }
@@ -128,9 +142,8 @@ pub fn tone(state: &str) -> Option<Tone> {
     match state {
         "ACTIVE" | "SUCCEEDED" | "PROCESSED" | "COMPLETED" => Some(Tone::Good),
         "FAILED" | "REVERSED" | "REJECTED" | "REVOKED" => Some(Tone::Bad),
-        "REQUESTED" | "PENDING" | "MISMATCHED" | "REPORTED_ONLY" | "CHANGE_UNKNOWN" | "CONTRADICTION" | "OUTCOME_UNKNOWN" => {
-            Some(Tone::Warning)
-        }
+        "REQUESTED" | "PENDING" | "MISMATCHED" | "REPORTED_ONLY" | "CHANGE_UNKNOWN" | "CONTRADICTION" | "OUTCOME_UNKNOWN"
+        | "AWAITING_APPROVAL" | "PAUSED" | "EXECUTING" => Some(Tone::Warning),
         _ => None,
     }
 }
@@ -143,6 +156,7 @@ impl Serialize for Tree {
             Self::Flag(flag) => serializer.serialize_bool(*flag),
             Self::Bytes(bytes) => serializer.serialize_str(&STANDARD.encode(bytes)),
             Self::Choice { name, .. } => serializer.serialize_str(name),
+            Self::Told(cell) => serializer.serialize_str(&cell.text),
             Self::Time(time) => serializer.collect_str(time),
             Self::Span(span) => serializer.serialize_str(&seconds(*span)),
             Self::Money { currency_code, minor_units } => {
@@ -210,6 +224,15 @@ mod tests {
             "create_time: 2026-02-17 15:30:00 IST",
         ];
         assert_eq!(pairs, expected);
+    }
+
+    #[test]
+    fn a_field_can_speak_for_others() {
+        let field = |name: &str, text: &str| (name.to_owned(), Tree::Text(text.to_owned()));
+        let tree = Tree::Object(vec![field("from", "1"), field("until", "9"), field("name", "Gold")]);
+        let told = tree.telling("from", "valid", "1 to 9".into(), &["until"]).telling("absent", "x", "y".into(), &[]);
+        let pairs: Vec<_> = told.pairs().into_iter().map(|(name, cell)| format!("{name}: {}", cell.text)).collect();
+        assert_eq!(pairs, ["valid: 1 to 9", "name: Gold"]);
     }
 
     #[test]
