@@ -116,6 +116,9 @@ impl Desk<'_> {
     /// The merchant captures in the provider's dashboard.
     pub fn capture_by_hand(&mut self, id: &str) -> Result<(), ControlError> {
         self.expect_payment(id, |status| status == Status::Authorized)?;
+        if self.books.payments.get(id).is_some_and(|payment| self.is_order_paid(payment)) {
+            return Err(ControlError::WrongState { id: id.to_owned(), state: "of an order that is paid".to_owned() });
+        }
         let mut news = Vec::new();
         self.capture(id, &mut news);
         self.tell(news);

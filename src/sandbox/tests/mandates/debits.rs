@@ -236,6 +236,22 @@ async fn two_debits_of_an_order_under_way_are_not_both_collected() {
 }
 
 #[tokio::test]
+async fn of_two_debits_that_wait_for_their_capture_one_is_captured() {
+    let client = start().await;
+    let mandate = client.token().await;
+    let body = json!({"amount": 100, "currency": "INR", "payment_capture": false, "notification": {"token_id": mandate.token}});
+    let (_, order) = client.post("/orders", body).await;
+    client.sandbox.advance(A_DAY + STEP);
+    let (first, second) = (client.debit(&mandate, &order).await, client.debit(&mandate, &order).await);
+    client.sandbox.advance(STEP);
+    assert_eq!(client.payment(&first).await["status"], "authorized");
+    client.sandbox.capture("shop", &first).await.unwrap();
+    let refused = client.sandbox.capture("shop", &second).await;
+    assert!(matches!(refused, Err(ControlError::WrongState { .. })), "{refused:?}");
+    assert_eq!(client.order(&order).await["amount_paid"], 100);
+}
+
+#[tokio::test]
 async fn a_mandate_that_may_not_be_debited_says_why_as_a_payment() {
     let client = start().await;
     let mandate = client.token().await;
