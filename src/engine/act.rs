@@ -203,6 +203,8 @@ impl Engine {
                     let time_for_another = asked.time_left() > pause + provider.deadline_floor;
                     if attempt < DELIVERY_TRIES_MAX && time_for_another {
                         warn!("a call for `{}` was not delivered, it is tried again: {cause}", intent.id());
+                        // Beyond the pause too: a lease that ran out is not to be had again.
+                        self.holds_for(work, &mut hold, pause * 2 + provider.call_timeout).await;
                         tokio::time::sleep(self.randomness.jittered(pause)).await;
                         pause *= 2;
                         continue;
@@ -303,7 +305,12 @@ impl Engine {
 
     /// Whether the next call will be over before the lease is: nobody else may act for this record meanwhile.
     async fn holds_for_a_call(&self, work: &Work, hold: &mut Hold) -> bool {
-        if hold.until.saturating_duration_since(Instant::now()) > work.provider.call_timeout {
+        self.holds_for(work, hold, work.provider.call_timeout).await
+    }
+
+    /// Whether the lease lasts for longer than `time`, renewed if need be.
+    async fn holds_for(&self, work: &Work, hold: &mut Hold, time: Duration) -> bool {
+        if hold.until.saturating_duration_since(Instant::now()) > time {
             return true;
         }
         let lease = self.settings.patience.lease;
