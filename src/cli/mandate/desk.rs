@@ -13,7 +13,7 @@ use crate::grpc::pb::mandate_service_server::{MandateService, MandateServiceServ
 /// A request as it came, but for reads of one resource.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Asked {
-    CreateMandate(pb::CreateMandateRequest),
+    CreateMandate(Box<pb::CreateMandateRequest>),
     ListMandates(pb::ListMandatesRequest),
     UpdateMandate(pb::UpdateMandateRequest),
     PauseMandate(pb::PauseMandateRequest),
@@ -119,7 +119,7 @@ fn no(code: Code, reason: &str, metadata: &[(&str, &str)], message: &str) -> Sta
 #[tonic::async_trait]
 impl MandateService for Desk {
     async fn create_mandate(&self, request: Request<pb::CreateMandateRequest>) -> Result<Response<pb::CreateMandateResponse>, Status> {
-        let idempotency_replayed = self.note(Asked::CreateMandate(request.into_inner()));
+        let idempotency_replayed = self.note(Asked::CreateMandate(Box::new(request.into_inner())));
         Ok(Response::new(pb::CreateMandateResponse { mandate: Some(mandate()), idempotency_replayed }))
     }
 

@@ -46,7 +46,7 @@ async fn what_is_typed_is_what_is_asked() {
         approval_expire_time: day("2026-02-18T10:00:00+05:30"),
         notes: [("by".to_owned(), "web".to_owned())].into(),
     };
-    assert_eq!(desk.asked(), [Asked::CreateMandate(expected.clone()), Asked::CreateMandate(expected)]);
+    assert_eq!(desk.asked(), [1, 2].map(|_| Asked::CreateMandate(Box::new(expected.clone()))));
     let scan = "the payer scans the code, or opens the link on his phone, and approves in his UPI app. `upistream events tail --resource \
                 mndt_1` tells when he did\n";
     assert_eq!((first.exit_code, first.err.as_str()), (0, scan));
