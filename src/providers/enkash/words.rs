@@ -15,8 +15,8 @@ use crate::providers::{rupees, told};
 
 /// One rupee, as providers with a published least sum have it [upi.md 8.1]; EnKash publishes none.
 const AMOUNT_MIN: Money = Money::from_paise(100);
-/// EnKash publishes none: what UPI lets merchants in general collect at once [upi.md 7].
-const AMOUNT_MAX: Money = Money::from_paise(1_00_000 * 100);
+/// EnKash publishes none: what UPI lets merchants in general collect at once, ₹1,00,000 [upi.md 7].
+const AMOUNT_MAX: Money = Money::from_paise(10_000_000);
 
 const NOT_CONFIGURED: &str =
     "EnKash publishes neither its words for mandates nor the unit of their amounts: set accounts.NAME.enkash.mandates";
