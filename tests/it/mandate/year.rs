@@ -83,6 +83,7 @@ impl World {
 
     /// Asks until an answer comes: a replica may be killed in the middle of it, and the same key is asked of another.
     async fn debit(&mut self, order: pb::CreateDebitRequest) -> pb::Debit {
+        let mut last = None;
         for _ in 0..TRIES {
             let kills = self.dice.random_ratio(1, 3);
             let answer = {
@@ -94,10 +95,11 @@ impl World {
             }
             match answer.await.expect("asking panics nowhere") {
                 Ok(created) => return created.into_inner().debit.expect("the answer has the debit"),
-                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                Err(refused) => last = Some(refused),
             }
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("nobody answered");
+        panic!("nobody answered: {last:?}");
     }
 
     async fn until(&self, id: &str, what: &str, wanted: impl Fn(&pb::Debit) -> bool) -> pb::Debit {
@@ -122,8 +124,11 @@ async fn a_year(seed: u64) -> usize {
     let mut debits = Vec::new();
     for month in 0..MONTHS {
         let (day, hour) = (world.dice.random_range(2..20), world.dice.random_range(0..24));
+        if month > 0 {
+            world.app().advance_to_day(1, 0, 30);
+        }
         world.app().advance_to_day(day, hour, 0);
-        let asked = world.debit(debit_order(&format!("month-{month}"), &mandate, PAISE)).await;
+        let mut asked = world.debit(debit_order(&format!("month-{month}"), &mandate, PAISE)).await;
         world.app().advance(Duration::from_secs(40));
         if world.dice.random_ratio(1, 3) {
             world.kill_one().await;
@@ -157,8 +162,9 @@ async fn a_year(seed: u64) -> usize {
                 done = Some(found);
                 break;
             }
+            asked = found;
         }
-        debits.push(done.unwrap_or_else(|| panic!("seed {seed}, month {month}: it is never collected")));
+        debits.push(done.unwrap_or_else(|| panic!("seed {seed}, month {month}: it is never collected: {asked:?}")));
     }
     check(seed, &world, &mandate, &debits).await;
     world.kills
