@@ -6,7 +6,7 @@ use jiff::tz::Offset;
 use jiff::{Timestamp, ToSpan};
 
 use super::cycle::{Cycle, Validity, cycle_of, debit_days, next_cycle};
-use super::rules::{DAY_MINUTES, RuleTable};
+use super::rules::{DAY_MINUTES, PEAK_HOURS_MAX, RuleTable};
 use super::{Day, Pattern};
 use crate::domain::working_days::day_in_india;
 
@@ -30,6 +30,9 @@ pub const MANDATE_VALIDITY: &str = "mandate_validity";
 pub const DEBIT_DAY: &str = "debit_day";
 pub const PEAK_HOURS: &str = "peak_hours";
 
+/// One peak may go on in another, across midnight as well; but each day leaves some time, so within two days we are out.
+const STEPS_MAX: usize = 2 * PEAK_HOURS_MAX + 1;
+
 /// The first time at or after `earliest` at which `table` and `terms` let a debit be executed, and its cycle. `None`:
 /// there is none before the validity ends.
 pub fn first_permitted(table: &RuleTable, terms: &Terms, earliest: Timestamp) -> Option<Permitted> {
@@ -48,8 +51,7 @@ pub fn first_permitted(table: &RuleTable, terms: &Terms, earliest: Timestamp) ->
 pub fn first_permitted_in(table: &RuleTable, terms: &Terms, cycle: &Cycle, earliest: Timestamp) -> Option<Timestamp> {
     let (first, last) = days(terms, cycle)?;
     let mut at = earliest.max(day_start(first));
-    // One peak may go on in another, across midnight as well. Each day leaves some time, so within two days we are out.
-    loop {
+    for _ in 0..STEPS_MAX {
         let day = day_in_india(at);
         if day > last {
             return None;
@@ -59,6 +61,7 @@ pub fn first_permitted_in(table: &RuleTable, terms: &Terms, cycle: &Cycle, earli
             Some(peak) => at = instant(day, peak.end())?,
         }
     }
+    None
 }
 
 /// The end of the last permitted stretch of `cycle`: from this moment on nothing is permitted in it. `None`: nothing in
