@@ -240,6 +240,16 @@ mod tests {
     }
 
     #[test]
+    fn two_days_of_as_many_peaks_as_there_can_be_are_passed() {
+        let half_hours = |from: u16| (0..24).map(move |at| PeakHours::new(from + at * 30, from + at * 30 + 30).unwrap()).collect();
+        let newest = RuleTable::standard().entries().last().unwrap().clone();
+        let entry = |day, from| Rules { valid_from: date(2026, 3, day), peak_hours: half_hours(from), ..newest.clone() };
+        let table = RuleTable::new(vec![entry(1, 720), entry(2, 0)]).unwrap();
+        let found = first_permitted(&table, &any_day(Pattern::Monthly), at("2026-03-01T12:00:00+05:30")).unwrap();
+        assert_eq!(found.at, at("2026-03-02T12:00:00+05:30"));
+    }
+
+    #[test]
     fn within_a_cycle_only() {
         let terms = monthly(5, DayRule::Before);
         let march = cycle_named(terms.pattern, "2026-03", &YEAR).unwrap();
@@ -302,6 +312,12 @@ mod tests {
         assert_eq!(day_end(date(2026, 1, 2)), at("2026-01-02T18:30:00Z"));
         assert_eq!(day_start(Date::MIN), Timestamp::MIN);
         assert_eq!(day_end(Date::MAX), Timestamp::MAX);
+        // No timestamp lies in the calendar's first day.
+        let validity = Validity { first: Date::MIN, last: Date::MIN };
+        let terms = Terms { validity: &validity, ..any_day(Pattern::Daily) };
+        let cycle = cycle_of(terms.pattern, Date::MIN, &validity);
+        assert_eq!(last_permitted_end(&RuleTable::standard(), &terms, &cycle), None);
+        assert_eq!(first_permitted(&RuleTable::standard(), &terms, Timestamp::MIN), None);
     }
 
     #[test]
