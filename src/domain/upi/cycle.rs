@@ -230,6 +230,15 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn the_calendars_last_week_is_cut_short() {
+        let week = cycle_of(Pattern::Weekly, date(9999, 12, 29), &EVER);
+        assert_eq!(week, Cycle { first: date(9999, 12, 27), last: Date::MAX, name: "9999-W52".to_owned() });
+        assert_eq!(cycle_of(Pattern::Weekly, Date::MIN, &EVER).first, Date::MIN);
+        assert_eq!(next_cycle(Pattern::Weekly, &week, &EVER), None);
+        assert_eq!(debit_days(&week, Pattern::Weekly, on(7)), (Date::MAX, Date::MAX));
+    }
+
+    #[test]
     fn without_cycles_the_whole_validity_is_one() {
         let validity = Validity { first: date(2026, 2, 17), last: date(2027, 2, 16) };
         for pattern in [Pattern::OneTime, Pattern::AsPresented] {

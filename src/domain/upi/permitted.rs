@@ -6,7 +6,7 @@ use jiff::tz::Offset;
 use jiff::{Timestamp, ToSpan};
 
 use super::cycle::{Cycle, Validity, cycle_of, debit_days, next_cycle};
-use super::rules::{DAY_MINUTES, RuleTable};
+use super::rules::{DAY_MINUTES, PEAK_HOURS_MAX, RuleTable};
 use super::{Day, Pattern};
 use crate::domain::working_days::day_in_india;
 
@@ -30,6 +30,9 @@ pub const MANDATE_VALIDITY: &str = "mandate_validity";
 pub const DEBIT_DAY: &str = "debit_day";
 pub const PEAK_HOURS: &str = "peak_hours";
 
+/// One peak may go on in another, across midnight as well; but each day leaves some time, so within two days we are out.
+const STEPS_MAX: usize = 2 * PEAK_HOURS_MAX + 1;
+
 /// The first time at or after `earliest` at which `table` and `terms` let a debit be executed, and its cycle. `None`:
 /// there is none before the validity ends.
 pub fn first_permitted(table: &RuleTable, terms: &Terms, earliest: Timestamp) -> Option<Permitted> {
@@ -48,8 +51,7 @@ pub fn first_permitted(table: &RuleTable, terms: &Terms, earliest: Timestamp) ->
 pub fn first_permitted_in(table: &RuleTable, terms: &Terms, cycle: &Cycle, earliest: Timestamp) -> Option<Timestamp> {
     let (first, last) = days(terms, cycle)?;
     let mut at = earliest.max(day_start(first));
-    // One peak may go on in another, across midnight as well. Each day leaves some time, so within two days we are out.
-    loop {
+    for _ in 0..STEPS_MAX {
         let day = day_in_india(at);
         if day > last {
             return None;
@@ -59,6 +61,7 @@ pub fn first_permitted_in(table: &RuleTable, terms: &Terms, cycle: &Cycle, earli
             Some(peak) => at = instant(day, peak.end())?,
         }
     }
+    None
 }
 
 /// The end of the last permitted stretch of `cycle`: from this moment on nothing is permitted in it. `None`: nothing in
@@ -237,6 +240,16 @@ mod tests {
     }
 
     #[test]
+    fn two_days_of_as_many_peaks_as_there_can_be_are_passed() {
+        let half_hours = |from: u16| (0..24).map(move |at| PeakHours::new(from + at * 30, from + at * 30 + 30).unwrap()).collect();
+        let newest = RuleTable::standard().entries().last().unwrap().clone();
+        let entry = |day, from| Rules { valid_from: date(2026, 3, day), peak_hours: half_hours(from), ..newest.clone() };
+        let table = RuleTable::new(vec![entry(1, 720), entry(2, 0)]).unwrap();
+        let found = first_permitted(&table, &any_day(Pattern::Monthly), at("2026-03-01T12:00:00+05:30")).unwrap();
+        assert_eq!(found.at, at("2026-03-02T12:00:00+05:30"));
+    }
+
+    #[test]
     fn within_a_cycle_only() {
         let terms = monthly(5, DayRule::Before);
         let march = cycle_named(terms.pattern, "2026-03", &YEAR).unwrap();
@@ -299,6 +312,12 @@ mod tests {
         assert_eq!(day_end(date(2026, 1, 2)), at("2026-01-02T18:30:00Z"));
         assert_eq!(day_start(Date::MIN), Timestamp::MIN);
         assert_eq!(day_end(Date::MAX), Timestamp::MAX);
+        // No timestamp lies in the calendar's first day.
+        let validity = Validity { first: Date::MIN, last: Date::MIN };
+        let terms = Terms { validity: &validity, ..any_day(Pattern::Daily) };
+        let cycle = cycle_of(terms.pattern, Date::MIN, &validity);
+        assert_eq!(last_permitted_end(&RuleTable::standard(), &terms, &cycle), None);
+        assert_eq!(first_permitted(&RuleTable::standard(), &terms, Timestamp::MIN), None);
     }
 
     #[test]

@@ -84,7 +84,7 @@ pub const DAY_MINUTES: u16 = 24 * 60;
 const ENTRIES_MAX: usize = 64;
 
 /// More parts than hours make no sense.
-const PEAK_HOURS_MAX: usize = 24;
+pub const PEAK_HOURS_MAX: usize = 24;
 
 /// There are fewer than a thousand categories.
 const MCCS_MAX: usize = 1_000;
@@ -92,7 +92,7 @@ const MCCS_MAX: usize = 1_000;
 /// A notice that is a month old reminds nobody of anything.
 const NOTICE_AGE_MAX_H: u32 = 31 * 24;
 
-/// The most that any rule of UPI ever allowed (section 8.3, the older rule).
+/// The most that any rule of UPI ever allowed, an older one [upi.md 8.3].
 const ATTEMPTS_MAX: u32 = 10;
 
 /// The longest that is known is 30; this is there to stop nonsense.
@@ -221,39 +221,40 @@ impl RuleTable {
         if faults.is_empty() { Ok(RuleTable(entries)) } else { Err(RuleTableError(faults)) }
     }
 
-    /// The rules as far as they are known to us, each with where it is said (providers/upi.md, sections 8 and 9). Where two
-    /// sources differ, what permits less.
+    /// The rules as far as they are known to us, each with where it is said [upi.md 8, 9]. Where two sources differ, what
+    /// permits less.
     pub fn standard() -> RuleTable {
         let windows = Rules {
             // NPCI's circular of 21 May 2025: in force on 1 August 2025 by the press. One aggregator's page says after
-            // 31 July 2026; the earlier day permits less.
+            // 31 July 2026; the earlier day permits less [8.3].
             valid_from: date(2025, 8, 1),
-            // RBI's e-mandate framework, 2026: at least 24 hours before.
+            // RBI's e-mandate framework, 2026: at least 24 hours before [8.2].
             notice_lead_h: 24,
             // A PSP: sent between 48 and 24 hours before, or the payer's side may fail the debit. Another PSP wants 48 to
-            // 72 hours, which is that provider's own affair.
+            // 72 hours, which is that provider's own affair [8.2].
             notice_age_max_h: 48,
-            // The first of these two PSPs.
+            // The first of these two PSPs [8.2].
             notice_exempt_daily: true,
-            // The second one, of one-time mandates with a block.
+            // The second one, of one-time mandates with a block [9].
             notice_exempt_blocked: true,
-            // The same circular of NPCI: one attempt and three more.
+            // The same circular of NPCI: one attempt and three more [8.3].
             attempts_max: 4,
-            // An aggregator: one successful debit in a billing cycle.
+            // An aggregator: one successful debit in a billing cycle [8.3].
             one_success_per_cycle: true,
-            // The same circular of NPCI. One report lets the second part begin at 17:30; 17:00 permits less.
+            // The same. One report lets the second part begin at 17:30; 17:00 permits less [8.3].
             peak_hours: vec![PeakHours { start: 10 * 60, end: 13 * 60 }, PeakHours { start: 17 * 60, end: 21 * 60 + 30 }],
-            // RBI's framework: 15,000 rupees without AFA.
+            // RBI's framework: 15,000 rupees without AFA [8.1].
             afa_limit: Money::from_paise(15_000 * 100),
             // RBI's circular of December 2023: one lakh for mutual funds, insurance and credit card bills. An aggregator
-            // words it otherwise ("lending and investment"); these are the categories of which both would be sure.
+            // words it otherwise ("lending and investment"). These are codes of funds and insurance; fewer ask for the
+            // PIN more often, and no more [8.1].
             afa_limit_raised: Money::from_paise(100_000 * 100),
             afa_raised_mccs: ["6211", "6300", "5960"].map(str::to_owned).into(),
-            // An aggregator's greatest.
+            // An aggregator's greatest [8.1].
             validity_max_years: 30,
         };
         // For what lies before: only replays and tests ask. Nobody spoke of peak hours then, nor of a raised limit at
-        // first. A PSP's older rule had ten attempts; four permit less.
+        // first. A PSP's older rule had ten attempts; four permit less [8.3].
         let before = Rules {
             valid_from: date(2020, 1, 1),
             peak_hours: Vec::new(),
