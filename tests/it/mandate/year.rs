@@ -44,6 +44,7 @@ struct World {
     provider: Sandbox,
     clock: Arc<TestClock>,
     replicas: Vec<Replica>,
+    seed: u64,
     dice: StdRng,
     kills: usize,
 }
@@ -54,7 +55,7 @@ impl World {
         let provider = app::provider().await;
         switched(&provider, |mandates| mandates.bank_enforces_rules = true);
         let clock = Arc::new(TestClock::default());
-        let mut world = Self { redis, provider, clock, replicas: Vec::new(), dice: rounds::dice(seed), kills: 0 };
+        let mut world = Self { redis, provider, clock, replicas: Vec::new(), seed, dice: rounds::dice(seed), kills: 0 };
         for _ in 0..REPLICAS {
             world.add().await;
         }
@@ -102,18 +103,17 @@ impl World {
         panic!("nobody answered: {last:?}");
     }
 
-    async fn until(&self, id: &str, what: &str, wanted: impl Fn(&pb::Debit) -> bool) -> pb::Debit {
+    /// Time passes in steps of so many seconds until the debit is as `wanted`.
+    async fn passing(&self, id: &str, seconds: u64, what: &str, wanted: impl Fn(&pb::Debit) -> bool) -> pb::Debit {
         for _ in 0..TRIES {
-            let request = pb::GetDebitRequest { id: id.to_owned() };
-            if let Ok(found) = self.app().mandates().get_debit(request).await
-                && let Some(debit) = found.into_inner().debit.filter(|debit| wanted(debit))
-            {
+            let debit = self.app().get_debit(id).await;
+            if wanted(&debit) {
                 return debit;
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            self.app().advance(Duration::from_secs(seconds));
         }
-        let request = pb::GetDebitRequest { id: id.to_owned() };
-        panic!("waited in vain for {what}: {:?}", self.app().mandates().get_debit(request).await);
+        panic!("seed {}: time passed in vain for {what}: {:?}", self.seed, self.app().get_debit(id).await);
     }
 }
 
@@ -128,43 +128,23 @@ async fn a_year(seed: u64) -> usize {
             world.app().advance_to_day(1, 0, 30);
         }
         world.app().advance_to_day(day, hour, 0);
-        let mut asked = world.debit(debit_order(&format!("month-{month}"), &mandate, PAISE)).await;
+        let asked = world.debit(debit_order(&format!("month-{month}"), &mandate, PAISE)).await;
         world.app().advance(Duration::from_secs(40));
         if world.dice.random_ratio(1, 3) {
             world.kill_one().await;
         }
         // It is told by a callback or found by looking, whoever was killed meanwhile.
-        let mut waiting = None;
-        for _ in 0..40 {
-            let found = world.app().get_debit(&asked.id).await;
-            if found.state() == pb::DebitState::Scheduled {
-                waiting = Some(found);
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(150)).await;
-            world.app().advance(Duration::from_secs(60));
-        }
-        let waiting = waiting.unwrap_or_else(|| panic!("seed {seed}, month {month}: the notice is never known to be delivered"));
+        let waiting = world.passing(&asked.id, 60, "the notice's delivery", |debit| debit.state() == pb::DebitState::Scheduled).await;
         world.app().advance_to(instant(waiting.next_permitted_time.as_ref()).expect("it is told when"));
         if world.dice.random_ratio(1, 2) {
             world.kill_one().await;
         }
-        world.until(&asked.id, "an attempt", |debit| !debit.attempts.is_empty()).await;
+        world.passing(&asked.id, 10, "an attempt", |debit| !debit.attempts.is_empty()).await;
         if world.dice.random_ratio(1, 3) {
             world.kill_one().await;
         }
-        let mut done = None;
-        for _ in 0..80 {
-            world.app().advance(Duration::from_secs(60));
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            let found = world.app().get_debit(&asked.id).await;
-            if found.state() == pb::DebitState::Succeeded {
-                done = Some(found);
-                break;
-            }
-            asked = found;
-        }
-        debits.push(done.unwrap_or_else(|| panic!("seed {seed}, month {month}: it is never collected: {asked:?}")));
+        // Whoever dies right before the call leaves an attempt that is not there: another one waits until it can't come late.
+        debits.push(world.passing(&asked.id, 3_600, "the money", |debit| debit.state() == pb::DebitState::Succeeded).await);
     }
     check(seed, &world, &mandate, &debits).await;
     world.kills
@@ -180,11 +160,19 @@ async fn check(seed: u64, world: &World, mandate: &pb::Mandate, debits: &[pb::De
     assert_eq!((mandate.debit_count, paise(&mandate.amount_debited)), (12, sum), "seed {seed}");
     assert_eq!(app.collected_at_provider(mandate), [PAISE; MONTHS], "seed {seed}");
     for debit in debits {
-        assert_eq!(debit.attempts.len(), 1, "seed {seed}: {debit:?}");
-        let begun = instant(debit.attempts[0].start_time.as_ref()).expect("it was begun");
-        assert!(!is_peak(begun), "seed {seed}: {debit:?}");
-        assert_eq!(format!("{}", india(begun).strftime("%Y-%m")), debit.cycle, "seed {seed}");
+        for attempt in &debit.attempts {
+            let begun = instant(attempt.start_time.as_ref()).expect("it was begun");
+            assert!(!is_peak(begun), "seed {seed}: {debit:?}");
+            assert_eq!(format!("{}", india(begun).strftime("%Y-%m")), debit.cycle, "seed {seed}");
+        }
+        let (last, earlier) = debit.attempts.split_last().expect("it was collected");
+        assert!(last.failure.is_none(), "seed {seed}: {debit:?}");
+        for attempt in earlier {
+            let why = attempt.failure.as_ref().map(pb::Failure::reason);
+            assert_eq!(why, Some(pb::FailureReason::AbsentAtProvider), "seed {seed}: {debit:?}");
+        }
         let delivered = instant(debit.notify_deliver_time.as_ref()).expect("it was delivered");
+        let begun = instant(last.start_time.as_ref()).expect("it was begun");
         assert!(begun.duration_since(delivered).as_hours() >= 24, "seed {seed}: {debit:?}");
     }
     // The bank enforces the rules itself, and found nothing to refuse.
