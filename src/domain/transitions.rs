@@ -17,6 +17,9 @@ use super::refund::{Refund, RefundFact, RefundOrigin, RefundSnapshot, RefundSpee
 use super::settlement::{EntriesRead, Settlement, SettlementFact, SettlementSnapshot, SettlementState, SettlementStatus};
 use crate::domain::account::ProviderId;
 
+mod mandates;
+mod orders;
+
 const AMOUNT: Money = Money::from_paise(49_900);
 
 fn time(second: i64) -> Timestamp {
@@ -161,12 +164,14 @@ fn reported() -> Record {
 /// One line for each state and fact: what a callback's word does, and what a fresh look does.
 fn table(records: &[(&str, Record)], facts: &[(&str, Fact)]) -> String {
     let mut table = String::new();
+    let state_width = records.iter().map(|(name, _)| name.len() + 1).fold(11, usize::max);
+    let fact_width = facts.iter().map(|(name, _)| name.len()).fold(26, usize::max);
     for (state, record) in records {
         for (fact_name, fact) in facts {
             let told = outcome(record, fact, Evidence::Signature);
             let looked = outcome(record, fact, Evidence::Enquiry);
             let line = if told == looked { told } else { format!("{told} | {looked}") };
-            writeln!(table, "{state:<11} {fact_name:<26} {line}").unwrap();
+            writeln!(table, "{state:<state_width$} {fact_name:<fact_width$} {line}").unwrap();
         }
         table.push('\n');
     }
@@ -177,7 +182,7 @@ fn outcome(record: &Record, fact: &Fact, evidence: Evidence) -> String {
     match record.learn(fact, evidence, time(10)) {
         Ok(Learned::Moved(next, event)) => {
             assert_eq!(next.header().revision, record.header().revision + 1, "each write is one revision");
-            format!("-> {} ({})", next.state_name(), event.as_str())
+            format!("-> {} ({}){}", next.state_name(), event.as_str(), mandates::aside(record, &next))
         }
         Ok(Learned::AlreadyKnown) => "== known".to_owned(),
         Ok(Learned::AskFirst) => "?? ask first".to_owned(),

@@ -141,6 +141,7 @@ impl Debit {
             // The rest would end or move what an attempt decides.
             _ if self.open_attempt().is_some() => match fact {
                 DebitFact::Cancelled | DebitFact::NoticeBegun(_) => Err(contradicts("an attempt is under way")),
+                DebitFact::Duplicate { .. } => Err(contradicts("the provider answered an attempt with what another debit stands for")),
                 _ => Ok(Learned::AlreadyKnown),
             },
             DebitFact::NoticeBegun(notice) => {
@@ -208,9 +209,12 @@ impl Debit {
             debit.header.provider_ref = debit.header.provider_ref.take().or_else(|| notice.provider_ref.clone());
         }
         let is_delivered = matches!(notice.state, NoticeState::Delivered { .. }) && !matches!(known.state, NoticeState::Delivered { .. });
+        let has_moved = notice.state != known.state;
         let is_newest = index + 1 == self.notices.len();
         debit.notices[index] = notice;
-        if self.state.is_terminal() || self.open_attempt().is_some() || !is_newest {
+        // An older notice that was delivered all the same lets the debit go on as well.
+        let is_first_delivered = is_delivered && self.state == DebitState::Requested;
+        if !has_moved || self.state.is_terminal() || self.open_attempt().is_some() || !(is_newest || is_first_delivered) {
             return Learned::Moved(debit, EventKind::DebitUpdated);
         }
         if !is_delivered {
@@ -229,8 +233,10 @@ impl Debit {
                 Learned::Moved(debit, EventKind::DebitUpdated)
             }
             Next::Wait { until } => {
-                debit.next_step_time = Some(until);
-                Learned::Moved(debit, EventKind::DebitUpdated)
+                // The payer knows, whenever it may be executed.
+                let event = if is_first_delivered { debit.wait_for_execution(until, until) } else { EventKind::DebitUpdated };
+                (debit.next_permitted_time, debit.next_step_time) = (None, Some(until));
+                Learned::Moved(debit, event)
             }
             Next::WindowMissed | Next::AttemptsExhausted => debit.out_of_time(next),
         }
@@ -299,6 +305,10 @@ impl Debit {
         let mut debit = Self { header: self.header.next(at), ..self.clone() };
         debit.newest_attempt(|attempt| attempt.failure = Some(failed.clone()));
         debit.newest_attempt(|attempt| attempt.end = Some(at));
+        // An earlier attempt may have come to something meanwhile.
+        if self.state.is_terminal() {
+            return Learned::Moved(debit, EventKind::DebitUpdated);
+        }
         debit.after_failure(failed, next)
     }
 
@@ -341,47 +351,108 @@ impl Debit {
         let named = || self.attempts.iter().position(|attempt| attempt.payment_ref.as_deref() == Some(payment_ref));
         // The answer to the open attempt may still be on its way.
         let awaited = || self.attempts.iter().position(|attempt| attempt.is_open() && attempt.payment_ref.is_none());
-        let Some(index) = known.or_else(named).or_else(awaited) else {
+        // What was recorded as refused or not there may have made it all the same.
+        let lost = || self.attempts.iter().rposition(|attempt| attempt.payment_ref.is_none());
+        let Some(index) = known.or_else(named).or_else(awaited).or_else(lost) else {
             return Err(contradicts("the provider shows a payment of it that no attempt of ours made"));
         };
         let mut debit = Self { header: self.header.next(at), ..self.clone() };
         let was_open = self.attempts[index].is_open();
+        let is_first_seen = self.attempts[index].payment.is_none();
+        let is_newest = index + 1 == self.attempts.len();
+        if self.attempts[index].was_not_sent() {
+            debit.keep(contradicts("the provider shows a payment of an attempt that is recorded as not sent"));
+        }
         let attempt = &mut debit.attempts[index];
         attempt.payment = Some(payment.clone());
         attempt.payment_ref = Some(payment_ref.to_owned());
         attempt.answer_lost = false;
-        if index + 1 == self.attempts.len() && self.state != DebitState::Succeeded {
+        if is_newest && self.state != DebitState::Succeeded {
             debit.payment = Some(payment.clone());
         }
         match to {
-            PaymentState::Succeeded => {
-                if self.state == DebitState::Succeeded {
-                    let is_the_same = self.payment.as_ref() == Some(payment);
-                    return if is_the_same { Ok(Learned::AlreadyKnown) } else { Err(contradicts("two payments of it were collected")) };
+            PaymentState::Succeeded if self.state == DebitState::Succeeded => {
+                if self.payment.as_ref() == Some(payment) {
+                    return Ok(Learned::AlreadyKnown);
                 }
+                let contradiction = contradicts("two payments of it were collected");
+                if !was_open {
+                    return Err(contradiction);
+                }
+                // Its outcome is known, and nobody waits for it any more.
+                debit.end_attempt_at(index, None, at);
+                debit.keep(contradiction);
+                Ok(Learned::Moved(debit, EventKind::DebitContradicted))
+            }
+            PaymentState::Succeeded => {
                 // Another attempt that is under way stays open: its outcome will show.
-                let attempt = &mut debit.attempts[index];
-                (attempt.end, attempt.failure) = (Some(at), None);
+                debit.end_attempt_at(index, None, at);
                 debit.payment = Some(payment.clone());
                 debit.state = DebitState::Succeeded;
                 debit.rest();
                 Ok(Learned::Moved(debit, EventKind::DebitSucceeded))
             }
-            PaymentState::Failed(failure) if was_open => {
+            PaymentState::Failed(failure) if was_open || is_first_seen => {
                 let failed =
                     failed.cloned().unwrap_or_else(|| AttemptFailure { failure: failure.clone(), meaning: FailureMeaning::MayComeLate });
-                let attempt = &mut debit.attempts[index];
-                (attempt.end, attempt.failure) = (Some(at), Some(failed.clone()));
-                if self.state.is_terminal() {
+                debit.end_attempt_at(index, Some(failed.clone()), at);
+                if self.state.is_terminal() || !is_newest {
                     return Ok(Learned::Moved(debit, EventKind::DebitUpdated));
                 }
                 Ok(debit.after_failure(failed, next))
             }
-            PaymentState::Mismatched => Err(contradicts("another amount was collected than was to be debited")),
+            // What was given back is not taken again by itself.
+            PaymentState::Reversed if was_open || is_first_seen => {
+                let failure = Failure::ours(FailureReason::ProviderFailed, "the money was given back to the payer");
+                let failed = AttemptFailure { failure, meaning: FailureMeaning::GiveUp };
+                debit.end_attempt_at(index, Some(failed.clone()), at);
+                if self.state.is_terminal() || !is_newest {
+                    return Ok(Learned::Moved(debit, EventKind::DebitUpdated));
+                }
+                Ok(debit.after_failure(failed, next))
+            }
+            PaymentState::Mismatched => {
+                let contradiction = contradicts("another amount was collected than was to be debited");
+                if !was_open && !is_first_seen {
+                    return Err(contradiction);
+                }
+                // Money came, and not what was asked for: no other attempt follows, and a person has to look.
+                let failure = Failure::ours(FailureReason::ProviderFailed, contradiction.message.clone());
+                debit.end_attempt_at(index, Some(AttemptFailure { failure: failure.clone(), meaning: FailureMeaning::GiveUp }), at);
+                debit.keep(contradiction);
+                if self.state.is_terminal() {
+                    return Ok(Learned::Moved(debit, EventKind::DebitContradicted));
+                }
+                debit.state = DebitState::Failed(failure);
+                debit.rest();
+                Ok(Learned::Moved(debit, EventKind::DebitFailed))
+            }
+            // An attempt that failed is under way again: another one would be a second debit.
+            PaymentState::Pending | PaymentState::Authorized if !was_open && !self.state.is_terminal() => {
+                if !is_newest {
+                    return Err(contradicts("an earlier attempt that failed is under way again"));
+                }
+                let attempt = &mut debit.attempts[index];
+                (attempt.end, attempt.failure) = (None, None);
+                debit.rest();
+                Ok(Learned::Moved(debit, EventKind::DebitUpdated))
+            }
             PaymentState::Pending | PaymentState::Authorized | PaymentState::Failed(_) | PaymentState::Reversed => {
                 let is_news = debit.attempts != self.attempts || debit.payment != self.payment;
                 Ok(if is_news { Learned::Moved(debit, EventKind::DebitUpdated) } else { Learned::AlreadyKnown })
             }
+        }
+    }
+
+    fn end_attempt_at(&mut self, index: usize, failed: Option<AttemptFailure>, at: Timestamp) {
+        let attempt = &mut self.attempts[index];
+        (attempt.end, attempt.failure) = (Some(at), failed);
+    }
+
+    /// Keeps a contradiction beside what is learned with it, in one revision.
+    fn keep(&mut self, contradiction: Contradiction) {
+        if let Some(header) = self.header.contradicted(&contradiction) {
+            self.header.contradictions = header.contradictions;
         }
     }
 

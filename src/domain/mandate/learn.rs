@@ -47,15 +47,15 @@ impl Mandate {
             (MandateFact::Seen(snapshot), _) => self.see(snapshot, evidence, at),
             (MandateFact::DebitMoved { debit, before, after }, _) => self.count_debit(debit, before, after, evidence, at),
 
-            (MandateFact::Registered(registration), State::Requested) => match &self.registration {
+            (MandateFact::Registered(_), State::Failed(_)) => Err(contradicts("the provider has a mandate that is recorded as not made")),
+            // What is seen of the mandate itself may overtake the answer to our request.
+            (MandateFact::Registered(registration), _) => match &self.registration {
                 Some(known) if known.provider_ref != registration.provider_ref => {
                     Err(contradicts("the provider has two mandates for one request of ours"))
                 }
                 Some(_) => Ok(Learned::AlreadyKnown),
                 None => Ok(self.moved(EventKind::MandateUpdated, at, |next| next.registration = Some(registration.clone()))),
             },
-            (MandateFact::Registered(_), State::Failed(_)) => Err(contradicts("the provider has a mandate that is recorded as not made")),
-            (MandateFact::Registered(_), _) => Ok(Learned::AlreadyKnown),
 
             // An operator may give up what was never approved.
             (MandateFact::Refused { .. } | MandateFact::NotSent { .. } | MandateFact::Absent, State::Requested)
@@ -122,14 +122,15 @@ impl Mandate {
             }
             (MandateFact::RevokeRefused { .. } | MandateFact::RevokeNotMade | MandateFact::RevokeNotSent, _) => Ok(Learned::AlreadyKnown),
 
-            (MandateFact::ApprovalOverdue, State::AwaitingApproval) => {
+            // What was not approved by its last day never will be.
+            (MandateFact::ApprovalOverdue | MandateFact::ValidityOver, State::AwaitingApproval) => {
                 let failure = Failure::ours(FailureReason::ApprovalExpired, "the payer did not approve in time");
                 Ok(self.ended(State::Expired(Some(failure)), at))
             }
             (MandateFact::ApprovalOverdue, State::Requested) => Err(does_not_fit()),
             (MandateFact::ApprovalOverdue, _) => Ok(Learned::AlreadyKnown),
             (MandateFact::ValidityOver, State::Active | State::Paused) => Ok(self.ended(State::Expired(None), at)),
-            (MandateFact::ValidityOver, State::AwaitingApproval | State::Requested) => Err(does_not_fit()),
+            (MandateFact::ValidityOver, State::Requested) => Err(does_not_fit()),
             (MandateFact::ValidityOver, _) => Ok(Learned::AlreadyKnown),
 
             (MandateFact::ContradictionsResolved, _) if self.header.contradictions.is_empty() => Ok(Learned::AlreadyKnown),
@@ -215,7 +216,7 @@ impl Mandate {
                 };
                 (MandateState::Rejected(failure), EventKind::MandateRejected)
             }
-            MandateStatus::Expired if self.state == MandateState::AwaitingApproval => {
+            MandateStatus::Expired if matches!(self.state, MandateState::Requested | MandateState::AwaitingApproval) => {
                 let failure = Failure::ours(FailureReason::ApprovalExpired, "the payer did not approve in time");
                 (MandateState::Expired(Some(failure)), EventKind::MandateExpired)
             }
@@ -223,11 +224,12 @@ impl Mandate {
             MandateStatus::Completed => (MandateState::Completed, EventKind::MandateCompleted),
         };
         self.moved(event, at, |next| {
+            // The state first: when it ended is a detail of an end.
+            next.state = state;
             next.take_details(snapshot);
-            if matches!(state, MandateState::Active | MandateState::Paused) && next.approve_time.is_none() {
+            if matches!(next.state, MandateState::Active | MandateState::Paused) && next.approve_time.is_none() {
                 next.approve_time = Some(at);
             }
-            next.state = state;
             next.end(at);
         })
     }
@@ -255,7 +257,7 @@ impl Mandate {
         self.approval_expire_time = self.approval_expire_time.or(snapshot.approval_expire_time);
         self.approve_time = self.approve_time.or(snapshot.approve_time);
         self.approved_by = self.approved_by.clone().or_else(|| snapshot.payer_vpa.clone());
-        self.end_time = self.end_time.or(snapshot.end_time.filter(|_| self.state.is_terminal()));
+        self.end_time = self.end_time.or(snapshot.end_time.filter(|_| self.has_end_time()));
     }
 
     /// What one of its debits adds to it.
@@ -285,6 +287,9 @@ impl Mandate {
         }
         match (&before.cycle, &after.cycle) {
             (Some(cycle), None) => next.taken.retain(|taken| !(taken.cycle == *cycle && taken.debit == *debit)),
+            (None, Some(_)) if after.collected.is_none() && !self.permits_debits() => {
+                return Err(contradiction("a debit is asked for although the mandate permits none"));
+            }
             (None, Some(cycle)) => match self.taker_of(cycle) {
                 Some(taken) if taken.debit != *debit => {
                     // Money that came is counted, whatever else was debited meanwhile.
@@ -292,6 +297,8 @@ impl Mandate {
                         return Err(contradiction("two debits are counted in one cycle"));
                     }
                     kept = Some(contradiction("two debits of one cycle were collected"));
+                    // The other may still fail, and the cycle is not free then.
+                    next.taken.push(TakenCycle { cycle: cycle.clone(), debit: debit.clone(), succeeded: true });
                 }
                 Some(_) => {}
                 None => next.taken.push(TakenCycle { cycle: cycle.clone(), debit: debit.clone(), succeeded: false }),
@@ -324,9 +331,10 @@ impl Mandate {
         Ok(Learned::Moved(next, event))
     }
 
-    /// What was collected long ago can't be in the way of anything: names of cycles are in the order of time.
+    /// What was collected long ago can't be in the way of anything: names of cycles are in the order of time. Debits under
+    /// way push nothing out: they may all be of later cycles than the one that was just collected.
     fn forget_old_cycles(&mut self) {
-        while self.taken.len() > TAKEN_CYCLES_MAX {
+        while self.taken.iter().filter(|taken| taken.succeeded).count() > TAKEN_CYCLES_MAX {
             let oldest = self.taken.iter().enumerate().filter(|(_, taken)| taken.succeeded).min_by(|a, b| a.1.cycle.cmp(&b.1.cycle));
             let Some(index) = oldest.map(|(index, _)| index) else { return };
             self.taken.remove(index);
@@ -337,8 +345,15 @@ impl Mandate {
     fn end(&mut self, at: Timestamp) {
         if self.state.is_terminal() {
             self.pending_change = None;
+        }
+        if self.has_end_time() {
             self.end_time = self.end_time.or(Some(at));
         }
+    }
+
+    /// Whether it stood, or was asked to be approved, and does no more. What was declined or never made has no end.
+    fn has_end_time(&self) -> bool {
+        matches!(self.state, MandateState::Revoked | MandateState::Expired(_) | MandateState::Completed)
     }
 
     fn ended(&self, state: MandateState, at: Timestamp) -> MandateLearned {
@@ -348,10 +363,7 @@ impl Mandate {
         };
         self.moved(event, at, |next| {
             next.state = state;
-            next.pending_change = None;
-            if matches!(next.state, MandateState::Expired(_)) {
-                next.end(at);
-            }
+            next.end(at);
         })
     }
 
