@@ -267,11 +267,7 @@ fn settings(config: &Config, rules: RuleTable) -> Settings {
             report_lag: config.settlements.report_lag(),
             holidays: Holidays(config.settlements.holidays.iter().copied().collect()),
         },
-        mandates: MandateSettings {
-            rules,
-            retry_after: config.mandates.retry_after(),
-            notice_delivery: config.mandates.notice_delivery(),
-        },
+        mandates: MandateSettings { rules, retry_after: config.mandates.retry_after(), notice_delivery: config.mandates.notice_delivery() },
     }
 }
 

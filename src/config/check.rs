@@ -21,8 +21,21 @@ pub(super) struct Violation {
 
 pub(super) fn violations(config: &Config) -> Vec<Violation> {
     let mut found = Found(Vec::new());
-    let Config { grpc, webhooks, admin, store, idempotency: _, events, reconciler, settlements: _, mandates, drain: _, log: _, accounts, sandbox } =
-        config;
+    let Config {
+        grpc,
+        webhooks,
+        admin,
+        store,
+        idempotency: _,
+        events,
+        reconciler,
+        settlements: _,
+        mandates,
+        drain: _,
+        log: _,
+        accounts,
+        sandbox,
+    } = config;
 
     found.unless_ordered(
         ("grpc.deadline_margin_ms", grpc.deadline_margin()),

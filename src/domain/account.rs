@@ -124,6 +124,18 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// All that is about mandates and their debits.
+    pub const OF_MANDATES: [Operation; 8] = [
+        Operation::CreateMandate,
+        Operation::UpdateMandate,
+        Operation::PauseMandate,
+        Operation::ResumeMandate,
+        Operation::RevokeMandate,
+        Operation::CreateDebit,
+        Operation::ExecuteDebit,
+        Operation::CancelDebit,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Operation::CreateQr => "CreateQr",

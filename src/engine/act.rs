@@ -25,8 +25,8 @@ use crate::store::{Claim, ClaimStep, Commit, Conflict, Fence, Guard, LeaseStep, 
 
 mod request;
 
-pub(super) use request::{Act, refused_attempt};
 use request::Called;
+pub(super) use request::{Act, refused_attempt};
 
 /// The pause before a call that was not delivered is tried again; then twice as long each time.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);

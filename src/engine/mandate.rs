@@ -102,7 +102,8 @@ impl Engine {
         for _ in 0..RACES_MAX {
             let fact = Fact::Mandate(MandateFact::RevokeAsked { claim: scope.0.clone() });
             let before = Record::Mandate(mandate.clone());
-            let is_known_there = provider.capabilities.mandates.as_ref().is_some_and(|can| !can.approval_link) || mandate.header.provider_ref.is_some();
+            let is_known_there =
+                provider.capabilities.mandates.as_ref().is_some_and(|can| !can.approval_link) || mandate.header.provider_ref.is_some();
             let learned = before.learn(&fact, Evidence::Answer, self.clock.now());
             let (Ok(Learned::Moved(intent, event)), true) = (learned, is_known_there) else {
                 // Not possible now; but it may be this very request that made it so, when it came first.
@@ -121,7 +122,8 @@ impl Engine {
                     _ if mandate.pending_change.is_some() => Error::ChangePending { id: id.clone() },
                     MandateState::AwaitingApproval => Error::StateForbids {
                         state,
-                        message: "the provider has no id yet by which it could be revoked: it ends by itself unless the payer approves".to_owned(),
+                        message: "the provider has no id yet by which it could be revoked: it ends by itself unless the payer approves"
+                            .to_owned(),
                     },
                     _ => Error::StateForbids { state, message: format!("a mandate that is {state} can't be revoked") },
                 };
@@ -169,7 +171,10 @@ impl Engine {
             });
         }
         let mut violations = forbidden_by_capability(can, order);
-        violations.extend(mandates.creation.violations(order, now));
+        // One word on each field is enough.
+        let named: Vec<String> = violations.iter().map(|found| found.field.clone()).collect();
+        let of_provider = mandates.creation.violations(order, now);
+        violations.extend(of_provider.into_iter().filter(|found| !named.contains(&found.field)));
         if !violations.is_empty() {
             return Err(Error::Invalid(violations));
         }

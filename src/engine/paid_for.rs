@@ -68,7 +68,8 @@ impl Engine {
         our_ref: Option<&str>,
     ) -> Result<Option<PaidFor>, StoreError> {
         let account = provider.account.as_str();
-        let sorts: &[&str] = if provider.mandates.is_some() { &[QR_AT_PROVIDER, DEBIT_ORDER, MANDATE_REGISTRATION] } else { &[QR_AT_PROVIDER] };
+        let sorts: &[&str] =
+            if provider.mandates.is_some() { &[QR_AT_PROVIDER, DEBIT_ORDER, MANDATE_REGISTRATION] } else { &[QR_AT_PROVIDER] };
         if let Some(provider_ref) = provider_ref {
             for sort in sorts {
                 match self.find(account, sort, provider_ref).await? {

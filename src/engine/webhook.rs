@@ -226,9 +226,7 @@ impl Engine {
                     PaymentOrigin::Named { provider_ref, our_ref } => {
                         match self.find_paid_for(provider, provider_ref.as_deref(), our_ref.as_deref()).await? {
                             // Where nobody can be asked both ids have to be of the same code.
-                            Some(PaidFor::Qr(qr))
-                                if provider.payments.is_none() && !is_of_this_attempt(&qr, &snapshot.provider_ref) =>
-                            {
+                            Some(PaidFor::Qr(qr)) if provider.payments.is_none() && !is_of_this_attempt(&qr, &snapshot.provider_ref) => {
                                 Ok(Matched::Unmatched)
                             }
                             Some(paid_for) => {

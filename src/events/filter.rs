@@ -64,7 +64,14 @@ mod tests {
         assert!(!kinds_matching("payment.*").contains(&EventKind::QrClosed));
         assert_eq!(kinds_matching("*").len(), EventKind::ALL.len());
         assert!(kinds_matching("payment.succeed").is_empty());
-        let failed = [EventKind::QrFailed, EventKind::PaymentFailed, EventKind::RefundFailed, EventKind::SettlementFailed];
+        let failed = [
+            EventKind::QrFailed,
+            EventKind::PaymentFailed,
+            EventKind::RefundFailed,
+            EventKind::MandateFailed,
+            EventKind::DebitFailed,
+            EventKind::SettlementFailed,
+        ];
         assert_eq!(kinds_matching("*.failed"), BTreeSet::from(failed));
         assert_eq!(kinds_matching("p*.*ed").len(), kinds_matching("payment.*ed").len());
         assert!(kinds_matching("payment").is_empty() && kinds_matching("").is_empty());

@@ -160,7 +160,12 @@ impl Api {
     }
 
     /// The mandate with this id, if the caller may see it. `violations`: what is wrong with the rest of the request.
-    pub(super) async fn visible_mandate(&self, call: &Call, (field, id): (&str, &str), mut violations: Violations) -> Result<Mandate, Error> {
+    pub(super) async fn visible_mandate(
+        &self,
+        call: &Call,
+        (field, id): (&str, &str),
+        mut violations: Violations,
+    ) -> Result<Mandate, Error> {
         let parsed = violations.id(field, Kind::Mandate, id);
         let parsed = violations.unless_any(parsed)?;
         let mandate = call.in_time(self.engine.get_mandate(&parsed)).await?;
@@ -221,10 +226,7 @@ fn wish(request: pb::CreateMandateRequest, now: jiff::Timestamp) -> (Option<Mand
         }
     };
     let amount_rule = violations.known::<pb::MandateAmountRule>("amount_rule", amount_rule).and_then(|rule| match rule {
-        pb::MandateAmountRule::Unspecified => {
-            violations.add("amount_rule", "is needed: EXACT or MAX");
-            None
-        }
+        pb::MandateAmountRule::Unspecified => None,
         pb::MandateAmountRule::Exact => Some(AmountRule::Exact),
         pb::MandateAmountRule::Max => Some(AmountRule::Max),
     });
@@ -279,8 +281,8 @@ fn wish(request: pb::CreateMandateRequest, now: jiff::Timestamp) -> (Option<Mand
     violations.text("name", &name, NAME_CHARS_MAX);
     violations.text("description", &description, DESCRIPTION_CHARS_MAX);
     violations.notes("notes", &notes);
-    let order = max_amount.zip(amount_rule).zip(pattern).zip(from).zip(until).map(
-        |((((max_amount, amount_rule), pattern), valid_from), valid_until)| MandateOrder {
+    let order = max_amount.zip(amount_rule).zip(pattern).zip(day).zip(from).zip(until).map(
+        |(((((max_amount, amount_rule), pattern), day), valid_from), valid_until)| MandateOrder {
             max_amount,
             amount_rule,
             pattern,
@@ -302,10 +304,7 @@ fn wish(request: pb::CreateMandateRequest, now: jiff::Timestamp) -> (Option<Mand
 
 fn pattern(frequency: i32, violations: &mut Violations) -> Option<Pattern> {
     match violations.known::<pb::MandateFrequency>("frequency", frequency)? {
-        pb::MandateFrequency::Unspecified => {
-            violations.add("frequency", "is needed: say how often a debit may succeed");
-            None
-        }
+        pb::MandateFrequency::Unspecified => None,
         pb::MandateFrequency::OneTime => Some(Pattern::OneTime),
         pb::MandateFrequency::Daily => Some(Pattern::Daily),
         pb::MandateFrequency::Weekly => Some(Pattern::Weekly),
@@ -319,16 +318,20 @@ fn pattern(frequency: i32, violations: &mut Violations) -> Option<Pattern> {
     }
 }
 
-/// The day and its rule: both or neither, and only where the frequency has days.
-fn day(pattern: Option<Pattern>, number: Option<i32>, rule: i32, violations: &mut Violations) -> Option<Day> {
-    let rule = violations.known::<pb::MandateDebitDayRule>("debit_day_rule", rule).and_then(|rule| match rule {
-        pb::MandateDebitDayRule::Unspecified => None,
-        pb::MandateDebitDayRule::Before => Some(DayRule::Before),
-        pb::MandateDebitDayRule::On => Some(DayRule::On),
-        pb::MandateDebitDayRule::After => Some(DayRule::After),
-    });
+/// The day and its rule: both or neither, and only where the frequency has days. `None`: something is wrong with them.
+fn day(pattern: Option<Pattern>, number: Option<i32>, rule: i32, violations: &mut Violations) -> Option<Option<Day>> {
+    let rule = match pb::MandateDebitDayRule::try_from(rule) {
+        Ok(pb::MandateDebitDayRule::Unspecified) => None,
+        Ok(pb::MandateDebitDayRule::Before) => Some(DayRule::Before),
+        Ok(pb::MandateDebitDayRule::On) => Some(DayRule::On),
+        Ok(pb::MandateDebitDayRule::After) => Some(DayRule::After),
+        Err(_) => {
+            violations.add("debit_day_rule", "is not a value of this field");
+            return None;
+        }
+    };
     let (number, rule) = match (number, rule) {
-        (None, None) => return None,
+        (None, None) => return Some(None),
         (Some(number), Some(rule)) => (number, rule),
         (Some(_), None) => {
             violations.add("debit_day_rule", "is needed with debit_day: BEFORE, ON or AFTER");
@@ -350,7 +353,7 @@ fn day(pattern: Option<Pattern>, number: Option<i32>, rule: i32, violations: &mu
         Pattern::Monthly | Pattern::BiMonthly | Pattern::Quarterly | Pattern::HalfYearly | Pattern::Yearly => 31,
     };
     match u8::try_from(number).ok().filter(|number| (1..=most).contains(number)) {
-        Some(number) => Some(Day { number, rule }),
+        Some(number) => Some(Some(Day { number, rule })),
         None => {
             violations.add("debit_day", format!("must be 1 to {most} for this frequency"));
             None
@@ -373,7 +376,8 @@ fn parsed<T, E: std::fmt::Display>(field: &str, text: &str, parse: fn(&str) -> R
 }
 
 fn mandates_query(request: &pb::ListMandatesRequest) -> Result<(ListQuery, usize), Error> {
-    let pb::ListMandatesRequest { account, page_size, page_token: _, states, create_time_from, create_time_to, reference, labels } = request;
+    let pb::ListMandatesRequest { account, page_size, page_token: _, states, create_time_from, create_time_to, reference, labels } =
+        request;
     let mut violations = Violations::default();
     let filters =
         Filters { account, create_time_from: create_time_from.as_ref(), create_time_to: create_time_to.as_ref(), reference, labels };

@@ -368,6 +368,7 @@ async fn check_qr_service(app: &App, checked: &mut Checked) -> usize {
 }
 
 // After the macros, which it uses.
+mod mandates;
 mod refunds;
 
 async fn check_payment_service(app: &App, checked: &mut Checked) {
@@ -491,6 +492,8 @@ async fn every_bad_field_of_every_request_is_named_and_so_are_all_at_once() {
     check_payment_service(&app, &mut checked).await;
     refunds::check_refund_service(&app, &mut checked).await;
     refunds::check_settlement_service(&app, &mut checked).await;
+    mandates::check_mandates(&app, &mut checked).await;
+    mandates::check_debits(&app, &mut checked).await;
     check_event_service(&app, &mut checked).await;
     check_admin_service(&app, &mut checked).await;
 

@@ -39,7 +39,7 @@ async fn every_service_is_serving_and_others_are_not_known() {
         assert_eq!(health.check(about(name)).await.unwrap().into_inner().status(), ServingStatus::Serving, "{name}");
         assert_eq!(next(&mut watch(&mut health, name).await).await, ServingStatus::Serving, "{name}");
     }
-    for name in ["upistream.v1.MandateService", "QrService"] {
+    for name in ["upistream.v1.PayoutService", "QrService"] {
         assert_eq!(health.check(about(name)).await.unwrap_err().code(), tonic::Code::NotFound, "{name} is not built");
         assert_eq!(health.watch(about(name)).await.unwrap_err().code(), tonic::Code::NotFound, "{name} is not built");
     }

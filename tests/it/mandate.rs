@@ -149,10 +149,8 @@ impl App {
     }
 
     pub async fn mandate_until(&self, id: &str, state: pb::MandateState) -> pb::Mandate {
-        until(&format!("a mandate that is {state:?}"), async || {
-            Some(self.get_mandate(id).await).filter(|mandate| mandate.state() == state)
-        })
-        .await
+        until(&format!("a mandate that is {state:?}"), async || Some(self.get_mandate(id).await).filter(|mandate| mandate.state() == state))
+            .await
     }
 
     pub async fn create_debit(&self, request: pb::CreateDebitRequest) -> Result<pb::CreateDebitResponse, Status> {

@@ -13,8 +13,8 @@ use crate::domain::refund::{RefundFact, RefundOrder};
 use crate::engine::Engine;
 use crate::engine::qr::doubt_of;
 use crate::providers::mandate::{
-    AttemptOrder, AttemptTaken, DebitExecution, DebitNotices, KnownMandate, MandateCreated, MandateCreation, MandateLinking, MandateRevoking,
-    NoticeOrder,
+    AttemptOrder, AttemptTaken, DebitExecution, DebitNotices, KnownMandate, MandateCreated, MandateCreation, MandateLinking,
+    MandateRevoking, NoticeOrder,
 };
 use crate::providers::{CallError, Created, KnownQr, Provider, QrClosing, QrCreation, RefundCreation, Sending};
 
@@ -104,9 +104,7 @@ impl Act {
             Act::CreateMandate { .. } => Fact::Mandate(MandateFact::NotSent { message }),
             Act::RevokeMandate { .. } => Fact::Mandate(MandateFact::RevokeNotSent),
             Act::Notify { notice, .. } => Fact::Debit(DebitFact::NoticeNotSent { our_ref: notice.our_ref.clone(), message }),
-            Act::Execute { .. } => {
-                engine.debit_fact(record, |next| DebitFact::AttemptNotSent { message: message.clone(), next }).await
-            }
+            Act::Execute { .. } => engine.debit_fact(record, |next| DebitFact::AttemptNotSent { message: message.clone(), next }).await,
         }
     }
 

@@ -104,9 +104,11 @@ impl Engine {
 /// A notice moves nothing: that one was sent is found out by itself, and one that was not is sent anew.
 fn decided_notice(debit: &Debit, decision: &Decision) -> Result<Fact, Error> {
     match (decision, debit.notice(), &debit.state) {
-        (Decision::DidNotHappen, Some(notice), DebitState::Requested | DebitState::Scheduled | DebitState::Notified | DebitState::Executing) => {
-            Ok(Fact::Debit(DebitFact::NoticeAbsent { our_ref: notice.our_ref.clone() }))
-        }
+        (
+            Decision::DidNotHappen,
+            Some(notice),
+            DebitState::Requested | DebitState::Scheduled | DebitState::Notified | DebitState::Executing,
+        ) => Ok(Fact::Debit(DebitFact::NoticeAbsent { our_ref: notice.our_ref.clone() })),
         _ => Err(forbids(debit.state.name(), "whether a notice was sent is found out by itself")),
     }
 }

@@ -137,7 +137,8 @@ impl Engine {
             return self.learn_mandate(mandate, MandateFact::RevokeNotMade, told).await;
         }
         let approval_over = mandate.approval_expire_time.is_some_and(|end| is_proof(end));
-        if mandate.state == MandateState::AwaitingApproval && shown.status == MandateStatus::AwaitingApproval && (approval_over || is_over) {
+        if mandate.state == MandateState::AwaitingApproval && shown.status == MandateStatus::AwaitingApproval && (approval_over || is_over)
+        {
             return self.learn_by_time(mandate, MandateFact::ApprovalOverdue, told).await;
         }
         if matches!(mandate.state, MandateState::Active | MandateState::Paused) && stands && is_over {

@@ -43,6 +43,7 @@ const RAZORPAY_RAIL: u32 = 59;
 const NO_SINGLE_USE: &str = "Eko has one code for each mobile number; even its codes with an amount are not told apart by what was ordered, nor closed by a payment";
 const NO_CLOSE: &str = "Eko documents no way to close a code";
 const NO_REFUND: &str = "Eko publishes no refund of what is paid to a code";
+const NO_MANDATES: &str = "Eko documents no mandates";
 const NO_SETTLEMENTS: &str = "Eko publishes no list of settlements; its callback says when a payment was credited";
 
 /// An account at Eko, as configured.
@@ -129,14 +130,17 @@ fn capabilities(service_code: u32) -> Capabilities {
         upi_link: service_code == RAZORPAY_RAIL,
         required_fields: &["customer.phone"],
     };
+    let no_mandates = |operation| OperationCapability { operation, doubt: DoubtCure::None, missing: Some(NO_MANDATES) };
+    let mut operations = vec![
+        OperationCapability { operation: Operation::CreateQr, doubt: DoubtCure::SafeResend, missing: None },
+        OperationCapability { operation: Operation::CloseQr, doubt: DoubtCure::None, missing: Some(NO_CLOSE) },
+        OperationCapability { operation: Operation::FetchPayment, doubt: DoubtCure::Lookup, missing: None },
+        OperationCapability { operation: Operation::CreateRefund, doubt: DoubtCure::None, missing: Some(NO_REFUND) },
+        OperationCapability { operation: Operation::FetchSettlements, doubt: DoubtCure::None, missing: Some(NO_SETTLEMENTS) },
+    ];
+    operations.extend(Operation::OF_MANDATES.map(no_mandates));
     Capabilities {
-        operations: vec![
-            OperationCapability { operation: Operation::CreateQr, doubt: DoubtCure::SafeResend, missing: None },
-            OperationCapability { operation: Operation::CloseQr, doubt: DoubtCure::None, missing: Some(NO_CLOSE) },
-            OperationCapability { operation: Operation::FetchPayment, doubt: DoubtCure::Lookup, missing: None },
-            OperationCapability { operation: Operation::CreateRefund, doubt: DoubtCure::None, missing: Some(NO_REFUND) },
-            OperationCapability { operation: Operation::FetchSettlements, doubt: DoubtCure::None, missing: Some(NO_SETTLEMENTS) },
-        ],
+        operations,
         qr: vec![usage(Usage::MultipleUse, None), usage(Usage::SingleUse, Some(NO_SINGLE_USE))],
         refunds: None,
         // Its callback tells of each payment alone that it was credited.

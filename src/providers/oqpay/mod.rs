@@ -36,6 +36,7 @@ const ACKNOWLEDGEMENT: &str = r#"{"status":"1","message":"Transaction completed 
 const NO_MULTIPLE_USE: &str = "OQPay documents only codes for one payment of a fixed amount";
 const NO_CLOSE: &str = "OQPay documents no way to close a code; it ends by itself some minutes after it was made";
 const NO_REFUND: &str = "OQPay documents no refund";
+const NO_MANDATES: &str = "OQPay documents no mandates";
 const NO_SETTLEMENTS: &str = "OQPay documents no settlements";
 const NO_FETCH: &str = "OQPay documents no way to ask about a payment";
 
@@ -118,14 +119,17 @@ fn capabilities(evidence: Evidence) -> Capabilities {
         upi_link: true,
         required_fields: &[],
     };
+    let of_mandates = Operation::OF_MANDATES.map(|missing| operation(missing, Some(NO_MANDATES)));
+    let mut operations = vec![
+        operation(Operation::CreateQr, None),
+        operation(Operation::CloseQr, Some(NO_CLOSE)),
+        operation(Operation::FetchPayment, Some(NO_FETCH)),
+        operation(Operation::CreateRefund, Some(NO_REFUND)),
+        operation(Operation::FetchSettlements, Some(NO_SETTLEMENTS)),
+    ];
+    operations.extend(of_mandates);
     Capabilities {
-        operations: vec![
-            operation(Operation::CreateQr, None),
-            operation(Operation::CloseQr, Some(NO_CLOSE)),
-            operation(Operation::FetchPayment, Some(NO_FETCH)),
-            operation(Operation::CreateRefund, Some(NO_REFUND)),
-            operation(Operation::FetchSettlements, Some(NO_SETTLEMENTS)),
-        ],
+        operations,
         qr: vec![usage(Usage::SingleUse, None), usage(Usage::MultipleUse, Some(NO_MULTIPLE_USE))],
         refunds: None,
         mandates: None,

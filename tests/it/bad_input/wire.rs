@@ -68,7 +68,7 @@ async fn check_serves(app: &App) {
 #[tokio::test]
 async fn what_is_no_such_message_is_refused_by_every_method_with_our_details() {
     let app = small().await;
-    assert_eq!(methods().len(), 23, "{:?}", methods());
+    assert_eq!(methods().len(), 35, "{:?}", methods());
     for path in methods() {
         let broken: [(&str, Vec<u8>); 8] = [
             ("no protobuf", framed(&[0xff; 16])),
@@ -118,7 +118,7 @@ async fn methods_that_are_not_there_are_unknown() {
     let app = small().await;
     for path in [
         "/upistream.v1.QrService/PaintQr",
-        "/upistream.v1.MandateService/CreateMandate",
+        "/upistream.v1.PayoutService/CreatePayout",
         "/upistream.v2.QrService/CreateQr",
         "/upistream.v1.EventService/",
         "/upistream.v1.EventService",

@@ -78,7 +78,7 @@ async fn the_confirmation_shows_the_filter_that_is_in_force() {
     let reader = Reader::open(&app, pb::SubscribeRequest { filter: Some(filter), ..earliest() }).await;
     let shown = reader.confirmation.filter.unwrap();
     assert_eq!(shown.accounts, [ACCOUNT, OTHER]);
-    assert_eq!(shown.types, ["qr.failed", "payment.failed", "refund.failed", "settlement.failed"]);
+    assert_eq!(shown.types, ["qr.failed", "payment.failed", "refund.failed", "mandate.failed", "debit.failed", "settlement.failed"]);
     assert!(shown.terminal_only);
 }
 

@@ -360,8 +360,5 @@ async fn an_attempt_that_was_not_delivered_counts_for_nothing_and_its_key_is_fre
     let executing = app.execute_debit(execute_order("now", &waiting)).await.expect("the key is free");
     assert_eq!(executing.attempts.len(), 1);
     app.advance(minutes(1));
-    until("the debit", async || {
-        Some(app.get_debit(&waiting.id).await).filter(|debit| debit.state() == pb::DebitState::Succeeded)
-    })
-    .await;
+    until("the debit", async || Some(app.get_debit(&waiting.id).await).filter(|debit| debit.state() == pb::DebitState::Succeeded)).await;
 }

@@ -23,7 +23,8 @@ async fn attempted(app: &App, fault: FaultKind) -> (pb::Mandate, pb::Debit) {
 
 #[tokio::test]
 async fn an_attempt_whose_answer_is_lost_is_found_by_its_order_and_never_made_again() {
-    let faults = [FaultKind::AnswerLost, FaultKind::StatusAfter { status: 500 }, FaultKind::StatusAfter { status: 400 }, FaultKind::Garbage];
+    let faults =
+        [FaultKind::AnswerLost, FaultKind::StatusAfter { status: 500 }, FaultKind::StatusAfter { status: 400 }, FaultKind::Garbage];
     for fault in faults {
         let app = App::start().await;
         let (mandate, begun) = attempted(&app, fault.clone()).await;

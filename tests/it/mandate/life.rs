@@ -92,7 +92,8 @@ async fn without_any_callback_approval_and_revocation_are_found_by_looking() {
     app.lose_callbacks();
     let asked = app.mandate(mandate_order(&app, "one")).await;
     app.payer(&asked.approval_link, PayerAct::Approve).await;
-    let active = app.passing(minutes(20), "the approval", async || {
+    let active = app
+        .passing(minutes(20), "the approval", async || {
             Some(app.get_mandate(&asked.id).await).filter(|mandate| mandate.state() == pb::MandateState::Active)
         })
         .await;
@@ -148,7 +149,8 @@ async fn a_revoke_that_never_arrived_is_not_made_and_says_so() {
     let active = app.approved(mandate_order(&app, "one")).await;
     app.fault("token.cancel", FaultKind::RequestLost);
     app.mandates().revoke_mandate(revoke_order("revoke", &active)).await.expect("the intent stands");
-    let now = app.passing(minutes(10), "that it was not made", async || {
+    let now = app
+        .passing(minutes(10), "that it was not made", async || {
             Some(app.get_mandate(&active.id).await).filter(|mandate| mandate.pending_change.is_none())
         })
         .await;
@@ -166,7 +168,8 @@ async fn whatever_answer_of_the_creation_is_lost_one_order_is_made_and_its_link_
             app.fault(operation, fault.clone());
             let asked = app.mandate(mandate_order(&app, "one")).await;
             assert_eq!(asked.state(), pb::MandateState::Requested, "{operation} {fault:?}");
-            let found = app.passing(minutes(1), "the link", async || {
+            let found = app
+                .passing(minutes(1), "the link", async || {
                     Some(app.get_mandate(&asked.id).await).filter(|mandate| mandate.state() == pb::MandateState::AwaitingApproval)
                 })
                 .await;
@@ -183,7 +186,8 @@ async fn a_creation_that_never_arrived_fails_once_its_absence_proves_it() {
     let app = App::start().await;
     app.fault("order.create", FaultKind::RequestLost);
     let asked = app.mandate(mandate_order(&app, "one")).await;
-    let failed = app.passing(minutes(10), "the proof", async || {
+    let failed = app
+        .passing(minutes(10), "the proof", async || {
             Some(app.get_mandate(&asked.id).await).filter(|mandate| mandate.state() == pb::MandateState::Failed)
         })
         .await;

@@ -109,10 +109,7 @@ async fn on_its_day_alone_where_the_mandate_says_so() {
     app.advance_to(permitted.saturating_sub(27.hours()).expect("a time of our days"));
     tokio::time::sleep(Duration::from_millis(1_200)).await;
     assert_eq!(app.get_debit(&debit.id).await.notify_count, 0);
-    app.passing(minutes(30), "the notice", async || {
-        Some(app.get_debit(&debit.id).await).filter(|debit| debit.notify_count == 1)
-    })
-    .await;
+    app.passing(minutes(30), "the notice", async || Some(app.get_debit(&debit.id).await).filter(|debit| debit.notify_count == 1)).await;
     app.advance(minutes(1));
     let waiting = app.debit_until(&debit.id, pb::DebitState::Scheduled).await;
     let done = app.collected(&waiting).await;

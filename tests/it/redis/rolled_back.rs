@@ -119,11 +119,7 @@ fn engine(store: AnyStore, fake: &Arc<OnceAReference>) -> Arc<Engine> {
                 report_lag: seconds(3_600),
                 holidays: Holidays::default(),
             },
-            mandates: MandateSettings {
-                rules: RuleTable::standard(),
-                retry_after: seconds(3_600),
-                notice_delivery: seconds(3_600),
-            },
+            mandates: MandateSettings { rules: RuleTable::standard(), retry_after: seconds(3_600), notice_delivery: seconds(3_600) },
         },
         metrics: Arc::new(Metrics::new()),
     })
