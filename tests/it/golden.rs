@@ -10,10 +10,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use upistream::domain::account::ProviderId;
+use upistream::domain::debit::DebitState;
 use upistream::domain::event::{Event, EventKind, Record};
 use upistream::domain::fact::{Cause, ChangeFailure, ChangeOperation, Contradiction, Evidence, Failure, FailureReason, PendingChange};
 use upistream::domain::header::Header;
 use upistream::domain::id::{Id, Kind, Partition};
+use upistream::domain::mandate::MandateState;
 use upistream::domain::money::Money;
 use upistream::domain::payment::{Payer, Payment, PaymentState, RefundTotals};
 use upistream::domain::personal::{Email, Phone, Vpa};
@@ -23,6 +25,8 @@ use upistream::domain::settlement::{
     BreakKind, EntriesRead, EntryKind, Settlement, SettlementBreak, SettlementEntry, SettlementLine, SettlementState,
 };
 use upistream::store::record;
+
+mod mandates;
 
 const MS: u64 = 1_767_240_000_000;
 
@@ -143,6 +147,8 @@ fn full_payment() -> Payment {
         header: full_header(Kind::Payment),
         state: PaymentState::Succeeded,
         qr: Some(id(Kind::Qr, 1)),
+        debit: None,
+        mandate: None,
         expected: Some(Money::from_paise(49_900)),
         amount: Money::from_paise(49_900),
         fee: Some(Money::from_paise(1_178)),
@@ -333,6 +339,27 @@ fn record_of(kind: EventKind) -> Record {
         EventKind::RefundPending => refund(RefundState::Pending),
         EventKind::RefundSucceeded | EventKind::RefundUpdated | EventKind::RefundContradicted => refund(RefundState::Succeeded),
         EventKind::RefundFailed => refund(RefundState::Failed(failure(FailureReason::ProviderFailed))),
+        EventKind::MandateRequested => mandates::mandate(MandateState::Requested),
+        EventKind::MandateAwaitingApproval => mandates::mandate(MandateState::AwaitingApproval),
+        EventKind::MandateActivated
+        | EventKind::MandateResumed
+        | EventKind::MandateChangeRequested
+        | EventKind::MandateChangeSettled
+        | EventKind::MandateUpdated
+        | EventKind::MandateContradicted => mandates::mandate(MandateState::Active),
+        EventKind::MandatePaused => mandates::mandate(MandateState::Paused),
+        EventKind::MandateRevoked => mandates::mandate(MandateState::Revoked),
+        EventKind::MandateRejected => mandates::mandate(MandateState::Rejected(failure(FailureReason::PayerDeclined))),
+        EventKind::MandateExpired => mandates::mandate(MandateState::Expired(Some(failure(FailureReason::ApprovalExpired)))),
+        EventKind::MandateCompleted => mandates::mandate(MandateState::Completed),
+        EventKind::MandateFailed => mandates::mandate(MandateState::Failed(failure(FailureReason::ProviderRefused))),
+        EventKind::DebitRequested => mandates::debit(DebitState::Requested),
+        EventKind::DebitNotified => mandates::debit(DebitState::Notified),
+        EventKind::DebitScheduled => mandates::debit(DebitState::Scheduled),
+        EventKind::DebitExecuting | EventKind::DebitUpdated | EventKind::DebitContradicted => mandates::debit(DebitState::Executing),
+        EventKind::DebitSucceeded => mandates::debit(DebitState::Succeeded),
+        EventKind::DebitFailed => mandates::debit(DebitState::Failed(failure(FailureReason::AttemptsExhausted))),
+        EventKind::DebitCancelled => mandates::debit(DebitState::Cancelled),
         EventKind::SettlementCreated => settlement(SettlementState::Created),
         EventKind::SettlementProcessed | EventKind::SettlementUpdated | EventKind::SettlementContradicted => {
             settlement(SettlementState::Processed)
@@ -384,6 +411,11 @@ fn records_and_events_are_stored_as_they_always_were() {
     check("payment.bare.json", &Record::Payment(bare_payment()), &mut checked);
     check("refund.full.json", &Record::Refund(full_refund()), &mut checked);
     check("refund.bare.json", &Record::Refund(bare_refund()), &mut checked);
+    check("payment.debited.json", &Record::Payment(mandates::debited_payment()), &mut checked);
+    check("mandate.full.json", &Record::Mandate(mandates::full_mandate()), &mut checked);
+    check("mandate.bare.json", &Record::Mandate(mandates::bare_mandate()), &mut checked);
+    check("debit.full.json", &Record::Debit(mandates::full_debit()), &mut checked);
+    check("debit.bare.json", &Record::Debit(mandates::bare_debit()), &mut checked);
     check("settlement.full.json", &Record::Settlement(full_settlement()), &mut checked);
     check("settlement_break.full.json", &Record::SettlementBreak(full_break()), &mut checked);
     check("settlement_entry.full.json", &full_entry(), &mut checked);
@@ -416,6 +448,8 @@ fn records_and_events_are_stored_as_they_always_were() {
     check("words.settlement_entry_kind.json", &kinds, &mut checked);
     check("words.settlement_break_kind.json", &BreakKind::ALL.to_vec(), &mut checked);
     check("words.provider.json", &vec![ProviderId::Razorpay, ProviderId::Enkash, ProviderId::Oqpay, ProviderId::Eko], &mut checked);
+
+    mandates::check_words(&mut checked);
 
     let files: BTreeSet<String> = fs::read_dir(folder()).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
     assert_eq!(files, checked, "a file that nothing is compared with");
