@@ -61,6 +61,13 @@ pub struct Notice {
     pub expires: Option<Timestamp>,
 }
 
+impl Notice {
+    /// Whether it certainly never reached the provider: then it counts for nothing.
+    pub fn was_not_sent(&self) -> bool {
+        matches!(&self.state, NoticeState::Failed(failure) if failure.reason == FailureReason::NotSent)
+    }
+}
+
 /// What became of a notice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NoticeState {
@@ -80,13 +87,16 @@ pub struct Attempt {
     pub start: Timestamp,
     /// When its outcome became known.
     pub end: Option<Timestamp>,
+    /// The provider's id of the notice that it follows: the order that it is made for, where notices are orders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice_ref: Option<String>,
     /// The provider's ids of the payment that it made and of that payment's order, as far as each is known.
     pub payment_ref: Option<String>,
     pub order_ref: Option<String>,
     /// The payment, once it is recorded.
     pub payment: Option<Id>,
     pub failure: Option<AttemptFailure>,
-    /// The answer was lost and nobody can be asked.
+    /// The answer was lost and nobody can be asked, or what the provider took never comes to anything.
     #[serde(default, skip_serializing_if = "is_false")]
     pub answer_lost: bool,
     /// The idempotency claim of the request that began it.
@@ -168,6 +178,8 @@ pub struct DebitShare {
     /// What it collected.
     pub collected: Option<Money>,
     pub attempt_open: bool,
+    /// When its newest attempt was begun: one that is open again was begun before.
+    pub begun: Option<Timestamp>,
     pub contradicted: bool,
 }
 
@@ -178,6 +190,7 @@ impl DebitShare {
             cycle: takes.then(|| debit.cycle.clone()),
             collected: (debit.state == DebitState::Succeeded).then_some(debit.order.amount),
             attempt_open: debit.open_attempt().is_some(),
+            begun: debit.attempts.last().map(|attempt| attempt.start),
             contradicted: !debit.header.contradictions.is_empty(),
         }
     }
@@ -339,6 +352,11 @@ impl Debit {
         })
     }
 
+    /// How many notices reached the provider, or may have.
+    pub fn notices_made(&self) -> usize {
+        self.notices.iter().filter(|notice| !notice.was_not_sent()).count()
+    }
+
     /// How many attempts reached the provider, or may have.
     pub fn attempts_made(&self) -> usize {
         self.attempts.iter().filter(|attempt| !attempt.was_not_sent()).count()
@@ -347,6 +365,6 @@ impl Debit {
     /// Whether nobody waits for the provider's word on a request about it.
     pub fn is_decided(&self) -> bool {
         let notice_open = !self.state.is_terminal() && self.notice().is_some_and(|notice| notice.state == NoticeState::Asked);
-        !notice_open && self.attempts.last().is_none_or(Attempt::is_answered)
+        !notice_open && self.attempts.last().is_none_or(|attempt| attempt.is_answered() && !(attempt.is_open() && attempt.answer_lost))
     }
 }

@@ -91,7 +91,8 @@ pub struct TakenCycle {
     pub succeeded: bool,
 }
 
-/// The most cycles that a mandate remembers: those of the newest successes, and of all debits under way.
+/// The most cycles that a mandate remembers of debits that succeeded, the newest of them; and how many debits of it may be
+/// under way at once, each in a cycle of its own.
 pub const TAKEN_CYCLES_MAX: usize = 128;
 
 /// A mandate.
@@ -212,6 +213,8 @@ pub enum MandateFact {
     },
     /// The provider was searched long enough (or an operator decided): it does not exist there.
     Absent,
+    /// What the payer would approve by was never to be had: nobody has seen it, and nobody can approve.
+    LinkMissing,
     /// What the provider answered with is this other record.
     Duplicate {
         of: Id,
@@ -261,6 +264,7 @@ impl MandateFact {
             MandateFact::Refused { .. } => "refused",
             MandateFact::NotSent { .. } => "not_sent",
             MandateFact::Absent => "absent",
+            MandateFact::LinkMissing => "link_missing",
             MandateFact::Duplicate { .. } => "duplicate",
             MandateFact::RevokeAsked { .. } => "revoke_asked",
             MandateFact::RevokeRefused { .. } => "revoke_refused",

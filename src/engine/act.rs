@@ -194,6 +194,10 @@ impl Engine {
             if !self.holds_for_a_call(work, &mut hold).await {
                 return undecided(intent);
             }
+            if !self.is_still_permitted(work).await {
+                let fact = act.not_sent(self, intent, "it was no longer permitted when it was to be sent").await;
+                return self.learn_own(work, intent.clone(), fact, &told).await;
+            }
             let fact = match act.call(self, intent, provider.call_timeout).await {
                 Ok(Called::Fact(fact)) => fact,
                 Ok(Called::Registered { provider_ref }) => return self.register_then_draw(work, hold, provider_ref).await,
@@ -320,6 +324,16 @@ impl Engine {
         }
         hold.until = renewed_from + lease;
         true
+    }
+
+    /// Whether an attempt at a debit is still permitted right before it is sent: time may have passed since it was checked, and
+    /// the mandate may have been revoked. Anything else is.
+    async fn is_still_permitted(&self, work: &Work) -> bool {
+        let (Act::Execute { .. }, Some(Record::Debit(debit))) = (&work.act, &work.before) else { return true };
+        match self.mandate_of(debit).await {
+            Ok(Some(mandate)) => mandate.permits_debits() && self.planner(&mandate).forbidden(debit, self.clock.now()).is_none(),
+            Ok(None) | Err(_) => false,
+        }
     }
 
     /// Learns what our own call came to, and answers with it.

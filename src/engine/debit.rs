@@ -136,6 +136,10 @@ impl Engine {
             let mandate = self.get_mandate(&debit.mandate).await?;
             let now = self.clock.now();
             let execution = match self.may_execute(&asked, &provider, &mandate, &debit, now).await {
+                Ok(mandates) if debit.attempts_made() > 0 => {
+                    self.check_earlier_attempts(&asked, mandates, &debit).await?;
+                    Arc::clone(&mandates.execution)
+                }
                 Ok(mandates) => Arc::clone(&mandates.execution),
                 Err(forbidden) => return self.replay_debit_or(&asked, &debit.header, &id, forbidden).await,
             };
@@ -379,9 +383,23 @@ impl Engine {
         Ok(mandates)
     }
 
+    /// What earlier attempts came to is asked for before another one: one may have come to something that nobody told of.
+    async fn check_earlier_attempts(&self, asked: &Asked, mandates: &Mandates, debit: &Debit) -> Result<(), Error> {
+        let unavailable = Error::ProviderUnavailable { id: Some(debit.header.id.clone()), retry_after: super::PROVIDER_RETRY_AFTER };
+        let told = self.told_by_enquiry(None);
+        let asking = self.earlier_attempts_failed(mandates, debit, &told);
+        match tokio::time::timeout_at(asked.deadline, asking).await {
+            Ok(Ok(Ok(true))) => Ok(()),
+            Ok(Ok(Ok(false))) => Err(attempt_forbidden(debit)),
+            Ok(Ok(Err(_))) | Err(_) => Err(unavailable),
+            Ok(Err(cause)) => Err(Error::of_read(cause)),
+        }
+    }
+
     /// A debit that waits for its caller, and whose notice is too old by now: another one is sent.
     async fn send_notice_anew(&self, debit: &Debit, mandate: &Mandate, forbidden: &Forbidden, now: Timestamp) {
-        let is_too_old = forbidden.rule == "pre_debit_notice" && debit.delivered_notice().is_some();
+        let is_on_its_way = debit.notice().is_some_and(|notice| matches!(notice.state, NoticeState::Asked | NoticeState::Taken));
+        let is_too_old = forbidden.rule == "pre_debit_notice" && debit.delivered_notice().is_some() && !is_on_its_way;
         let Next::At { permitted, step } = self.planner(mandate).next(debit, std::time::Duration::ZERO, now) else { return };
         if debit.order.auto_execute || !is_too_old || step > now || debit.next_step_time.is_some() {
             return;

@@ -72,7 +72,8 @@ impl Engine {
         }
     }
 
-    /// Makes due the mandates and debits that any of `refs` names, whoever's name it is. True: there are some.
+    /// Makes due the mandates and debits that any of `refs` names, whoever's name it is. True: there are some, and looking at
+    /// them finds what is hinted at.
     async fn wake_mandates_and_debits(&self, provider: &Provider, refs: &[String]) -> Result<bool, StoreError> {
         let mut any = false;
         if provider.mandates.is_none() {
@@ -82,7 +83,8 @@ impl Engine {
             for sort in [MANDATE_AT_PROVIDER, MANDATE_OURS, DEBIT_ORDER] {
                 if let Some(record) = self.find(provider.account.as_str(), sort, named).await? {
                     self.wake_now(record.id()).await?;
-                    any = true;
+                    // Whoever looks at a debit without an open attempt reads no payment.
+                    any |= !matches!(&record, Record::Debit(debit) if debit.open_attempt().is_none());
                 }
             }
         }

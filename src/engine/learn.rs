@@ -126,6 +126,7 @@ impl Engine {
             };
             let parents = self.parent_steps(&steps[0], told).await?;
             steps.extend(parents);
+            let mandates: Vec<(Record, Record)> = steps.iter().filter_map(mandate_moved).collect();
             let after = steps[0].after.clone();
             let mut batch = self.batch(steps, Vec::new(), told)?;
             // That nothing was sent is only sure as long as nobody else could send: whoever stood still for longer than his
@@ -136,7 +137,9 @@ impl Engine {
                 Commit::Conflict(Conflict::Guard(_)) => return Ok(Outcome::Known(self.read_again(record.id()).await?)),
                 Commit::Done(_) => {
                     self.tell_settlements(&record, &after).await?;
-                    self.tell_debits(&record, &after).await?;
+                    for (before, after) in &mandates {
+                        self.tell_debits(before, after).await?;
+                    }
                     return Ok(outcome(after));
                 }
                 Commit::Conflict(Conflict::Referenced { holder, .. }) => {
@@ -147,7 +150,14 @@ impl Engine {
                     };
                     return Box::pin(self.learn(record, &duplicate, told)).await;
                 }
-                Commit::Conflict(_) => record = self.read_again(record.id()).await?,
+                Commit::Conflict(_) => {
+                    let now = self.read_again(record.id()).await?;
+                    if is_of_an_earlier_attempt(fact, &record, &now) {
+                        error!(resource.id = %record.id(), "an answer to an attempt at `{}` comes after another was begun", record.id());
+                        return Ok(Outcome::Known(now));
+                    }
+                    record = now;
+                }
             }
         }
         Err(StoreError::Unavailable(format!("other writers of `{}` came first {RACES_MAX} times", record.id())))
@@ -327,6 +337,34 @@ impl Engine {
         let partition = self.partition_of(account);
         self.store.find(partition, &reference).await?.as_ref().map(decode).transpose()
     }
+}
+
+/// A mandate's step: before and after.
+fn mandate_moved(step: &Step) -> Option<(Record, Record)> {
+    match (&step.before, &step.after) {
+        (Some(before @ Record::Mandate(_)), after) => Some((before.clone(), after.clone())),
+        _ => None,
+    }
+}
+
+/// Whether `fact` is the answer to an attempt that was the newest when it was made, and is not any more: its teller stood still
+/// meanwhile, and what became of it was found out by others.
+fn is_of_an_earlier_attempt(fact: &Fact, then: &Record, now: &Record) -> bool {
+    let is_answer = matches!(
+        fact,
+        Fact::Debit(
+            DebitFact::AttemptTaken { .. }
+                | DebitFact::AttemptRefused { .. }
+                | DebitFact::AttemptNotSent { .. }
+                | DebitFact::AttemptLost
+                | DebitFact::AttemptAbsent { .. }
+        )
+    );
+    let begun = |record: &Record| match record {
+        Record::Debit(debit) => debit.attempts.last().map(|attempt| attempt.start),
+        _ => None,
+    };
+    is_answer && begun(then) != begun(now)
 }
 
 /// That another record stands for what `record` asked for; `None`: it asked for nothing.

@@ -4,7 +4,7 @@
 use super::Engine;
 use super::index::{DEBIT_ORDER, MANDATE_REGISTRATION, PAYMENT_AT_PROVIDER, QR_AT_PROVIDER, QR_OURS};
 use super::learn::{Outcome, Step, Told};
-use crate::domain::debit::Debit;
+use crate::domain::debit::{Debit, DebitState};
 use crate::domain::event::{Fact, Record};
 use crate::domain::header::Header;
 use crate::domain::id::Kind;
@@ -99,6 +99,11 @@ impl Engine {
                 return self.learn(known, &Fact::Payment(PaymentFact::Seen(Box::new(snapshot.clone()))), &told).await.map(Outcome::record);
             }
             let (header, expected) = self.header_of_payment(&paid_for, snapshot);
+            let is_late = matches!(&paid_for, PaidFor::Debit(debit) if matches!(debit.state, DebitState::Failed(_)));
+            // That a debit that failed succeeded after all is believed by a fresh look alone.
+            let unsure = PaymentSnapshot { status: PaymentStatus::Pending, ..snapshot.clone() };
+            let ask_first = is_late && !told.evidence.is_fresh();
+            let snapshot = if ask_first { &unsure } else { snapshot };
             let can_be_asked = self.providers.get(&account).is_some_and(|provider| provider.payments.is_some());
             let (payment, event) = match snapshot.status {
                 // What the provider means is not known, and nobody can be asked: an operator has to decide.
@@ -116,7 +121,7 @@ impl Engine {
             let told = Told { fence: None, ..told.clone() };
             match self.write(steps, Vec::new(), &told).await? {
                 Commit::Done(_) => {
-                    if matches!(&payment, Record::Payment(payment) if payment.has_unknown_refunds()) {
+                    if ask_first || matches!(&payment, Record::Payment(payment) if payment.has_unknown_refunds()) {
                         self.wake_now(payment.id()).await?;
                     }
                     return Ok(payment);

@@ -49,6 +49,8 @@ const BANK_REFERENCE_FOR: Duration = Duration::from_hours(7 * 24);
 const SETTLEMENT_MAX: Duration = Duration::from_hours(6);
 /// The longest wait between two looks at a mandate that stands.
 const MANDATE_MAX: Duration = Duration::from_hours(24);
+/// The pause before a debit is looked at again whose time is over and of which nothing came.
+const OVERDUE_PAUSE: Duration = Duration::from_secs(60);
 /// How often a debit is passed by that somebody else has to execute.
 const UNEXECUTED_EVERY: Duration = Duration::from_hours(1);
 /// The first look at something that has come to an end which may still change.
@@ -131,7 +133,14 @@ fn next_look_at_debit(debit: &Debit, now: Timestamp, patience: &Patience, askabl
         return Look::Rest;
     }
     // What is to be done at its time, and what became of the newest notice.
-    let step = debit.next_step_time.map(|step| step.max(now));
+    let notice_open = debit.notice().is_some_and(|notice| matches!(notice.state, NoticeState::Asked | NoticeState::Taken));
+    let step = debit.next_step_time.filter(|_| !notice_open).map(|step| match since(debit.header.update_time, now) {
+        _ if step > now => step,
+        // It became due by what was just learned.
+        age if age < OVERDUE_PAUSE => now,
+        // It was looked at, and nothing came of that.
+        _ => after(now, OVERDUE_PAUSE),
+    });
     let notice = debit.notice().and_then(|notice| {
         let age = since(notice.sent, now);
         match notice.state {

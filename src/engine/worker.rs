@@ -60,7 +60,8 @@ impl Budgets {
         let budget = accounts.entry(account.clone()).or_insert(Budget { next_free: now, next_return: now, under_way: 0 });
         let free = budget.next_free.max(now.checked_sub(SAVED_UP).unwrap_or(now));
         if budget.under_way < self.places_per_account && (at_once || free <= now) {
-            budget.next_free = free + self.pace;
+            // What goes before others takes from what comes next, and not from all that ever comes.
+            budget.next_free = (free + self.pace).min(now + SAVED_UP);
             budget.under_way += 1;
             return Ok(Question { account: account.clone(), budgets: Arc::clone(self) });
         }
@@ -148,9 +149,11 @@ impl Engine {
         let span = info_span!("reconcile", resource.id = %id);
         // The lease is renewed beside the step, never instead of it: a step that is not driven on could hold what the
         // renewal waits for.
+        // Of a debit it may be an attempt that is under way: that is waited for.
+        let may_be_cut = id.kind() != Kind::Debit;
         let ended = tokio::select! {
             ended = self.look_at(&leased).instrument(span) => Some(ended),
-            () = stop.cancelled() => None,
+            () = stop.cancelled(), if may_be_cut => None,
             () = self.keep_lease(&leased) => None,
         };
         // What is cut off here is a question, or the very same request once more, which is looked for and safe to repeat; what it

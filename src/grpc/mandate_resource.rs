@@ -194,7 +194,7 @@ pub(super) fn debit(debit: &Debit) -> pb::Debit {
 }
 
 fn attempt(number: i32, attempt: &Attempt) -> pb::DebitAttempt {
-    let Attempt { start, end, payment_ref: _, order_ref: _, payment, failure: failed, answer_lost: _, claim: _ } = attempt;
+    let Attempt { start, end, notice_ref: _, payment_ref: _, order_ref: _, payment, failure: failed, answer_lost: _, claim: _ } = attempt;
     pb::DebitAttempt {
         number,
         start_time: Some(time(*start)),

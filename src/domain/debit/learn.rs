@@ -1,6 +1,6 @@
 //! How a debit learns: the one door, pure. What each fact does to each state stands in `transitions/debit.txt`.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Attempt, AttemptFailure, Debit, DebitFact, DebitLearned, DebitOrder, DebitState, FailureMeaning, Next, Notice, NoticeSnapshot,
@@ -14,6 +14,9 @@ use crate::domain::payment::PaymentState;
 
 /// The most notices that a debit keeps: more are not sent.
 pub const NOTICES_MAX: usize = 8;
+/// The pause before another notice follows one that failed; then twice as long each time, so often.
+const NOTICE_PAUSE_S: i64 = 300;
+const NOTICE_PAUSE_DOUBLINGS: u32 = 6;
 
 /// What a new debit is counted in, and whether its payer is to be notified and asked.
 #[derive(Clone, Debug)]
@@ -90,10 +93,10 @@ impl Debit {
 
             // The provider's word on an attempt, whatever became of the debit meanwhile.
             DebitFact::AttemptTaken { payment_ref, order_ref } => self.take_attempt(payment_ref, order_ref, at).map_err(contradicts),
-            DebitFact::AttemptRefused { failed, next } => Ok(self.end_attempt(failed.clone(), *next, at)),
+            DebitFact::AttemptRefused { failed, next } => Ok(self.end_attempt(failed.clone(), *next, evidence, at)),
             DebitFact::AttemptNotSent { message, next } => {
                 let failure = Failure::ours(FailureReason::NotSent, message);
-                Ok(self.end_attempt(AttemptFailure { failure, meaning: FailureMeaning::Retry }, *next, at))
+                Ok(self.end_attempt(AttemptFailure { failure, meaning: FailureMeaning::Retry }, *next, evidence, at))
             }
             DebitFact::AttemptAbsent { next } => {
                 let (reason, message, meaning) = if evidence == Evidence::Operator {
@@ -102,10 +105,10 @@ impl Debit {
                     let message = "its answer was lost, and the provider does not have it";
                     (FailureReason::AbsentAtProvider, message, FailureMeaning::MayComeLate)
                 };
-                Ok(self.end_attempt(AttemptFailure { failure: Failure::ours(reason, message), meaning }, *next, at))
+                Ok(self.end_attempt(AttemptFailure { failure: Failure::ours(reason, message), meaning }, *next, evidence, at))
             }
             DebitFact::AttemptLost => match self.open_attempt() {
-                Some(attempt) if !attempt.answer_lost && !attempt.is_answered() => {
+                Some(attempt) if !attempt.answer_lost && attempt.payment.is_none() => {
                     Ok(self.moved(EventKind::DebitUpdated, at, |next| next.newest_attempt(|attempt| attempt.answer_lost = true)))
                 }
                 _ => Ok(Learned::AlreadyKnown),
@@ -126,6 +129,7 @@ impl Debit {
                     next.attempts.push(Attempt {
                         start: at,
                         end: None,
+                        notice_ref: self.delivered_notice().and_then(|(notice, _)| notice.provider_ref.clone()),
                         payment_ref: None,
                         order_ref: None,
                         payment: None,
@@ -146,10 +150,12 @@ impl Debit {
             },
             DebitFact::NoticeBegun(notice) => {
                 let is_open = self.notice().is_some_and(|known| matches!(known.state, NoticeState::Asked | NoticeState::Taken));
-                if is_open || !self.needs_notice || self.notices.len() >= NOTICES_MAX {
+                if is_open || !self.needs_notice || self.notices_made() >= NOTICES_MAX {
                     return Err(does_not_fit());
                 }
                 Ok(self.moved(EventKind::DebitUpdated, at, |next| {
+                    // What never reached the provider counts for nothing.
+                    next.notices.retain(|known| !known.was_not_sent());
                     next.notices.push(notice.clone());
                     next.next_step_time = None;
                 }))
@@ -163,7 +169,7 @@ impl Debit {
             DebitFact::MandateEnded if self.state == State::Executing => {
                 Ok(self.failed(Failure::ours(FailureReason::MandateNotUsable, "the mandate ended before the debit was made"), at))
             }
-            DebitFact::Cancelled if self.state == State::Executing => Err(does_not_fit()),
+            DebitFact::Cancelled if self.state == State::Executing && self.attempts_made() > 0 => Err(does_not_fit()),
             DebitFact::MandateEnded | DebitFact::Cancelled => Ok(self.moved(EventKind::DebitCancelled, at, |next| {
                 next.state = State::Cancelled;
                 next.rest();
@@ -219,7 +225,7 @@ impl Debit {
         }
         if !is_delivered {
             // A notice that failed is sent anew, as long as there is time.
-            debit.next_step_time = matches!(debit.notices[index].state, NoticeState::Failed(_)).then_some(at);
+            debit.next_step_time = matches!(debit.notices[index].state, NoticeState::Failed(_)).then(|| self.notice_again(at));
             return Learned::Moved(debit, EventKind::DebitUpdated);
         }
         match next {
@@ -229,7 +235,8 @@ impl Debit {
                 Learned::Moved(debit, event)
             }
             Next::At { permitted, step } => {
-                (debit.next_permitted_time, debit.next_step_time) = (Some(permitted), Some(step));
+                let step = debit.order.auto_execute.then_some(step);
+                (debit.next_permitted_time, debit.next_step_time) = (Some(permitted), step);
                 Learned::Moved(debit, EventKind::DebitUpdated)
             }
             Next::Wait { until } => {
@@ -263,14 +270,21 @@ impl Debit {
             return Learned::Moved(debit, EventKind::DebitUpdated);
         }
         // The caller of the first is told of it, and his key is free or answered; nobody waits for the others.
-        let ends = index == 0 && failure.reason != FailureReason::AbsentAtProvider;
-        if ends || failure.reason == FailureReason::ProviderRefused {
+        let came_with_it = index == 0 && self.notices[0].sent == self.header.create_time;
+        if came_with_it && failure.reason != FailureReason::AbsentAtProvider {
             debit.state = DebitState::Failed(failure);
             debit.rest();
             return Learned::Moved(debit, EventKind::DebitFailed);
         }
-        debit.next_step_time = Some(at);
+        debit.next_step_time = Some(self.notice_again(at));
         Learned::Moved(debit, EventKind::DebitUpdated)
+    }
+
+    /// When another notice follows one that failed: later each time.
+    fn notice_again(&self, at: Timestamp) -> Timestamp {
+        let times = u32::try_from(self.notices.len().saturating_sub(1)).unwrap_or(u32::MAX).min(NOTICE_PAUSE_DOUBLINGS);
+        let pause = SignedDuration::from_secs(NOTICE_PAUSE_S << times);
+        at.checked_add(pause).unwrap_or(at)
     }
 
     /// The provider took the attempt: it is known by these ids from now on.
@@ -297,9 +311,11 @@ impl Debit {
     }
 
     /// The open attempt ended without a payment.
-    fn end_attempt(&self, failed: AttemptFailure, next: Next, at: Timestamp) -> DebitLearned {
-        // What is known by the provider's ids has ended by what became of its payment.
-        if self.open_attempt().is_none_or(Attempt::is_answered) {
+    fn end_attempt(&self, failed: AttemptFailure, next: Next, evidence: Evidence, at: Timestamp) -> DebitLearned {
+        // What is known by the provider's ids ends by what becomes of its payment; of one that never shows a person decides.
+        let Some(attempt) = self.open_attempt() else { return Learned::AlreadyKnown };
+        let is_a_persons = evidence == Evidence::Operator && attempt.answer_lost && attempt.payment.is_none();
+        if attempt.is_answered() && !is_a_persons {
             return Learned::AlreadyKnown;
         }
         let mut debit = Self { header: self.header.next(at), ..self.clone() };
@@ -321,7 +337,8 @@ impl Debit {
         }
         match next {
             Next::At { permitted, step } => {
-                (self.next_permitted_time, self.next_step_time) = (Some(permitted), Some(step));
+                let step = self.order.auto_execute.then_some(step);
+                (self.next_permitted_time, self.next_step_time) = (Some(permitted), step);
                 Learned::Moved(self, EventKind::DebitUpdated)
             }
             Next::Wait { until } => {

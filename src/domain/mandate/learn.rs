@@ -82,6 +82,11 @@ impl Mandate {
                 };
                 Ok(self.ended(State::Failed(failure), at))
             }
+            (MandateFact::LinkMissing, State::Requested) => {
+                Ok(self
+                    .ended(State::Failed(Failure::ours(FailureReason::ProviderFailed, "the provider gave no link to approve it by")), at))
+            }
+            (MandateFact::LinkMissing, _) => Ok(Learned::AlreadyKnown),
             (MandateFact::Duplicate { of }, State::Requested) => {
                 let message = format!("`{of}` stands for what the provider answered with");
                 let next = Self { duplicate_of: Some(of.clone()), ..self.clone() };
@@ -274,13 +279,15 @@ impl Mandate {
         let mut next = Self { header: self.header.next(at), ..self.clone() };
         let mut kept = None;
         if after.attempt_open && !before.attempt_open {
-            if !self.permits_debits() {
+            // One that failed may be under way again, whatever became of the mandate since.
+            let is_begun = after.begun != before.begun;
+            if is_begun && !self.permits_debits() {
                 return Err(contradiction("an attempt is begun although the mandate permits none"));
             }
-            if self.attempt_open.as_ref().is_some_and(|open| open != debit) {
+            if is_begun && self.attempt_open.as_ref().is_some_and(|open| open != debit) {
                 return Err(contradiction("attempts of two debits are under way"));
             }
-            next.attempt_open = Some(debit.clone());
+            next.attempt_open = next.attempt_open.or_else(|| Some(debit.clone()));
         }
         if before.attempt_open && !after.attempt_open && self.attempt_open.as_ref() == Some(debit) {
             next.attempt_open = None;

@@ -113,6 +113,8 @@ struct Shares {
     none: DebitShare,
     waiting: DebitShare,
     open: DebitShare,
+    /// One that failed and is under way again.
+    again: DebitShare,
     collected: DebitShare,
     contradicted: DebitShare,
 }
@@ -121,7 +123,8 @@ fn shares() -> Shares {
     let none = DebitShare::default();
     let waiting = DebitShare { cycle: Some(CYCLE.to_owned()), ..none.clone() };
     Shares {
-        open: DebitShare { attempt_open: true, ..waiting.clone() },
+        open: DebitShare { attempt_open: true, begun: Some(time(5)), ..waiting.clone() },
+        again: DebitShare { attempt_open: true, ..waiting.clone() },
         collected: DebitShare { collected: Some(AMOUNT), ..waiting.clone() },
         contradicted: DebitShare { contradicted: true, ..waiting.clone() },
         none,
@@ -141,11 +144,11 @@ fn shows_status(status: MandateStatus) -> Fact {
 
 #[test]
 fn every_state_of_a_mandate_against_every_fact() {
-    let Shares { none, waiting, open, collected, contradicted } = shares();
+    let Shares { none, waiting, open, again, collected, contradicted } = shares();
     let with_umn = |mandate: Mandate| Mandate { umn: Some("umn@examplebank".to_owned()), ..mandate };
     let active = || with_umn(mandate(MandateState::Active));
     let one_time = Mandate { order: mandate_order(Pattern::OneTime), ..active() };
-    let bare = DebitShare { attempt_open: true, ..DebitShare::default() };
+    let bare = DebitShare { attempt_open: true, begun: Some(time(5)), ..DebitShare::default() };
     let records = [
         ("requested", told(mandate(MandateState::Requested), &[])),
         ("registered", told(mandate(MandateState::Requested), &[MandateFact::Registered(registration("order_1"))])),
@@ -189,6 +192,7 @@ fn every_state_of_a_mandate_against_every_fact() {
         ("refused", of_mandate(MandateFact::Refused { code: code.clone(), message: message.clone() })),
         ("not_sent", of_mandate(MandateFact::NotSent { message: message.clone() })),
         ("absent", of_mandate(MandateFact::Absent)),
+        ("link_missing", of_mandate(MandateFact::LinkMissing)),
         ("duplicate", of_mandate(MandateFact::Duplicate { of: Id::new(Kind::Mandate, Partition(1), 2, 2) })),
         ("revoke_asked", of_mandate(revoke_asked("another"))),
         ("revoke_asked again", of_mandate(revoke_asked("c"))),
@@ -200,6 +204,7 @@ fn every_state_of_a_mandate_against_every_fact() {
         ("debit asked for", of_mandate(moves(1, &none, &waiting))),
         ("debit over", of_mandate(moves(1, &waiting, &none))),
         ("attempt begun", of_mandate(moves(1, &waiting, &open))),
+        ("attempt open again", of_mandate(moves(1, &waiting, &again))),
         ("attempt failed", of_mandate(moves(1, &open, &waiting))),
         ("attempt failed, debit over", of_mandate(moves(1, &open, &none))),
         ("attempt collected", of_mandate(moves(1, &open, &collected))),

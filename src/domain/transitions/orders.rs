@@ -314,7 +314,7 @@ fn check_debit_step(before: &Debit, fact: &DebitFact, after: &Debit) -> Result<(
             prop_assert_eq!(after.state == DebitState::Scheduled, after.order.auto_execute);
         }
         DebitState::Executing => prop_assert!(!after.attempts.is_empty()),
-        DebitState::Cancelled => prop_assert!(after.attempts.is_empty()),
+        DebitState::Cancelled => prop_assert_eq!(after.attempts_made(), 0),
         DebitState::Succeeded | DebitState::Failed(_) => {}
     }
     if after.state.is_terminal() || open > 0 {
@@ -323,7 +323,8 @@ fn check_debit_step(before: &Debit, fact: &DebitFact, after: &Debit) -> Result<(
     // Nothing is left lying: an attempt or a notice is waited for, or it is known when something follows.
     let is_notice_open = after.notice().is_some_and(|notice| matches!(notice.state, NoticeState::Asked | NoticeState::Taken));
     if !after.state.is_terminal() && open == 0 && !is_notice_open && after.state != DebitState::Notified {
-        prop_assert!(after.next_step_time.is_some(), "nothing follows: {:?}", fact);
+        let is_told = !after.order.auto_execute && after.next_permitted_time.is_some();
+        prop_assert!(after.next_step_time.is_some() || is_told, "nothing follows: {:?}", fact);
     }
     // Whoever waits for his time waits for the right one: only what tells of the time or of a notice changes it.
     let tells_the_time = matches!(
@@ -563,7 +564,6 @@ fn the_orders_reach_every_state() {
         "all attempts",
         "succeeded beside an attempt",
         "two in a cycle",
-        "uncounted",
         "completed",
     ]);
     assert_eq!(reached, all);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::clock::after;
-use crate::domain::debit::{Attempt, Debit, FailureMeaning, NOTICES_MAX, Next};
+use crate::domain::debit::{Attempt, Debit, FailureMeaning, NOTICES_MAX, Next, NoticeState};
 use crate::domain::fact::FailureReason;
 use crate::domain::mandate::{Mandate, MandateOrder};
 use crate::domain::upi::Pattern;
@@ -155,7 +155,7 @@ impl Planner<'_> {
         let terms = self.terms(&validity);
         let last = debit.attempts.last();
         // Until then the last attempt may still succeed.
-        let late_until = last.and_then(|attempt| self.late_until(attempt)).filter(|until| *until > now);
+        let late_until = debit.attempts.iter().filter_map(|attempt| self.late_until(attempt)).max().filter(|until| *until > now);
         let over = |next: Next| late_until.map_or(next, |until| Next::Wait { until });
         if debit.attempts_made() >= usize::try_from(self.rules(now).attempts_max).unwrap_or(usize::MAX) {
             return over(Next::AttemptsExhausted);
@@ -169,7 +169,9 @@ impl Planner<'_> {
         }
         if let Some((notice, delivered)) = debit.delivered_notice() {
             let expires = notice.expires.unwrap_or_else(|| self.notice_expires(delivered, None));
-            let permitted = permitted_in(base.max(after(delivered, self.notice_lead(delivered) + CLOCKS_APART)));
+            // Not before the time that the payer was told, either.
+            let told = after(delivered, self.notice_lead(delivered) + CLOCKS_APART).max(notice.debit_time);
+            let permitted = permitted_in(base.max(told));
             match permitted {
                 Some(at) if at <= expires => return Next::At { permitted: at, step: at },
                 None => return over(Next::WindowMissed),
@@ -177,13 +179,26 @@ impl Planner<'_> {
             }
         }
         // It takes another notice, in time for the first time at which that lets it be executed.
-        if debit.notices.len() >= NOTICES_MAX {
+        if debit.notices_made() >= NOTICES_MAX {
             return over(Next::WindowMissed);
         }
         let lead = self.notice_and_lead(now);
-        match permitted_in(base.max(after(now, lead))) {
+        // Where a notice is an order, what was attempted by the one before could still be captured beside the next.
+        let earlier = debit.attempts.iter().filter(|attempt| !attempt.was_not_sent());
+        let earlier = earlier.map(|attempt| after(attempt.end.unwrap_or(attempt.start), self.late_window)).max();
+        let base = earlier.map_or(base, |late| base.max(late));
+        match permitted_in(base.max(after(now, lead)).max(self.notice_pause(debit, now, lead))) {
             Some(at) => Next::At { permitted: at, step: before(at, lead).max(now) },
             None => over(Next::WindowMissed),
+        }
+    }
+
+    /// The earliest time of a debit whose next notice may not be sent yet, since the last ones failed.
+    fn notice_pause(&self, debit: &Debit, now: Timestamp, lead: Duration) -> Timestamp {
+        let failed = debit.notice().is_some_and(|notice| matches!(notice.state, NoticeState::Failed(_)));
+        match debit.next_step_time.filter(|step| failed && *step > now) {
+            Some(step) => after(step, lead),
+            None => now,
         }
     }
 
@@ -243,17 +258,34 @@ impl Planner<'_> {
         } else if debit.order.execute_after.is_some_and(|time| time > now) {
             "execute_after"
         } else {
-            of_the_day.unwrap_or("peak_hours")
+            let is_told = debit.delivered_notice().is_none_or(|(notice, _)| notice.debit_time <= now);
+            of_the_day.unwrap_or(if is_told { "peak_hours" } else { "pre_debit_notice" })
         };
         forbidden(rule, Some(permitted))
     }
 
-    /// Whether the newest notice, should it be delivered now, would still be of use.
-    pub fn notice_is_of_use(&self, debit: &Debit, now: Timestamp) -> bool {
+    /// What follows where the newest notice would be of no use any more, should it be delivered now; `None`: it would be.
+    pub fn notice_too_late(&self, debit: &Debit, now: Timestamp) -> Option<Next> {
         let validity = self.validity();
         let terms = self.terms(&validity);
-        let Some(cycle) = self.cycle_of(debit, &validity) else { return false };
-        first_permitted_in(&self.settings.rules, &terms, &cycle, after(now, self.notice_lead(now))).is_some()
+        let cycle = self.cycle_of(debit, &validity);
+        let permitted = cycle.and_then(|cycle| self.permitted_in(&terms, &cycle, after(now, self.notice_lead(now))));
+        if permitted.is_some() {
+            return None;
+        }
+        let late_until = debit.attempts.iter().filter_map(|attempt| self.late_until(attempt)).max();
+        Some(late_until.filter(|until| *until > now).map_or(Next::WindowMissed, |until| Next::Wait { until }))
+    }
+
+    /// The time that a notice of now tells its payer: what was said before, as long as that leaves the time that it takes.
+    pub fn announced_time(&self, debit: &Debit, permitted: Timestamp, now: Timestamp) -> Timestamp {
+        let said = debit.next_permitted_time.filter(|said| *said >= after(now, self.notice_lead(now)));
+        said.map_or(permitted, |said| said.min(permitted))
+    }
+
+    /// How long a notice that was taken may go without a word on its delivery. `can_ask`: whether the provider can be asked.
+    pub fn notice_patience(&self, can_ask: bool, now: Timestamp) -> Duration {
+        if can_ask { Duration::from_hours(u64::from(self.rules(now).notice_age_max_h)) } else { self.settings.notice_delivery }
     }
 }
 

@@ -3,10 +3,11 @@
 use super::{Decision, invalid};
 use crate::domain::account::Operation;
 use crate::domain::debit::{Debit, DebitFact, DebitState};
-use crate::domain::event::Fact;
+use crate::domain::event::{Fact, Record};
 use crate::domain::mandate::{Mandate, MandateFact, MandateState, MandateStatus};
 use crate::engine::admission::lacks;
 use crate::engine::error::Error;
+use crate::engine::index::{PAYMENT_AT_PROVIDER, QR_AT_PROVIDER};
 use crate::engine::mandate::known_mandate;
 use crate::engine::{Engine, PROVIDER_RETRY_AFTER};
 use crate::providers::AskError;
@@ -55,9 +56,8 @@ impl Engine {
         };
         let Some(attempt) = debit.open_attempt() else { return decided_notice(debit, decision) };
         let unavailable = Error::ProviderUnavailable { id: Some(debit.header.id.clone()), retry_after: PROVIDER_RETRY_AFTER };
-        let notice_ref = debit.delivered_notice().and_then(|(notice, _)| notice.provider_ref.clone());
         // Where an order is known before, all that can be named is a payment of it; else the operator names the order.
-        let order_ref = notice_ref.filter(|_| mandates.order_before_attempt);
+        let order_ref = attempt.notice_ref.clone().filter(|_| mandates.order_before_attempt);
         let known: Vec<&String> = debit.attempts.iter().filter_map(|attempt| attempt.payment_ref.as_ref()).collect();
         let fact = match decision {
             Decision::Happened { provider_ref } => {
@@ -75,6 +75,9 @@ impl Engine {
                 let Some(payment) = payment else {
                     return Err(invalid("happened.provider_ref", "is no payment of this debit's amount at the provider"));
                 };
+                if self.is_of_another(debit, &payment.provider_ref, provider_ref).await? {
+                    return Err(invalid("happened.provider_ref", "stands for something else here"));
+                }
                 let payment_ref = Some(payment.provider_ref.clone());
                 let order_ref = if order_ref.is_some() { attempt.order_ref.clone() } else { Some(provider_ref.clone()) };
                 DebitFact::AttemptTaken { payment_ref, order_ref }
@@ -93,6 +96,16 @@ impl Engine {
             }
         };
         Ok(Fact::Debit(fact))
+    }
+
+    /// Whether what an operator names belongs to another record.
+    async fn is_of_another(&self, debit: &Debit, payment_ref: &str, order_ref: &str) -> Result<bool, Error> {
+        let account = debit.header.account.as_str();
+        if self.find(account, QR_AT_PROVIDER, order_ref).await.map_err(Error::of_read)?.is_some() {
+            return Ok(true);
+        }
+        let payment = self.find(account, PAYMENT_AT_PROVIDER, payment_ref).await.map_err(Error::of_read)?;
+        Ok(matches!(payment, Some(Record::Payment(payment)) if payment.debit.as_ref() != Some(&debit.header.id)))
     }
 
     /// An attempt that an operator says was never made: what follows for the debit.

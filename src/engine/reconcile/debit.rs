@@ -7,13 +7,13 @@ use jiff::Timestamp;
 use tracing::{error, warn};
 
 use super::Stepped;
-use crate::clock::after;
+use crate::clock::{after, since};
 use crate::domain::account::{DoubtCure, Operation};
 use crate::domain::debit::{Attempt, Debit, DebitFact, DebitShare, Next, Notice, NoticeSnapshot, NoticeState, NoticeStatus};
 use crate::domain::event::{Fact, Record};
 use crate::domain::fact::{Cause, Evidence, Learned};
 use crate::domain::mandate::Mandate;
-use crate::domain::payment::PaymentSnapshot;
+use crate::domain::payment::{PaymentSnapshot, PaymentStatus};
 use crate::engine::Engine;
 use crate::engine::act::refused_attempt;
 use crate::engine::debit::{attempt_order, counted};
@@ -46,12 +46,17 @@ impl Engine {
         if mandate.state.is_terminal() {
             return self.learn_in_time(debit, DebitFact::MandateEnded, told).await;
         }
+        let now = self.clock.now();
+        if debit.notice().is_some_and(|notice| matches!(notice.state, NoticeState::Asked | NoticeState::Taken))
+            && let Some(next) = self.planner(&mandate).notice_too_late(&debit, now)
+        {
+            return self.learn_in_time(debit, DebitFact::Rescheduled(next), told).await;
+        }
         match debit.notice().map(|notice| notice.state.clone()) {
             Some(NoticeState::Asked) => return self.find_out_notice(provider, &mandates, &mandate, debit, told).await,
             Some(NoticeState::Taken) => return self.look_at_notice(provider, &mandates, &mandate, debit, told).await,
             Some(NoticeState::Delivered { .. } | NoticeState::Failed(_)) | None => {}
         }
-        let now = self.clock.now();
         let next = self.planner(&mandate).next(&debit, self.settings.mandates.retry_after, now);
         let Next::At { permitted, step } = next else {
             return self.learn_in_time(debit, DebitFact::Rescheduled(next), told).await;
@@ -70,8 +75,13 @@ impl Engine {
         if wants_notice {
             return self.send_another_notice(provider, &mandates, &mandate, debit, permitted, fence, told).await;
         }
-        if mandate.attempt_open.is_some() || mandate.contradicted_debits > 0 {
+        if mandate.attempt_open.is_some() || mandate.contradicted_debits > 0 || self.draining.is_cancelled() {
             return self.hold_up(&debit, fence, now).await;
+        }
+        match self.earlier_attempts_failed(&mandates, &debit, told).await? {
+            Ok(true) => {}
+            Ok(false) => return self.hold_up(&debit, fence, now).await,
+            Err(cause) => return Ok(self.unanswered(provider, &cause)),
         }
         self.attempt(provider, &mandates, &mandate, debit, fence, told).await
     }
@@ -114,7 +124,8 @@ impl Engine {
         }
         let replicated = self.store.replicated(debit.header.id.partition(), Some(write)).await;
         let told = Told { cause: Cause::Timer, evidence: Evidence::Answer, asked: None, ..told.clone() };
-        let held = replicated.is_ok() && self.store.renew(&debit.header.id, fence, self.settings.patience.lease).await?;
+        let lease = self.settings.patience.lease;
+        let held = replicated.is_ok() && self.store.renew(&debit.header.id, fence, lease).await.unwrap_or(false);
         let begun = begun.clone();
         let fact = if held && self.settings.patience.lease > provider.call_timeout {
             match mandates.execution.execute(&attempt_order(&debit, mandate), provider.call_timeout).await {
@@ -168,20 +179,30 @@ impl Engine {
                 Err(AskError::Unanswered(cause)) => Ok(self.unanswered(provider, &cause.to_string())),
             };
         }
-        let notice_ref = debit.delivered_notice().and_then(|(notice, _)| notice.provider_ref.clone());
-        let order_ref = attempt.order_ref.clone().or_else(|| notice_ref.filter(|_| mandates.order_before_attempt));
+        let order_ref = order_of(mandates, attempt);
         if let Some(order_ref) = order_ref {
             let known: Vec<&String> = debit.attempts.iter().filter_map(|attempt| attempt.payment_ref.as_ref()).collect();
             let shown = match mandates.payments.of_order(&order_ref).await {
                 Ok(shown) => shown,
                 Err(AskError::Absent) => Vec::new(),
-                Err(AskError::Unanswered(cause)) => return Ok(self.unanswered(provider, &cause.to_string())),
+                Err(AskError::Unanswered(cause)) => {
+                    let stepped = self.unanswered(provider, &cause.to_string());
+                    if since(attempt.start, searched) >= provider.late_window && !attempt.answer_lost {
+                        return self.learn_in_time(debit, DebitFact::AttemptLost, told).await;
+                    }
+                    return Ok(stepped);
+                }
             };
             let new: Vec<PaymentSnapshot> = shown.into_iter().filter(|payment| !known.contains(&&payment.provider_ref)).collect();
             if !new.is_empty() {
                 return self.observe_attempts(debit, &new, told).await;
             }
             let is_proof = absence_is_proof(attempt.start, searched, &self.settings.patience, provider.call_timeout);
+            let never_shows = since(attempt.start, searched) >= provider.late_window && !attempt.answer_lost;
+            if attempt.order_ref.is_some() && never_shows {
+                // It was taken, and nothing comes of it: a person has to look.
+                return self.learn_in_time(debit, DebitFact::AttemptLost, told).await;
+            }
             if attempt.order_ref.is_none() && is_proof {
                 let fact = self.with_next(&debit, |next| DebitFact::AttemptAbsent { next }).await;
                 self.learn(Record::Debit(debit), &Fact::Debit(fact), told).await?;
@@ -194,6 +215,39 @@ impl Engine {
             return Ok(Stepped::NobodyToAsk);
         }
         self.learn_in_time(debit, DebitFact::AttemptLost, told).await
+    }
+
+    /// Whether the orders of all attempts so far show nothing but payments that failed and are known to: what else they show is
+    /// found out before another attempt. `Err`: the provider gave no answer.
+    pub(in crate::engine) async fn earlier_attempts_failed(
+        &self,
+        mandates: &Mandates,
+        debit: &Debit,
+        told: &Told,
+    ) -> Result<Result<bool, String>, StoreError> {
+        let mut orders: Vec<String> = debit.attempts.iter().filter_map(|attempt| order_of(mandates, attempt)).collect();
+        orders.sort();
+        orders.dedup();
+        let mut all_failed = true;
+        for order_ref in orders {
+            let shown = match mandates.payments.of_order(&order_ref).await {
+                Ok(shown) => shown,
+                Err(AskError::Absent) => Vec::new(),
+                Err(AskError::Unanswered(cause)) => return Ok(Err(cause.to_string())),
+            };
+            for payment in &shown {
+                let known = debit.attempts.iter().any(|attempt| attempt.payment_ref.as_ref() == Some(&payment.provider_ref));
+                if known && matches!(payment.status, PaymentStatus::Failed { .. }) {
+                    continue;
+                }
+                all_failed = false;
+                // Lists lag: where one differs from what is recorded, only a fetch is believed.
+                let evidence = if known { Evidence::Answer } else { told.evidence };
+                let told = Told { occur_time: payment.pay_time, fence: None, evidence, ..told.clone() };
+                self.observe_payment(PaidFor::Debit(debit.clone()), payment, &told).await?;
+            }
+        }
+        Ok(Ok(all_failed))
     }
 
     /// Payments that the provider shows of a debit.
@@ -263,11 +317,15 @@ impl Engine {
                 Err(AskError::Unanswered(cause)) => return Ok(self.unanswered(provider, &cause.to_string())),
             }
         }
-        if self.planner(mandate).notice_is_of_use(&debit, self.clock.now()) {
+        let now = self.clock.now();
+        if since(notice.sent, now) < self.planner(mandate).notice_patience(mandates.notice_enquiry.is_some(), now) {
             self.give_back(&Record::Debit(debit), told).await?;
             return Ok(Stepped::Learned);
         }
-        self.learn_in_time(debit, DebitFact::Rescheduled(Next::WindowMissed), told).await
+        // Nobody ever says what became of it: another one is sent.
+        let status = NoticeStatus::Failed { code: String::new(), message: "nobody told that it was delivered".to_owned() };
+        let told = Told { cause: Cause::Timer, evidence: Evidence::Answer, asked: None, ..told.clone() };
+        self.learn_notice(debit, &notice, NoticeSnapshot { provider_ref: None, status, expires: None }, &told).await
     }
 
     /// The newest notice failed, or is too old by the time of the next attempt: the payer is notified anew.
@@ -283,6 +341,7 @@ impl Engine {
         told: &Told,
     ) -> Result<Stepped, StoreError> {
         let now = self.clock.now();
+        let debit_time = self.planner(mandate).announced_time(&debit, debit_time, now);
         let by_time = Told { cause: Cause::Timer, evidence: Evidence::Answer, asked: None, fence: None, ..told.clone() };
         let first = debit.header.our_ref.clone().unwrap_or_default();
         let notice = Notice {
@@ -315,7 +374,13 @@ impl Engine {
                 self.learn(Record::Debit(begun), &fact, &told).await?;
                 Ok(Stepped::Learned)
             }
-            Err(cause) => {
+            Err(CallError::NotDelivered(cause)) => {
+                warn!(resource.id = %debit.header.id, "a notice of `{}` was not delivered: {cause}", debit.header.id);
+                let fact = DebitFact::NoticeNotSent { our_ref, message: "the provider could not be reached".to_owned() };
+                self.learn(Record::Debit(begun), &Fact::Debit(fact), &told).await?;
+                Ok(Stepped::Learned)
+            }
+            Err(cause @ CallError::InDoubt(_)) => {
                 warn!(resource.id = %debit.header.id, "no answer to a notice of `{}`, it is looked for: {cause}", debit.header.id);
                 self.give_back(&Record::Debit(begun), &told).await?;
                 Ok(Stepped::Learned)
@@ -359,6 +424,11 @@ impl Engine {
         self.learn(Record::Debit(debit), &Fact::Debit(fact), told).await.map(Outcome::record)?;
         Ok(Matched::Learned)
     }
+}
+
+/// The order that an attempt was made by, as far as the provider has such a thing.
+pub(in crate::engine) fn order_of(mandates: &Mandates, attempt: &Attempt) -> Option<String> {
+    attempt.order_ref.clone().or_else(|| attempt.notice_ref.clone().filter(|_| mandates.order_before_attempt))
 }
 
 /// What the provider is told of a notice.

@@ -85,9 +85,7 @@ impl Engine {
                 let now = self.clock.now();
                 if absence_is_proof(mandate.header.create_time, now, &self.settings.patience, provider.call_timeout) {
                     warn!(resource.id = %mandate.header.id, "the link of `{}` was never to be had: {cause}", mandate.header.id);
-                    let told = Told { evidence: Evidence::Operator, ..told.clone() };
-                    let fact = MandateFact::NotSent { message: "the provider gave no link to approve it by".to_owned() };
-                    return self.learn_mandate(mandate, fact, &told).await;
+                    return self.learn_mandate(mandate, MandateFact::LinkMissing, told).await;
                 }
                 Ok(self.unanswered(provider, &cause.to_string()))
             }

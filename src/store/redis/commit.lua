@@ -190,9 +190,11 @@ local function move(change)
       stand_in(reference.place)
     end
   end
-  -- The claim that made the record goes when the record is forgotten.
+  -- The claim that made the record goes when the record is forgotten, and so does one that was settled for as long as that.
   for _, claim in ipairs(claims) do
-    if claim.kind == 'take' and claim.record == change.id and not change.from then stand_in('c:' .. claim.scope) end
+    local made_it = claim.kind == 'take' and not change.from
+    local lasts = claim.kind == 'settle' and not claim.keep
+    if claim.record == change.id and (made_it or lasts) then stand_in('c:' .. claim.scope) end
   end
   for i, place in ipairs(places) do places[i] = #place .. ':' .. place end
   return table.concat(places)

@@ -91,6 +91,7 @@ pub fn full_debit() -> Debit {
     let failed = |reason, meaning| AttemptFailure { failure: failure(reason), meaning };
     let attempt = Attempt {
         start: at(90_000),
+        notice_ref: None,
         end: Some(at(90_010)),
         payment_ref: Some(text("pay_Pz4kQ1xV7mT2Ld")),
         order_ref: Some(text("order_Pz4kQ1xV7mT2Le")),
