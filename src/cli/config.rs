@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::table::{Cell, Table};
 use crate::app::StartError;
 use crate::app::store::{Finding, Severity, examine_redis};
-use crate::config::{Backend, Config, ConfigError, Loaded, Origin, SandboxSecrets, default_toml};
+use crate::config::{Backend, Config, ConfigError, Loaded, Origin, SandboxSecrets, default_mandate_rules, default_toml};
 
 /// Look at the configuration without starting anything
 #[derive(Debug, Args)]
@@ -20,6 +20,7 @@ grpc.listen is UPISTREAM__GRPC__LISTEN.
 
 Examples:
   upistream config default
+  upistream config rules
   upistream config check --config upistream.toml")]
 pub struct ConfigArgs {
     #[command(subcommand)]
@@ -32,6 +33,8 @@ enum Verb {
     Check(CheckArgs),
     /// Print the reference: every setting with its default and its meaning, as a file to begin with
     Default,
+    /// Print the rules of UPI for mandates and debits, and from when each holds, as a file to begin with for mandates.rules_file
+    Rules,
 }
 
 #[derive(Debug, Args)]
@@ -47,6 +50,7 @@ struct CheckArgs {
 pub async fn run(ConfigArgs { verb }: ConfigArgs, console: &Console) -> Result<(), Failure> {
     match verb {
         Verb::Default => console.print(default_toml().trim_end()),
+        Verb::Rules => console.print(default_mandate_rules().trim_end()),
         Verb::Check(args) => check(args, console).await,
     }
 }
@@ -118,4 +122,22 @@ fn problems(error: ConfigError) -> Failure {
         error.to_string(),
         "put this right and look again with `upistream config check`; `upistream config default` shows what can be set",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::console::captured::console;
+    use super::*;
+    use crate::config::MandatesConfig;
+
+    #[tokio::test]
+    async fn the_rules_that_are_printed_are_a_file_to_begin_with() {
+        let (console, out, _) = console();
+        assert!(run(ConfigArgs { verb: Verb::Rules }, &console).await.is_ok());
+        let folder = tempfile::tempdir().unwrap();
+        let rules_file = folder.path().join("rules.toml");
+        std::fs::write(&rules_file, out.text()).unwrap();
+        let config = MandatesConfig { rules_file, ..MandatesConfig::default() };
+        assert_eq!(config.rules(), MandatesConfig::default().rules());
+    }
 }

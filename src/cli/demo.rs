@@ -3,10 +3,13 @@
 
 mod check;
 mod clearing;
+mod clocks;
 mod others;
 mod place;
 mod watch;
+mod year;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -24,6 +27,7 @@ use super::signals::Signals;
 use super::table::{self, Cell, Table};
 use super::{event_line, logs};
 use crate::app::{self, Options};
+use crate::clock::TestClock;
 use crate::config::{LogConfig, SANDBOX_ACCOUNT};
 use crate::grpc::pb;
 use crate::grpc::pb::event::Resource;
@@ -31,6 +35,7 @@ use crate::grpc::pb::event_service_client::EventServiceClient;
 use crate::grpc::pb::qr_service_client::QrServiceClient;
 use crate::grpc::pb::subscribe_request::Start;
 use crate::sandbox::{PayOptions, Sandbox};
+use clocks::Clocks;
 use place::Place;
 use watch::Watch;
 
@@ -38,8 +43,9 @@ use watch::Watch;
 ///
 /// Starts the service with its simulated providers in this process, on loopback, with its store in a temporary folder, and talks
 /// to it over gRPC as any client would. Makes a QR code, repeats the request, pays as a payer's app would, loses and resumes the
-/// stream of events, sends a part of the money back, reads the settlement that pays out the rest, and makes and pays a code at each
-/// of the other providers. No money moves, nothing is left behind. Exit code 0: everything was as it must be.
+/// stream of events, sends a part of the money back, reads the settlement that pays out the rest, makes and pays a code at each of
+/// the other providers, and debits a payer for a year by the mandate that he approved. No money moves, nothing is left behind. Exit
+/// code 0: everything was as it must be.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
     /// Show the service's logs too, on standard error
@@ -63,7 +69,8 @@ pub async fn run(DemoArgs { logs }: DemoArgs, console: &Console) -> Result<(), F
 
     console.print(&format!("{}\n", console.paint(Tone::Strong, "upistream: a payment from QR code to money received")))?;
     step(console, 1, "Start the service, and the simulated providers beside it")?;
-    let options = Options { drain: false, ..Options::default() };
+    let clock = Arc::new(TestClock::default());
+    let options = Options { drain: false, clock: Arc::clone(&clock) as _, ..Options::default() };
     let started = console.during("starting", app::start(place.config(), options)).await;
     let running = started.map_err(|error| not_started(&error))?;
     let simulated = running.sandbox.clone().ok_or_else(|| unexpected("a sandbox in the service", "none"))?;
@@ -71,8 +78,9 @@ pub async fn run(DemoArgs { logs }: DemoArgs, console: &Console) -> Result<(), F
     say(console, &format!("providers  simulated Razorpay, EnKash, OQPay and Eko on {}; no money moves", simulated.address()))?;
 
     let address = format!("http://{}", running.grpc);
+    let clocks = Clocks { service: &clock, providers: &simulated };
     let toured = tokio::select! {
-        toured = tour(console, address, &simulated) => toured,
+        toured = tour(console, address, &clocks) => toured,
         signal = signals.next() => Err(Failure::new(format!("{signal}: the tour is broken off"), "run it again: upistream demo")),
     };
     let stopped = tokio::time::timeout(STOP_LIMIT, running.stop()).await;
@@ -83,7 +91,8 @@ pub async fn run(DemoArgs { logs }: DemoArgs, console: &Console) -> Result<(), F
     Ok(())
 }
 
-async fn tour(console: &Console, address: String, simulated: &Sandbox) -> Result<(), Failure> {
+async fn tour(console: &Console, address: String, clocks: &Clocks<'_>) -> Result<(), Failure> {
+    let simulated = clocks.providers;
     let args = ClientArgs { address, json: false, deadline: DEADLINE };
     let client = Client::connect(&args, console).await?;
 
@@ -150,7 +159,10 @@ async fn tour(console: &Console, address: String, simulated: &Sandbox) -> Result
     step(console, 9, "The same API at every other provider, as far as each can do it")?;
     let others = others::tour(&client, console, simulated).await?;
 
-    let all: Vec<pb::Event> = before.events.into_iter().chain(resumed).chain(cleared).chain(others).collect();
+    // Last: a year later.
+    let year = year::tour(&client, console, clocks, 10).await?;
+
+    let all: Vec<pb::Event> = before.events.into_iter().chain(resumed).chain(cleared).chain(others).chain(year).collect();
     summary(console, &all)
 }
 
@@ -244,17 +256,18 @@ fn summary(console: &Console, events: &[pb::Event]) -> Result<(), Failure> {
     let mut table = Table::new(&["RESOURCE", "STATE", ">AMOUNT", ">EVENTS", "THEIR TYPES"]);
     for id in check::in_order(events) {
         let of_it: Vec<&pb::Event> = events.iter().filter(|event| event.resource_id == id).collect();
-        let types: Vec<&str> = of_it.iter().map(|event| event.r#type.split_once('.').map_or("", |(_, what)| what)).collect();
+        let types = types(&of_it);
         let newest = of_it.last();
         let state = match newest.and_then(|event| event.resource.as_ref()) {
             Some(Resource::Qr(qr)) => state(qr.state().as_str_name(), "QR_STATE_"),
             Some(Resource::Payment(payment)) => state(payment.state().as_str_name(), "PAYMENT_STATE_"),
             Some(Resource::Refund(refund)) => state(refund.state().as_str_name(), "REFUND_STATE_"),
             Some(Resource::Settlement(settlement)) => state(settlement.state().as_str_name(), "SETTLEMENT_STATE_"),
+            Some(Resource::Mandate(mandate)) => state(mandate.state().as_str_name(), "MANDATE_STATE_"),
             _ => Cell::default(),
         };
         let amount = newest.and_then(|event| event_line::amount(event));
-        table.row([id.into(), state, rupees(amount).into(), of_it.len().to_string().into(), types.join(", ").into()]);
+        table.row([id.into(), state, rupees(amount).into(), of_it.len().to_string().into(), types.into()]);
     }
     say(console, &table.text(console))?;
     say(console, &format!("{} events, each received once, none missing", events.len()))?;
@@ -263,10 +276,22 @@ fn summary(console: &Console, events: &[pb::Event]) -> Result<(), Failure> {
         ("upistream serve", "the same service, staying; prints what listens where"),
         ("upistream events tail", "in another terminal: watch what happens"),
         ("upistream qr create --account razorpay-sandbox --amount 499", "make a QR code and see it"),
+        ("upistream mandate create --help", "ask a payer for a mandate"),
         ("grpcurl -plaintext 127.0.0.1:50051 list", "the whole API, by reflection"),
         ("upistream config default", "what can be set, for accounts of your own"),
     ];
     say(console, &table::block(console, &next.map(|(command, what)| (command.to_owned(), what.into()))))
+}
+
+/// What happened to a resource, oldest first; the same several times in a row is told once.
+fn types(events: &[&pb::Event]) -> String {
+    let what = |event: &&pb::Event| event.r#type.split_once('.').map_or("", |(_, what)| what).to_owned();
+    let told = events.chunk_by(|one, next| one.r#type == next.r#type).map(|alike| match alike {
+        [] => String::new(),
+        [event] => what(event),
+        [event, ..] => format!("{} ×{}", what(event), alike.len()),
+    });
+    told.collect::<Vec<_>>().join(", ")
 }
 
 fn step(console: &Console, number: u32, what: &str) -> Result<(), Failure> {
@@ -324,6 +349,7 @@ mod tests {
             "payment.succeeded",
             "qr.closed",
             "resumed: exactly the missed events",
+            "debit_count 12",
         ] {
             assert!(out.text().contains(told), "{told}\n{}", out.text());
         }

@@ -127,13 +127,14 @@ fn note_way(console: &Console, payment: &pb::Payment) {
     }
 }
 
-/// What it was paid by: a code, or a debit.
+/// What it was paid by: a code, a debit, or the registration of a mandate.
 pub fn came_by(payment: &pb::Payment) -> &str {
-    if payment.qr_id.is_empty() { &payment.debit_id } else { &payment.qr_id }
+    let ids = [&payment.qr_id, &payment.debit_id, &payment.mandate_id];
+    ids.into_iter().find(|id| !id.is_empty()).map_or("", String::as_str)
 }
 
 fn table(payments: &[pb::Payment]) -> Table {
-    let mut table = Table::new(&["ID", "STATE", ">AMOUNT", ">EXPECTED", ">REFUNDED", "RRN", "QR OR DEBIT", "REFERENCE", "CREATED (IST)"]);
+    let mut table = Table::new(&["ID", "STATE", ">AMOUNT", ">EXPECTED", ">REFUNDED", "RRN", "PAID BY", "REFERENCE", "CREATED (IST)"]);
     for payment in payments {
         table.row([
             payment.id.as_str().into(),
@@ -195,13 +196,16 @@ its settlement: `upistream settlement entries --account shop --payment pay_1`
             id: "pay_22".to_owned(),
             qr_id: String::new(),
             debit_id: "dbt_1".to_owned(),
+            mandate_id: "mndt_1".to_owned(),
             rrn: String::new(),
             ..of_a_code.clone()
         };
+        let of_a_registration = pb::Payment { id: "pay_3".to_owned(), debit_id: String::new(), ..of_a_debit.clone() };
         let expected = "\
-ID      STATE       AMOUNT  EXPECTED  REFUNDED  RRN           QR OR DEBIT  REFERENCE  CREATED (IST)
-pay_1   SUCCEEDED  ₹499.00                      612345678901  qr_1                    2026-02-17 15:30:00
-pay_22  SUCCEEDED  ₹499.00                                    dbt_1                   2026-02-17 15:30:00";
-        assert_eq!(table(&[of_a_code, of_a_debit]).text(&console().0), expected);
+ID      STATE       AMOUNT  EXPECTED  REFUNDED  RRN           PAID BY  REFERENCE  CREATED (IST)
+pay_1   SUCCEEDED  ₹499.00                      612345678901  qr_1                2026-02-17 15:30:00
+pay_22  SUCCEEDED  ₹499.00                                    dbt_1               2026-02-17 15:30:00
+pay_3   SUCCEEDED  ₹499.00                                    mndt_1              2026-02-17 15:30:00";
+        assert_eq!(table(&[of_a_code, of_a_debit, of_a_registration]).text(&console().0), expected);
     }
 }

@@ -31,7 +31,13 @@ Examples:
   upistream sandbox --account shop --webhook-url http://127.0.0.1:8080/webhooks/shop/0123456789abcdef
 
 Pay a QR code as a payer's app would, through the control interface that is printed at the start:
-  curl -d '{\"qr\": \"upi://pay?…\"}' http://127.0.0.1:8090/control/razorpay/shop/pay")]
+  curl -d '{\"qr\": \"upi://pay?…\"}' http://127.0.0.1:8090/control/razorpay/shop/pay
+
+Decide on a mandate as its payer would (approve, reject, pause, resume, revoke), and say what becomes of a notice (delivered,
+failed) or of a debit that was executed (collected, or failed and why), each by its link or the provider's id:
+  curl -d '{\"mandate\": \"upi://mandate?…\", \"act\": \"approve\"}' http://127.0.0.1:8090/control/razorpay/shop/decide_mandate
+  curl -d '{\"notice\": \"order_…\", \"how\": \"delivered\"}' http://127.0.0.1:8090/control/razorpay/shop/end_notice
+  curl -d '{\"debit\": \"pay_…\", \"how\": {\"failed\": {\"reason\": \"insufficient_funds\"}}}' http://127.0.0.1:8090/control/razorpay/shop/end_debit")]
 pub struct SandboxArgs {
     /// Where it listens; loopback only
     #[arg(long, default_value = "127.0.0.1:8090", value_name = "ADDRESS")]

@@ -9,6 +9,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use super::pb::ErrorReason as Reason;
 use super::violations::{Violations, cut};
+use crate::domain::id::{Id, Kind};
 use crate::engine::{Error, Outcome};
 use crate::providers::Violation;
 
@@ -30,6 +31,23 @@ pub(super) fn outcome_name(outcome: Outcome) -> &'static str {
         Outcome::NotSent => "NOT_SENT",
         Outcome::Definite => "DEFINITE",
         Outcome::Unknown => "UNKNOWN",
+    }
+}
+
+/// The change that can be pending of a resource: there is one for each kind that has any.
+fn change_of(id: &Id) -> &'static str {
+    match id.kind() {
+        Kind::Mandate => "REVOKE",
+        Kind::Qr => "CLOSE",
+        Kind::Payment
+        | Kind::Refund
+        | Kind::Debit
+        | Kind::Settlement
+        | Kind::SettlementEntry
+        | Kind::SettlementBreak
+        | Kind::SettlementSync
+        | Kind::Event
+        | Kind::Quarantined => "UNSPECIFIED",
     }
 }
 
@@ -58,7 +76,7 @@ pub(super) fn status(error: &Error) -> Status {
         }
         Error::ChangePending { id } => {
             add("resource_id", id.to_string());
-            add("operation", "CLOSE".to_owned());
+            add("operation", change_of(id).to_owned());
             retry_after = Some(Duration::from_secs(1));
             (Code::Aborted, Reason::ChangePending)
         }
@@ -202,6 +220,15 @@ mod tests {
         assert_eq!((info.reason.as_str(), info.domain.as_str()), ("DRAINING", "upistream"));
         assert_eq!(info.metadata["outcome"], "NOT_SENT");
         assert!(details.retry_info().is_some());
+    }
+
+    #[test]
+    fn a_pending_change_is_named() {
+        for (id, operation) in [("qr_01KE0000000000000000000000", "CLOSE"), ("mndt_01KE0000000000000000000000", "REVOKE")] {
+            let details = status(&Error::ChangePending { id: id.parse().unwrap() }).get_error_details();
+            let metadata = &details.error_info().unwrap().metadata;
+            assert_eq!((metadata["resource_id"].as_str(), metadata["operation"].as_str()), (id, operation));
+        }
     }
 
     #[test]

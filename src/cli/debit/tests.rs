@@ -199,6 +199,10 @@ fn where_a_debit_stands_says_what_to_do() {
     let in_state = |state: pb::DebitState| pb::Debit { state: state.into(), ..debit() };
     check(in_state(pb::DebitState::Requested), &format!("the payer is being told of it, which comes before any attempt. {TELLS}\n"));
     check(
+        pb::Debit { notify_count: 0, ..in_state(pb::DebitState::Requested) },
+        &format!("the payer is told of it in time for 2026-02-18 15:32:00 IST, not before: a notice gets too old. {TELLS}\n"),
+    );
+    check(
         pb::Debit { auto_execute: false, ..in_state(pb::DebitState::Notified) },
         "it waits for you from 2026-02-18 15:32:00 IST on: `upistream debit execute dbt_1`\n",
     );

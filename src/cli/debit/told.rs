@@ -150,6 +150,10 @@ fn way(debit: &pb::Debit, id: &str) -> Option<String> {
             "it is not known yet whether the payer was debited, and no further attempt is made until it is. `upistream debit get {id}` shows \
              when it is; `upistream admin doubts` lists what only a person can decide"
         ),
+        pb::DebitState::Requested if debit.notify_count == 0 => {
+            let at = next.map(|next| format!(" for {next}")).unwrap_or_default();
+            format!("the payer is told of it in time{at}, not before: a notice gets too old. {tells}")
+        }
         pb::DebitState::Requested => format!("the payer is being told of it, which comes before any attempt. {tells}"),
         pb::DebitState::Notified | pb::DebitState::Scheduled if !debit.auto_execute => {
             let from = next.map(|next| format!(" from {next} on")).unwrap_or_default();

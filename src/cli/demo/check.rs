@@ -1,4 +1,4 @@
-//! What a resumed stream must bring, judged without mercy. Pure.
+//! What a stream must bring, a resumed one above all, judged without mercy. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,14 +21,20 @@ pub fn resumed(before: &[pb::Event], missed: &[pb::Event], resumed: &[pb::Event]
             format!("{}: {}", came.len(), came.join(" ")),
         ));
     }
+    let all: Vec<pb::Event> = before.iter().chain(resumed).cloned().collect();
+    gapless(&all)
+}
+
+/// Each event once, and of each resource all revisions from the first on.
+pub fn gapless(events: &[pb::Event]) -> Result<(), Surprise> {
     let mut seen = BTreeSet::new();
-    for event in before.iter().chain(resumed) {
+    for event in events {
         if !seen.insert(&event.id) {
             return Err(("each event once".to_owned(), format!("{} twice", event.id)));
         }
     }
     let mut newest: BTreeMap<&str, i64> = BTreeMap::new();
-    for event in before.iter().chain(resumed) {
+    for event in events {
         let revision = newest.entry(&event.resource_id).or_default();
         if event.revision != *revision + 1 {
             let expected = format!("revision {} of {}", *revision + 1, event.resource_id);

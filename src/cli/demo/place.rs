@@ -8,6 +8,11 @@ use super::super::failure::Failure;
 use crate::clock::Randomness;
 use crate::config::{Backend, Config, EmbeddedConfig, SandboxSettings};
 
+/// The tour's last step takes a year of its clock, and seconds: what is looked at then is looked at as fast.
+const LOOKUPS_PER_SECOND: u32 = 1_000;
+/// Longer than the tour's year, in which the provider pays nothing out: a callback has its settlement read at once.
+const SYNC_EVERY_S: u64 = 500 * 24 * 3_600;
+
 pub struct Place {
     folder: PathBuf,
 }
@@ -32,6 +37,8 @@ impl Place {
         config.webhooks.listen = free;
         config.admin.listen = free;
         config.store.backend = Backend::Embedded(EmbeddedConfig { path: self.folder.join("upistream.db") });
+        config.reconciler.lookups_per_second = LOOKUPS_PER_SECOND;
+        config.settlements.sync_every_s = SYNC_EVERY_S;
         config.sandbox = Some(SandboxSettings { listen: free, state_file: None });
         config
     }
