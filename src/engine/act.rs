@@ -199,7 +199,7 @@ impl Engine {
                 return self.learn_own(work, intent.clone(), fact, &told).await;
             }
             let fact = match act.call(self, intent, provider.call_timeout).await {
-                Ok(Called::Fact(fact)) => fact,
+                Ok(Called::Fact(fact)) => *fact,
                 Ok(Called::Registered { provider_ref }) => return self.register_then_draw(work, hold, provider_ref).await,
                 Ok(Called::MandateRegistered(registration)) => return self.register_then_link(work, hold, registration).await,
                 Err(CallError::Refused { code, message }) => act.refused(self, intent, code, message).await,

@@ -267,7 +267,8 @@ fn wish(request: pb::CreateMandateRequest, now: jiff::Timestamp) -> (Option<Mand
         phone: parsed("payer_phone", &payer_phone, Phone::parse, &mut violations),
         email: parsed("payer_email", &payer_email, Email::parse, &mut violations),
     };
-    if !purpose.is_empty() && !(purpose.len() == 2 && purpose.bytes().all(|digit| digit.is_ascii_digit())) {
+    let is_code = purpose.len() == 2 && purpose.bytes().all(|digit| digit.is_ascii_digit());
+    if !purpose.is_empty() && !is_code {
         violations.add("purpose", "must be a purpose code of two digits, or empty");
     }
     let purpose = match (purpose.is_empty(), one_time) {

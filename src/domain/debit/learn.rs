@@ -81,7 +81,7 @@ impl Debit {
         let does_not_fit = || contradicts(&format!("the fact {} does not fit a debit that is {}", fact.name(), self.state.name()));
         match fact {
             DebitFact::PaymentMoved { payment, payment_ref, to, failed, next } => {
-                self.learn_payment(payment, payment_ref, to, failed.as_ref(), *next, evidence, at)
+                self.learn_payment((payment, payment_ref), to, (failed.as_ref(), *next), evidence, at)
             }
             DebitFact::ContradictionsResolved if self.header.contradictions.is_empty() => Ok(Learned::AlreadyKnown),
             DebitFact::ContradictionsResolved => Ok(self.moved(EventKind::DebitUpdated, at, |next| next.header.contradictions.clear())),
@@ -352,11 +352,9 @@ impl Debit {
     /// The payment of one of its attempts moved.
     fn learn_payment(
         &self,
-        payment: &Id,
-        payment_ref: &str,
+        (payment, payment_ref): (&Id, &str),
         to: &PaymentState,
-        failed: Option<&AttemptFailure>,
-        next: Next,
+        (failed, next): (Option<&AttemptFailure>, Next),
         evidence: Evidence,
         at: Timestamp,
     ) -> Result<DebitLearned, Contradiction> {

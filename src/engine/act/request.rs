@@ -31,7 +31,7 @@ pub(in crate::engine) enum Act {
 
 /// What an answer came to.
 pub(super) enum Called {
-    Fact(Fact),
+    Fact(Box<Fact>),
     /// The code is made, and what a payer scans is a call of its own.
     Registered {
         provider_ref: String,
@@ -43,7 +43,7 @@ pub(super) enum Called {
 impl Act {
     /// Makes the call, once. `record`: as it stands since the intent.
     pub(super) async fn call(&self, engine: &Engine, record: &Record, timeout: Duration) -> Result<Called, CallError> {
-        Ok(Called::Fact(match self {
+        Ok(Called::Fact(Box::new(match self {
             Act::CreateQr { creation, order, our_ref } => match creation.create(order, our_ref, Sending::First, timeout).await? {
                 Created::Ready(snapshot) => Fact::Qr(QrFact::Seen(*snapshot)),
                 Created::Registered { provider_ref } => return Ok(Called::Registered { provider_ref }),
@@ -75,7 +75,7 @@ impl Act {
                 let AttemptTaken { payment_ref, order_ref } = execution.execute(attempt, timeout).await?;
                 Fact::Debit(DebitFact::AttemptTaken { payment_ref, order_ref })
             }
-        }))
+        })))
     }
 
     /// The provider said no.

@@ -134,7 +134,7 @@ impl Engine {
         {
             return self.learn_mandate(mandate, MandateFact::RevokeNotMade, told).await;
         }
-        let approval_over = mandate.approval_expire_time.is_some_and(|end| is_proof(end));
+        let approval_over = mandate.approval_expire_time.is_some_and(is_proof);
         if mandate.state == MandateState::AwaitingApproval && shown.status == MandateStatus::AwaitingApproval && (approval_over || is_over)
         {
             return self.learn_by_time(mandate, MandateFact::ApprovalOverdue, told).await;
