@@ -42,7 +42,7 @@ pub enum DebitState {
     Executing,
     Succeeded,
     Failed(Failure),
-    /// Before any attempt.
+    /// Before any attempt that reached the provider.
     Cancelled,
 }
 
@@ -163,6 +163,9 @@ pub struct Debit {
     pub next_permitted_time: Option<Timestamp>,
     /// When this service has to do something for it: send a notice anew, or execute it. `None`: nothing.
     pub next_step_time: Option<Timestamp>,
+    /// Its caller executes it by hand, and asked for it when its notice was too old: another one is to be sent.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub notice_wanted: bool,
     /// The payment that came of it: of the newest attempt.
     pub payment: Option<Id>,
     /// The record that stands for what our request came to, where that is another one.
@@ -248,6 +251,8 @@ pub enum DebitFact {
     NoticeAbsent { our_ref: String },
     /// The time at which it may be executed changed.
     Rescheduled(Next),
+    /// Its caller asked for it when its notice was too old: another one is to be sent at `step`.
+    NoticeWanted { permitted: Timestamp, step: Timestamp },
     /// An attempt is about to be made; `claim`: by this request.
     AttemptBegun { claim: Option<String> },
     /// The provider took the attempt, or an operator says so.
@@ -289,6 +294,7 @@ impl DebitFact {
             DebitFact::Rescheduled(Next::Wait { .. }) => "waits",
             DebitFact::Rescheduled(Next::WindowMissed) => "window_missed",
             DebitFact::Rescheduled(Next::AttemptsExhausted) => "attempts_exhausted",
+            DebitFact::NoticeWanted { .. } => "notice_wanted",
             DebitFact::AttemptBegun { .. } => "attempt_begun",
             DebitFact::AttemptTaken { .. } => "attempt_taken",
             DebitFact::AttemptRefused { .. } => "attempt_refused",
@@ -355,6 +361,11 @@ impl Debit {
     /// How many notices reached the provider, or may have.
     pub fn notices_made(&self) -> usize {
         self.notices.iter().filter(|notice| !notice.was_not_sent()).count()
+    }
+
+    /// Whether a notice is to be sent that was asked for, with the debit or by hand, and that nobody has been sent.
+    pub fn wants_notice(&self) -> bool {
+        self.needs_notice && (self.notice_wanted || self.state == DebitState::Requested)
     }
 
     /// How many attempts reached the provider, or may have.

@@ -326,13 +326,11 @@ impl Engine {
         true
     }
 
-    /// Whether an attempt at a debit is still permitted right before it is sent: time may have passed since it was checked, and
-    /// the mandate may have been revoked. Anything else is.
+    /// Whether what is to be sent is still permitted: an attempt at a debit is not at any time.
     async fn is_still_permitted(&self, work: &Work) -> bool {
-        let (Act::Execute { .. }, Some(Record::Debit(debit))) = (&work.act, &work.before) else { return true };
-        match self.mandate_of(debit).await {
-            Ok(Some(mandate)) => mandate.permits_debits() && self.planner(&mandate).forbidden(debit, self.clock.now()).is_none(),
-            Ok(None) | Err(_) => false,
+        match (&work.act, &work.before) {
+            (Act::Execute { .. }, Some(Record::Debit(debit))) => self.permits_an_attempt(debit).await,
+            _ => true,
         }
     }
 

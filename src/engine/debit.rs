@@ -137,7 +137,9 @@ impl Engine {
             let now = self.clock.now();
             let execution = match self.may_execute(&asked, &provider, &mandate, &debit, now).await {
                 Ok(mandates) if debit.attempts_made() > 0 => {
-                    self.check_earlier_attempts(&asked, mandates, &debit).await?;
+                    if let Err(forbidden) = self.check_earlier_attempts(&asked, &provider, mandates, &debit).await {
+                        return self.replay_debit_or(&asked, &debit.header, &id, forbidden).await;
+                    }
                     Arc::clone(&mandates.execution)
                 }
                 Ok(mandates) => Arc::clone(&mandates.execution),
@@ -384,12 +386,13 @@ impl Engine {
     }
 
     /// What earlier attempts came to is asked for before another one: one may have come to something that nobody told of.
-    async fn check_earlier_attempts(&self, asked: &Asked, mandates: &Mandates, debit: &Debit) -> Result<(), Error> {
+    async fn check_earlier_attempts(&self, asked: &Asked, provider: &Provider, mandates: &Mandates, debit: &Debit) -> Result<(), Error> {
         let unavailable = Error::ProviderUnavailable { id: Some(debit.header.id.clone()), retry_after: super::PROVIDER_RETRY_AFTER };
         let told = self.told_by_enquiry(None);
         let asking = self.earlier_attempts_failed(mandates, debit, &told);
         match tokio::time::timeout_at(asked.deadline, asking).await {
-            Ok(Ok(Ok(true))) => Ok(()),
+            // To ask took its time.
+            Ok(Ok(Ok(true))) => self.check_time(asked, provider),
             Ok(Ok(Ok(false))) => Err(attempt_forbidden(debit)),
             Ok(Ok(Err(_))) | Err(_) => Err(unavailable),
             Ok(Err(cause)) => Err(Error::of_read(cause)),
@@ -401,10 +404,10 @@ impl Engine {
         let is_on_its_way = debit.notice().is_some_and(|notice| matches!(notice.state, NoticeState::Asked | NoticeState::Taken));
         let is_too_old = forbidden.rule == "pre_debit_notice" && debit.delivered_notice().is_some() && !is_on_its_way;
         let Next::At { permitted, step } = self.planner(mandate).next(debit, std::time::Duration::ZERO, now) else { return };
-        if debit.order.auto_execute || !is_too_old || step > now || debit.next_step_time.is_some() {
+        if debit.order.auto_execute || !is_too_old || debit.notice_wanted {
             return;
         }
-        let fact = Fact::Debit(DebitFact::Rescheduled(Next::At { permitted, step }));
+        let fact = Fact::Debit(DebitFact::NoticeWanted { permitted, step });
         let told = super::learn::Told { evidence: Evidence::Answer, asked: None, ..self.told_by_enquiry(None) };
         match self.learn(Record::Debit(debit.clone()), &fact, &told).await.map(Outcome::record) {
             Ok(_) => self.woken.notify_waiters(),

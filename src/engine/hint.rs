@@ -9,6 +9,7 @@ use super::index::{DEBIT_ORDER, DOUBTS, MANDATE_AT_PROVIDER, MANDATE_OURS, PAYME
 use super::learn::{Step, Told};
 use super::paid_for::PaidFor;
 use crate::clock::since;
+use crate::domain::debit::Debit;
 use crate::domain::event::{Fact, Record};
 use crate::domain::fact::{Cause, Evidence};
 use crate::domain::payment::{Payment, PaymentFact, PaymentSnapshot, Through};
@@ -18,6 +19,14 @@ use crate::store::{Commit, Conflict, LeaseStep, ListKey, StoreError};
 
 /// How often a claim is recorded again after another writer came first.
 const RACES_MAX: usize = 16;
+
+/// What of mandates and debits a hint names.
+#[derive(Default)]
+struct Named {
+    any: bool,
+    /// Whether looking at what is named finds the payment.
+    shows_payment: bool,
+}
 
 /// What a hint came to.
 pub(super) enum Followed {
@@ -58,7 +67,7 @@ impl Engine {
                 Ok(Followed::Done)
             }
             (None, Some(_)) if is_found_there => Ok(Followed::Done),
-            (None, None) if stands => Ok(Followed::Done),
+            (None, None) if stands.shows_payment || (stands.any && payment_ref.is_none()) => Ok(Followed::Done),
             (None, _) if provider.payments.is_some() && payment_ref.is_some() => Ok(Followed::AskAboutPayment),
             (None, Some(qr)) => match claim {
                 // Both ids have to be of the same code.
@@ -72,23 +81,24 @@ impl Engine {
         }
     }
 
-    /// Makes due the mandates and debits that any of `refs` names, whoever's name it is. True: there are some, and looking at
-    /// them finds what is hinted at.
-    async fn wake_mandates_and_debits(&self, provider: &Provider, refs: &[String]) -> Result<bool, StoreError> {
-        let mut any = false;
+    /// Makes due the mandates and debits that any of `refs` names, whoever's name it is.
+    async fn wake_mandates_and_debits(&self, provider: &Provider, refs: &[String]) -> Result<Named, StoreError> {
+        let mut found = Named::default();
         if provider.mandates.is_none() {
-            return Ok(any);
+            return Ok(found);
         }
         for named in refs {
             for sort in [MANDATE_AT_PROVIDER, MANDATE_OURS, DEBIT_ORDER] {
                 if let Some(record) = self.find(provider.account.as_str(), sort, named).await? {
                     self.wake_now(record.id()).await?;
-                    // Whoever looks at a debit without an open attempt reads no payment.
-                    any |= !matches!(&record, Record::Debit(debit) if debit.open_attempt().is_none());
+                    found.any = true;
+                    // Only an open attempt's order is read by whoever looks at its debit.
+                    let open = |debit: &Debit| debit.open_attempt().is_some_and(|attempt| attempt.order_ref.as_ref() == Some(named));
+                    found.shows_payment |= matches!(&record, Record::Debit(debit) if open(debit));
                 }
             }
         }
-        Ok(any)
+        Ok(found)
     }
 
     /// The code that any of `refs` names, whoever's name it is.

@@ -153,14 +153,25 @@ impl Engine {
                 Commit::Conflict(_) => {
                     let now = self.read_again(record.id()).await?;
                     if is_of_an_earlier_attempt(fact, &record, &now) {
-                        error!(resource.id = %record.id(), "an answer to an attempt at `{}` comes after another was begun", record.id());
-                        return Ok(Outcome::Known(now));
+                        return self.keep_stale_answer(now, fact, told).await;
                     }
                     record = now;
                 }
             }
         }
         Err(StoreError::Unavailable(format!("other writers of `{}` came first {RACES_MAX} times", record.id())))
+    }
+
+    /// The answer to an attempt comes after another was begun: what it names is kept for a person to see.
+    async fn keep_stale_answer(&self, record: Record, fact: &Fact, told: &Told) -> Result<Outcome, StoreError> {
+        let message = "it answers an attempt after which another was begun".to_owned();
+        let contradiction = Contradiction { fact: fact.name().to_owned(), evidence: told.evidence, message, time: self.clock.now() };
+        if let Some(step) = self.keep_contradiction(&record, &contradiction, told) {
+            let parents = self.parent_steps(&step, told).await?;
+            let steps = std::iter::once(step).chain(parents).collect();
+            self.write(steps, Vec::new(), told).await?;
+        }
+        Ok(Outcome::Contradicted(record))
     }
 
     /// Alerts, and the step that keeps the contradiction beside the record; `None`: it is kept already.
@@ -317,6 +328,8 @@ impl Engine {
         let now = self.clock.now();
         let look = match self.look_after(record, None, now) {
             Look::Rest | Look::Keep => Look::At(after(now, self.randomness.jittered(UNANSWERED_PAUSE))),
+            // What is overdue was to be found out just now, and was not.
+            Look::At(time) if time <= now => Look::At(after(now, self.randomness.jittered(UNANSWERED_PAUSE))),
             look @ Look::At(_) => look,
         };
         self.store.release(record.id(), fence, look).await?;

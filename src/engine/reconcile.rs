@@ -23,7 +23,7 @@ use crate::providers::{
 };
 use crate::store::{Fence, Leased, StoreError};
 
-mod debit;
+pub(super) mod debit;
 mod mandate;
 mod refund;
 mod settlement;

@@ -31,7 +31,7 @@ pub fn derive(caller: &str, account: &str, method: &str, key: &str) -> String {
 }
 
 /// The reference of what the request with the reference `first` needs `number` times more, such as another notice.
-pub fn further(first: &str, number: usize) -> String {
+pub fn further(first: &str, number: u64) -> String {
     derive("", "", first, &number.to_string())
 }
 

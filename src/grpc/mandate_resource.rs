@@ -142,6 +142,7 @@ pub(super) fn debit(debit: &Debit) -> pb::Debit {
         requires_payer_approval,
         next_permitted_time,
         next_step_time: _,
+        notice_wanted: _,
         payment,
         duplicate_of: _,
     } = debit;
@@ -155,7 +156,8 @@ pub(super) fn debit(debit: &Debit) -> pb::Debit {
         DebitState::Failed(why) => (pb::DebitState::Failed, Some(failure(why))),
         DebitState::Cancelled => (pb::DebitState::Cancelled, None),
     };
-    let newest = notices.last();
+    // What never reached the provider counts for nothing.
+    let newest = notices.iter().rev().find(|notice| !notice.was_not_sent());
     let deliver_time = match newest.map(|notice| &notice.state) {
         Some(NoticeState::Delivered { at }) => Some(time(*at)),
         Some(NoticeState::Asked | NoticeState::Taken | NoticeState::Failed(_)) | None => None,
@@ -184,7 +186,7 @@ pub(super) fn debit(debit: &Debit) -> pb::Debit {
         notify_time: newest.map(|Notice { sent, .. }| time(*sent)),
         notify_deliver_time: deliver_time,
         notify_expire_time: newest.and_then(|notice| notice.expires).map(time),
-        notify_count: i32::try_from(notices.len()).unwrap_or(i32::MAX),
+        notify_count: i32::try_from(debit.notices_made()).unwrap_or(i32::MAX),
         requires_payer_approval: *requires_payer_approval,
         next_permitted_time: next_permitted_time.map(time),
         attempts: (1..).zip(attempts).map(|(number, tried)| attempt(number, tried)).collect(),

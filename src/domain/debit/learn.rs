@@ -69,6 +69,7 @@ impl Debit {
             requires_payer_approval,
             next_permitted_time: None,
             next_step_time: None,
+            notice_wanted: false,
             payment: None,
             duplicate_of: None,
         }
@@ -100,7 +101,10 @@ impl Debit {
             }
             DebitFact::AttemptAbsent { next } => {
                 let (reason, message, meaning) = if evidence == Evidence::Operator {
-                    (FailureReason::OperatorDecided, "an operator decided that it did not happen", FailureMeaning::Retry)
+                    // What the provider took may come to something all the same.
+                    let was_taken = self.open_attempt().is_some_and(Attempt::is_answered);
+                    let meaning = if was_taken { FailureMeaning::MayComeLate } else { FailureMeaning::Retry };
+                    (FailureReason::OperatorDecided, "an operator decided that it did not happen", meaning)
                 } else {
                     let message = "its answer was lost, and the provider does not have it";
                     (FailureReason::AbsentAtProvider, message, FailureMeaning::MayComeLate)
@@ -157,16 +161,21 @@ impl Debit {
                     // What never reached the provider counts for nothing.
                     next.notices.retain(|known| !known.was_not_sent());
                     next.notices.push(notice.clone());
+                    next.notice_wanted = false;
                     next.next_step_time = None;
                 }))
             }
             DebitFact::Rescheduled(next) => Ok(self.rescheduled(*next, at)),
+            DebitFact::NoticeWanted { permitted, step } => Ok(self.moved(EventKind::DebitUpdated, at, |next| {
+                next.notice_wanted = true;
+                (next.next_permitted_time, next.next_step_time) = (Some(*permitted), Some(*step));
+            })),
             DebitFact::Duplicate { of } => {
                 let message = format!("`{of}` stands for what the provider answered with");
                 let next = Self { duplicate_of: Some(of.clone()), ..self.clone() };
                 Ok(next.failed(Failure::ours(FailureReason::DuplicateReference, message), at))
             }
-            DebitFact::MandateEnded if self.state == State::Executing => {
+            DebitFact::MandateEnded if self.state == State::Executing && self.attempts_made() > 0 => {
                 Ok(self.failed(Failure::ours(FailureReason::MandateNotUsable, "the mandate ended before the debit was made"), at))
             }
             DebitFact::Cancelled if self.state == State::Executing && self.attempts_made() > 0 => Err(does_not_fit()),
@@ -475,7 +484,8 @@ impl Debit {
     fn rescheduled(&self, next: Next, at: Timestamp) -> DebitLearned {
         let mut debit = Self { header: self.header.next(at), ..self.clone() };
         (debit.next_permitted_time, debit.next_step_time) = match next {
-            Next::At { permitted, step } => (Some(permitted), Some(step)),
+            // By hand nothing is to be done by this service, unless a notice is to be sent.
+            Next::At { permitted, step } => (Some(permitted), Some(step).filter(|_| self.order.auto_execute || self.wants_notice())),
             Next::Wait { until } => (None, Some(until)),
             Next::WindowMissed | Next::AttemptsExhausted => return debit.out_of_time(next),
         };
@@ -490,7 +500,11 @@ impl Debit {
         let failure = match next {
             Next::AttemptsExhausted => Failure::ours(FailureReason::AttemptsExhausted, "all attempts that are permitted failed"),
             _ => match self.notice() {
-                Some(Notice { state: NoticeState::Failed(failure), .. }) if self.attempts.is_empty() => failure.clone(),
+                // Its own word, but for what says that the whole never reached the provider.
+                Some(Notice { state: NoticeState::Failed(failure), .. }) if self.attempts.is_empty() => {
+                    let not_sent = failure.reason == FailureReason::NotSent;
+                    Failure { reason: if not_sent { FailureReason::NotificationFailed } else { failure.reason }, ..failure.clone() }
+                }
                 _ => Failure::ours(FailureReason::WindowMissed, "no permitted time was left"),
             },
         };

@@ -171,7 +171,8 @@ impl Planner<'_> {
             let expires = notice.expires.unwrap_or_else(|| self.notice_expires(delivered, None));
             // Not before the time that the payer was told, either.
             let told = after(delivered, self.notice_lead(delivered) + CLOCKS_APART).max(notice.debit_time);
-            let permitted = permitted_in(base.max(told));
+            let other_order = |attempt: &&Attempt| attempt.notice_ref != notice.provider_ref;
+            let permitted = permitted_in(base.max(told).max(self.late_of(debit, other_order, now)));
             match permitted {
                 Some(at) if at <= expires => return Next::At { permitted: at, step: at },
                 None => return over(Next::WindowMissed),
@@ -184,9 +185,7 @@ impl Planner<'_> {
         }
         let lead = self.notice_and_lead(now);
         // Where a notice is an order, what was attempted by the one before could still be captured beside the next.
-        let earlier = debit.attempts.iter().filter(|attempt| !attempt.was_not_sent());
-        let earlier = earlier.map(|attempt| after(attempt.end.unwrap_or(attempt.start), self.late_window)).max();
-        let base = earlier.map_or(base, |late| base.max(late));
+        let base = base.max(self.late_of(debit, |_| true, now));
         match permitted_in(base.max(after(now, lead)).max(self.notice_pause(debit, now, lead))) {
             Some(at) => Next::At { permitted: at, step: before(at, lead).max(now) },
             None => over(Next::WindowMissed),
@@ -220,6 +219,12 @@ impl Planner<'_> {
             }
         }
         None
+    }
+
+    /// When none of these attempts can come late any more, whatever their failures say; now, where there are none.
+    fn late_of(&self, debit: &Debit, which: impl Fn(&&Attempt) -> bool, now: Timestamp) -> Timestamp {
+        let sent = debit.attempts.iter().filter(|attempt| !attempt.was_not_sent()).filter(which);
+        sent.map(|attempt| after(attempt.end.unwrap_or(attempt.start), self.late_window)).fold(now, Timestamp::max)
     }
 
     /// Until when an attempt that failed may still succeed; `None`: it can't.

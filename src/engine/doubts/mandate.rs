@@ -5,10 +5,12 @@ use crate::domain::account::Operation;
 use crate::domain::debit::{Debit, DebitFact, DebitState};
 use crate::domain::event::{Fact, Record};
 use crate::domain::mandate::{Mandate, MandateFact, MandateState, MandateStatus};
+use crate::domain::payment::PaymentSnapshot;
 use crate::engine::admission::lacks;
 use crate::engine::error::Error;
 use crate::engine::index::{PAYMENT_AT_PROVIDER, QR_AT_PROVIDER};
 use crate::engine::mandate::known_mandate;
+use crate::engine::reconcile::debit::order_of;
 use crate::engine::{Engine, PROVIDER_RETRY_AFTER};
 use crate::providers::AskError;
 use crate::providers::mandate::MandateCreated;
@@ -57,7 +59,9 @@ impl Engine {
         let Some(attempt) = debit.open_attempt() else { return decided_notice(debit, decision) };
         let unavailable = Error::ProviderUnavailable { id: Some(debit.header.id.clone()), retry_after: PROVIDER_RETRY_AFTER };
         // Where an order is known before, all that can be named is a payment of it; else the operator names the order.
-        let order_ref = attempt.notice_ref.clone().filter(|_| mandates.order_before_attempt);
+        let named_before = attempt.notice_ref.clone().filter(|_| mandates.order_before_attempt);
+        let order_ref = named_before.clone();
+        let known_order = order_of(mandates, attempt);
         let known: Vec<&String> = debit.attempts.iter().filter_map(|attempt| attempt.payment_ref.as_ref()).collect();
         let fact = match decision {
             Decision::Happened { provider_ref } => {
@@ -67,9 +71,10 @@ impl Engine {
                     Err(AskError::Absent) => return Err(invalid("happened.provider_ref", "is not known to the provider")),
                     Err(AskError::Unanswered(_)) => return Err(unavailable),
                 };
-                let mut fitting = shown.iter().filter(|payment| payment.amount == debit.order.amount);
+                let is_new = |payment: &&PaymentSnapshot| !known.contains(&&payment.provider_ref);
+                let mut fitting = shown.iter().filter(|payment| payment.amount == debit.order.amount).filter(is_new);
                 let payment = match &order_ref {
-                    Some(_) => fitting.find(|payment| payment.provider_ref == *provider_ref && !known.contains(&&payment.provider_ref)),
+                    Some(_) => fitting.find(|payment| payment.provider_ref == *provider_ref),
                     None => fitting.next(),
                 };
                 let Some(payment) = payment else {
@@ -83,7 +88,7 @@ impl Engine {
                 DebitFact::AttemptTaken { payment_ref, order_ref }
             }
             Decision::DidNotHappen => {
-                if let Some(order_ref) = &order_ref {
+                if let Some(order_ref) = &known_order {
                     match mandates.payments.of_order(order_ref).await {
                         Ok(shown) if shown.iter().any(|payment| !known.contains(&&payment.provider_ref)) => {
                             return Err(forbids(debit.state.name(), "the provider shows that it was made"));

@@ -17,7 +17,7 @@ use crate::domain::payment::{PaymentSnapshot, PaymentStatus};
 use crate::engine::Engine;
 use crate::engine::act::refused_attempt;
 use crate::engine::debit::{attempt_order, counted};
-use crate::engine::index::DEBIT_ORDER;
+use crate::engine::index::{DEBIT_ORDER, PAYMENT_AT_PROVIDER};
 use crate::engine::learn::{Outcome, Told};
 use crate::engine::mandate::known_mandate;
 use crate::engine::paid_for::PaidFor;
@@ -47,24 +47,21 @@ impl Engine {
             return self.learn_in_time(debit, DebitFact::MandateEnded, told).await;
         }
         let now = self.clock.now();
-        if debit.notice().is_some_and(|notice| matches!(notice.state, NoticeState::Asked | NoticeState::Taken))
-            && let Some(next) = self.planner(&mandate).notice_too_late(&debit, now)
-        {
-            return self.learn_in_time(debit, DebitFact::Rescheduled(next), told).await;
-        }
-        match debit.notice().map(|notice| notice.state.clone()) {
+        let next = self.planner(&mandate).next(&debit, self.settings.mandates.retry_after, now);
+        // An earlier notice that was delivered may do, whatever became of the newest.
+        let may_go_on = matches!(next, Next::At { permitted, step } if permitted == step && step <= now);
+        match debit.notice().map(|notice| notice.state.clone()).filter(|_| !may_go_on) {
             Some(NoticeState::Asked) => return self.find_out_notice(provider, &mandates, &mandate, debit, told).await,
             Some(NoticeState::Taken) => return self.look_at_notice(provider, &mandates, &mandate, debit, told).await,
             Some(NoticeState::Delivered { .. } | NoticeState::Failed(_)) | None => {}
         }
-        let next = self.planner(&mandate).next(&debit, self.settings.mandates.retry_after, now);
         let Next::At { permitted, step } = next else {
             return self.learn_in_time(debit, DebitFact::Rescheduled(next), told).await;
         };
         let wants_notice = permitted > now;
-        let is_asked_for = debit.order.auto_execute || debit.next_step_time.is_some_and(|asked| asked <= now && wants_notice);
-        if !is_asked_for {
-            return Ok(Stepped::NobodyToAsk);
+        // By hand it is executed when its caller says so; only a notice that is wanted is sent by this service.
+        if !debit.order.auto_execute && !(wants_notice && debit.wants_notice()) {
+            return self.learn_in_time(debit, DebitFact::Rescheduled(next), told).await;
         }
         if step > now {
             return self.learn_in_time(debit, DebitFact::Rescheduled(next), told).await;
@@ -82,6 +79,10 @@ impl Engine {
             Ok(true) => {}
             Ok(false) => return self.hold_up(&debit, fence, now).await,
             Err(cause) => return Ok(self.unanswered(provider, &cause)),
+        }
+        // To ask took its time.
+        if self.draining.is_cancelled() || self.planner(&mandate).forbidden(&debit, self.clock.now()).is_some() {
+            return self.hold_up(&debit, fence, self.clock.now()).await;
         }
         self.attempt(provider, &mandates, &mandate, debit, fence, told).await
     }
@@ -126,6 +127,7 @@ impl Engine {
         let told = Told { cause: Cause::Timer, evidence: Evidence::Answer, asked: None, ..told.clone() };
         let lease = self.settings.patience.lease;
         let held = replicated.is_ok() && self.store.renew(&debit.header.id, fence, lease).await.unwrap_or(false);
+        let held = held && self.permits_an_attempt(&debit).await;
         let begun = begun.clone();
         let fact = if held && self.settings.patience.lease > provider.call_timeout {
             match mandates.execution.execute(&attempt_order(&debit, mandate), provider.call_timeout).await {
@@ -175,8 +177,16 @@ impl Engine {
         if let (Some(payment_ref), Some(payments)) = (&attempt.payment_ref, &provider.payments) {
             return match payments.fetch(payment_ref, None).await {
                 Ok(shown) => self.observe_attempts(debit, &[shown.snapshot], told).await,
-                Err(AskError::Absent) => Ok(self.gone(provider, &debit.header.id)),
-                Err(AskError::Unanswered(cause)) => Ok(self.unanswered(provider, &cause.to_string())),
+                Err(cause) => {
+                    let stepped = match cause {
+                        AskError::Absent => self.gone(provider, &debit.header.id),
+                        AskError::Unanswered(cause) => self.unanswered(provider, &cause.to_string()),
+                    };
+                    if since(attempt.start, searched) >= provider.late_window && !attempt.answer_lost {
+                        return self.learn_in_time(debit, DebitFact::AttemptLost, told).await;
+                    }
+                    Ok(stepped)
+                }
             };
         }
         let order_ref = order_of(mandates, attempt);
@@ -236,7 +246,8 @@ impl Engine {
                 Err(AskError::Unanswered(cause)) => return Ok(Err(cause.to_string())),
             };
             for payment in &shown {
-                let known = debit.attempts.iter().any(|attempt| attempt.payment_ref.as_ref() == Some(&payment.provider_ref));
+                let recorded = self.find(debit.header.account.as_str(), PAYMENT_AT_PROVIDER, &payment.provider_ref).await?;
+                let known = recorded.is_some_and(|record| record.state_name() == "failed");
                 if known && matches!(payment.status, PaymentStatus::Failed { .. }) {
                     continue;
                 }
@@ -279,13 +290,19 @@ impl Engine {
             Some(enquiry) => match enquiry.look_up(&notice_order(&debit, &notice, mandate)).await {
                 Ok(Some(snapshot)) => return self.learn_notice(debit, &notice, snapshot, told).await,
                 Ok(None) | Err(AskError::Absent) => {}
-                Err(AskError::Unanswered(cause)) => return Ok(self.unanswered(provider, &cause.to_string())),
+                Err(AskError::Unanswered(cause)) => {
+                    let stepped = self.unanswered(provider, &cause.to_string());
+                    return self.no_news_of_notice(mandate, debit, stepped, told).await;
+                }
             },
             None if provider.capabilities.doubt(Operation::CreateDebit) == DoubtCure::SafeResend && !is_proof => {
                 let order = notice_order(&debit, &notice, mandate);
                 return match mandates.notices.notify(&order, Sending::Again, provider.call_timeout).await {
                     Ok(snapshot) => self.learn_notice(debit, &notice, snapshot, told).await,
-                    Err(cause) => Ok(self.unanswered(provider, &cause.to_string())),
+                    Err(cause) => {
+                        let stepped = self.unanswered(provider, &cause.to_string());
+                        self.no_news_of_notice(mandate, debit, stepped, told).await
+                    }
                 };
             }
             None => {}
@@ -313,19 +330,41 @@ impl Engine {
             match enquiry.fetch(provider_ref).await {
                 Ok(snapshot) if snapshot.status != NoticeStatus::Pending => return self.learn_notice(debit, &notice, snapshot, told).await,
                 Ok(_) => {}
-                Err(AskError::Absent) => return Ok(self.gone(provider, &debit.header.id)),
-                Err(AskError::Unanswered(cause)) => return Ok(self.unanswered(provider, &cause.to_string())),
+                Err(AskError::Absent) => {
+                    let stepped = self.gone(provider, &debit.header.id);
+                    return self.no_news_of_notice(mandate, debit, stepped, told).await;
+                }
+                Err(AskError::Unanswered(cause)) => {
+                    let stepped = self.unanswered(provider, &cause.to_string());
+                    return self.no_news_of_notice(mandate, debit, stepped, told).await;
+                }
             }
         }
         let now = self.clock.now();
         if since(notice.sent, now) < self.planner(mandate).notice_patience(mandates.notice_enquiry.is_some(), now) {
-            self.give_back(&Record::Debit(debit), told).await?;
-            return Ok(Stepped::Learned);
+            return self.no_news_of_notice(mandate, debit, Stepped::NobodyToAsk, told).await;
         }
         // Nobody ever says what became of it: another one is sent.
         let status = NoticeStatus::Failed { code: String::new(), message: "nobody told that it was delivered".to_owned() };
         let told = Told { cause: Cause::Timer, evidence: Evidence::Answer, asked: None, ..told.clone() };
         self.learn_notice(debit, &notice, NoticeSnapshot { provider_ref: None, status, expires: None }, &told).await
+    }
+
+    /// Nothing new is known of a notice: the debit ends where even its delivery now would be of no use any more.
+    async fn no_news_of_notice(&self, mandate: &Mandate, debit: Debit, stepped: Stepped, told: &Told) -> Result<Stepped, StoreError> {
+        match self.planner(mandate).notice_too_late(&debit, self.clock.now()) {
+            Some(next) => self.learn_in_time(debit, DebitFact::Rescheduled(next), told).await,
+            None => Ok(stepped),
+        }
+    }
+
+    /// Whether an attempt at a debit is still permitted right before it is sent: time may have passed since it was checked, and
+    /// the mandate may have been revoked. `debit`: as it was before the attempt.
+    pub(in crate::engine) async fn permits_an_attempt(&self, debit: &Debit) -> bool {
+        match self.mandate_of(debit).await {
+            Ok(Some(mandate)) => mandate.permits_debits() && self.planner(&mandate).forbidden(debit, self.clock.now()).is_none(),
+            Ok(None) | Err(_) => false,
+        }
     }
 
     /// The newest notice failed, or is too old by the time of the next attempt: the payer is notified anew.
@@ -345,7 +384,7 @@ impl Engine {
         let by_time = Told { cause: Cause::Timer, evidence: Evidence::Answer, asked: None, fence: None, ..told.clone() };
         let first = debit.header.our_ref.clone().unwrap_or_default();
         let notice = Notice {
-            our_ref: if debit.notices.is_empty() { first } else { reference::further(&first, debit.notices.len()) },
+            our_ref: if debit.notices.is_empty() { first } else { reference::further(&first, debit.header.revision) },
             provider_ref: None,
             sent: now,
             debit_time,

@@ -132,6 +132,7 @@ pub fn full_debit() -> Debit {
         requires_payer_approval: true,
         next_permitted_time: Some(at(100_000)),
         next_step_time: Some(at(100_000)),
+        notice_wanted: false,
         payment: Some(id(Kind::Payment, 1)),
         duplicate_of: Some(id(Kind::Debit, 2)),
     }
