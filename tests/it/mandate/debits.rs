@@ -184,7 +184,7 @@ async fn a_notice_that_nobody_delivers_lets_the_cycle_pass() {
             Some(app.get_debit(&asked.id).await).filter(|debit| debit.state() == pb::DebitState::Failed)
         })
         .await;
-    assert_eq!(failed.failure.as_ref().map(pb::Failure::reason), Some(pb::FailureReason::WindowMissed));
+    assert_eq!(failed.failure.as_ref().map(pb::Failure::reason), Some(pb::FailureReason::NotificationFailed));
     assert_eq!(app.asked("payment.create_recurring"), 0);
     let late = app.provider.end_notice(ACCOUNT, end_of(&failed), NoticeEnd::Delivered).await;
     late.expect("it is delivered late");
