@@ -321,7 +321,8 @@ fn pattern(frequency: i32, violations: &mut Violations) -> Option<Pattern> {
 
 /// The day and its rule: both or neither, and only where the frequency has days.
 fn day(pattern: Option<Pattern>, number: Option<i32>, rule: i32, violations: &mut Violations) -> Option<Day> {
-    let rule = violations.known::<pb::MandateDebitDayRule>("debit_day_rule", rule).and_then(|rule| match rule {
+    let known = if rule == 0 { None } else { violations.known::<pb::MandateDebitDayRule>("debit_day_rule", rule) };
+    let rule = known.and_then(|rule| match rule {
         pb::MandateDebitDayRule::Unspecified => None,
         pb::MandateDebitDayRule::Before => Some(DayRule::Before),
         pb::MandateDebitDayRule::On => Some(DayRule::On),
