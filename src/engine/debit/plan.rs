@@ -6,13 +6,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::clock::after;
-use crate::domain::debit::{Attempt, Debit, FailureMeaning, NOTICES_MAX, Next};
+use crate::domain::debit::{Attempt, Debit, FailureMeaning, NOTICES_MAX, Next, Notice};
 use crate::domain::fact::FailureReason;
 use crate::domain::mandate::{Mandate, MandateOrder};
 use crate::domain::upi::Pattern;
 use crate::domain::upi::cycle::{Cycle, Validity, cycle_named};
 use crate::domain::upi::permitted::{Terms, first_permitted, first_permitted_in, forbidden_now, last_permitted_end};
 use crate::domain::upi::rules::{RuleTable, Rules};
+use crate::domain::working_days::{begin_of_day, day_in_india};
 
 /// What the configuration says about debits.
 #[derive(Clone, Debug)]
@@ -169,7 +170,9 @@ impl Planner<'_> {
         }
         if let Some((notice, delivered)) = debit.delivered_notice() {
             let expires = notice.expires.unwrap_or_else(|| self.notice_expires(delivered, None));
-            let permitted = permitted_in(base.max(after(delivered, self.notice_lead(delivered) + CLOCKS_APART)));
+            // Nor on a day before the one that the payer was told of.
+            let told = after(delivered, self.notice_lead(delivered) + CLOCKS_APART).max(told_day(notice));
+            let permitted = permitted_in(base.max(told));
             match permitted {
                 Some(at) if at <= expires => return Next::At { permitted: at, step: at },
                 None => return over(Next::WindowMissed),
@@ -242,8 +245,12 @@ impl Planner<'_> {
             "pre_debit_notice"
         } else if debit.order.execute_after.is_some_and(|time| time > now) {
             "execute_after"
+        } else if let Some(rule) = of_the_day {
+            rule
+        } else if debit.delivered_notice().is_some_and(|(notice, _)| now < told_day(notice)) {
+            "pre_debit_notice"
         } else {
-            of_the_day.unwrap_or("peak_hours")
+            "peak_hours"
         };
         forbidden(rule, Some(permitted))
     }
@@ -255,6 +262,11 @@ impl Planner<'_> {
         let Some(cycle) = self.cycle_of(debit, &validity) else { return false };
         first_permitted_in(&self.settings.rules, &terms, &cycle, after(now, self.notice_lead(now))).is_some()
     }
+}
+
+/// When the day of the debit begins that a notice tells of.
+fn told_day(notice: &Notice) -> Timestamp {
+    begin_of_day(day_in_india(notice.debit_time))
 }
 
 /// When the next attempt after `attempt` may be made by this service itself.
