@@ -3,10 +3,11 @@
 use super::{Decision, invalid};
 use crate::domain::account::Operation;
 use crate::domain::debit::{Debit, DebitFact, DebitState};
-use crate::domain::event::Fact;
+use crate::domain::event::{Fact, Record};
 use crate::domain::mandate::{Mandate, MandateFact, MandateState, MandateStatus};
 use crate::engine::admission::lacks;
 use crate::engine::error::Error;
+use crate::engine::index::{DEBIT_ORDER, PAYMENT_AT_PROVIDER, QR_AT_PROVIDER};
 use crate::engine::mandate::known_mandate;
 use crate::engine::{Engine, PROVIDER_RETRY_AFTER};
 use crate::providers::AskError;
@@ -75,6 +76,7 @@ impl Engine {
                 let Some(payment) = payment else {
                     return Err(invalid("happened.provider_ref", "is no payment of this debit's amount at the provider"));
                 };
+                self.expect_nobodys(debit, asked_about, &payment.provider_ref).await?;
                 let payment_ref = Some(payment.provider_ref.clone());
                 let order_ref = if order_ref.is_some() { attempt.order_ref.clone() } else { Some(provider_ref.clone()) };
                 DebitFact::AttemptTaken { payment_ref, order_ref }
@@ -93,6 +95,22 @@ impl Engine {
             }
         };
         Ok(Fact::Debit(fact))
+    }
+
+    /// That an order, and a payment of it, are not known here as what something else came to.
+    async fn expect_nobodys(&self, debit: &Debit, order_ref: &str, payment_ref: &str) -> Result<(), Error> {
+        let account = debit.header.account.as_str();
+        for (sort, named) in [(QR_AT_PROVIDER, order_ref), (DEBIT_ORDER, order_ref), (PAYMENT_AT_PROVIDER, payment_ref)] {
+            let holder = self.find(account, sort, named).await.map_err(Error::of_read)?;
+            let is_ours = |holder: &Record| match holder {
+                Record::Payment(payment) => payment.debit.as_ref() == Some(&debit.header.id),
+                other => *other.id() == debit.header.id,
+            };
+            if holder.is_some_and(|holder| !is_ours(&holder)) {
+                return Err(invalid("happened.provider_ref", "is what something else came to"));
+            }
+        }
+        Ok(())
     }
 
     /// An attempt that an operator says was never made: what follows for the debit.
