@@ -264,12 +264,15 @@ pub struct Capabilities {
     pub settlements: Option<SettlementCapability>,
 }
 
+/// Why an operation can't be done of which the capabilities say nothing.
+pub const NOT_OFFERED: &str = "this provider does not offer it";
+
 impl Capabilities {
     /// Why `operation` can't be done here; `None`: it can.
     pub fn missing(&self, operation: Operation) -> Option<&'static str> {
         match self.operations.iter().find(|capability| capability.operation == operation) {
             Some(capability) => capability.missing,
-            None => Some("this provider does not offer it"),
+            None => Some(NOT_OFFERED),
         }
     }
 

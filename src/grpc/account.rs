@@ -9,7 +9,7 @@ use super::refund_resource::speed;
 use super::resource;
 use super::{Api, pb};
 use crate::domain::account::{
-    Capabilities, DoubtCure, MandateCapability, Operation, OperationCapability, QrUsageCapability, RefundCapability,
+    Capabilities, DoubtCure, MandateCapability, NOT_OFFERED, Operation, OperationCapability, QrUsageCapability, RefundCapability,
 };
 use crate::providers::Provider;
 
@@ -36,9 +36,6 @@ impl Api {
     }
 }
 
-/// Operations that this release can't ask of any provider.
-const NOT_BUILT: &str = "not part of this release";
-
 fn capabilities(capabilities: &Capabilities) -> pb::Capabilities {
     let Capabilities { operations, qr, refunds, mandates, settlements: _ } = capabilities;
     pb::Capabilities {
@@ -56,7 +53,7 @@ fn every_operation() -> impl Iterator<Item = pb::ProviderOperation> {
 
 fn operation(named: pb::ProviderOperation, operations: &[OperationCapability]) -> pb::OperationCapability {
     let Some(OperationCapability { operation, doubt, missing }) = operations.iter().find(|known| name(known.operation) == named) else {
-        return pb::OperationCapability { operation: named.into(), missing_reason: NOT_BUILT.to_owned(), ..Default::default() };
+        return pb::OperationCapability { operation: named.into(), missing_reason: NOT_OFFERED.to_owned(), ..Default::default() };
     };
     let doubt = match (operation, doubt) {
         // It only reads, or is nothing to ask the provider for.

@@ -210,13 +210,13 @@ impl App {
     }
 
     pub async fn debits_of(&self, mandate: &pb::Mandate) -> Vec<pb::Debit> {
-        let request = pb::ListDebitsRequest { account: ACCOUNT.to_owned(), mandate_id: mandate.id.clone(), ..Default::default() };
+        let request = pb::ListDebitsRequest { account: mandate.account.clone(), mandate_id: mandate.id.clone(), ..Default::default() };
         self.mandates().list_debits(request).await.expect("debits are listed").into_inner().debits
     }
 
     /// The payments of a debit, newest first.
     pub async fn payments_of_debit(&self, debit: &pb::Debit) -> Vec<pb::Payment> {
-        let request = pb::ListPaymentsRequest { account: ACCOUNT.to_owned(), debit_id: debit.id.clone(), ..Default::default() };
+        let request = pb::ListPaymentsRequest { account: debit.account.clone(), debit_id: debit.id.clone(), ..Default::default() };
         self.payments().list_payments(request).await.expect("payments are listed").into_inner().payments
     }
 

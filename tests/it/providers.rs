@@ -4,6 +4,7 @@
 mod claims;
 mod eko;
 mod enkash;
+mod enkash_mandates;
 mod enkash_refunds;
 mod settlements;
 mod shop;
@@ -57,6 +58,7 @@ at_every_provider! {
     a_payment_is_refunded_in_whole_or_in_parts,
     a_refund_whose_request_is_lost_is_found_out,
     a_refund_whose_answer_is_lost_is_found_out,
+    a_mandate_is_asked_for_or_refused_by_name,
 }
 
 /// What the suite found missing, in the words of the capabilities.

@@ -8,7 +8,7 @@ use crate::domain::mandate::{Mandate, MandateFact, MandateState, MandateStatus};
 use crate::domain::payment::PaymentSnapshot;
 use crate::engine::admission::lacks;
 use crate::engine::error::Error;
-use crate::engine::index::{PAYMENT_AT_PROVIDER, QR_AT_PROVIDER};
+use crate::engine::index::{DEBIT_ORDER, PAYMENT_AT_PROVIDER, QR_AT_PROVIDER};
 use crate::engine::mandate::known_mandate;
 use crate::engine::reconcile::debit::order_of;
 use crate::engine::{Engine, PROVIDER_RETRY_AFTER};
@@ -80,9 +80,7 @@ impl Engine {
                 let Some(payment) = payment else {
                     return Err(invalid("happened.provider_ref", "is no payment of this debit's amount at the provider"));
                 };
-                if self.is_of_another(debit, &payment.provider_ref, provider_ref).await? {
-                    return Err(invalid("happened.provider_ref", "stands for something else here"));
-                }
+                self.expect_nobodys(debit, asked_about, &payment.provider_ref).await?;
                 let payment_ref = Some(payment.provider_ref.clone());
                 let order_ref = if order_ref.is_some() { attempt.order_ref.clone() } else { Some(provider_ref.clone()) };
                 DebitFact::AttemptTaken { payment_ref, order_ref }
@@ -103,14 +101,20 @@ impl Engine {
         Ok(Fact::Debit(fact))
     }
 
-    /// Whether what an operator names belongs to another record.
-    async fn is_of_another(&self, debit: &Debit, payment_ref: &str, order_ref: &str) -> Result<bool, Error> {
+    /// That an order, and a payment of it, are not known here as what something else came to.
+    async fn expect_nobodys(&self, debit: &Debit, order_ref: &str, payment_ref: &str) -> Result<(), Error> {
         let account = debit.header.account.as_str();
-        if self.find(account, QR_AT_PROVIDER, order_ref).await.map_err(Error::of_read)?.is_some() {
-            return Ok(true);
+        for (sort, named) in [(QR_AT_PROVIDER, order_ref), (DEBIT_ORDER, order_ref), (PAYMENT_AT_PROVIDER, payment_ref)] {
+            let holder = self.find(account, sort, named).await.map_err(Error::of_read)?;
+            let is_ours = |holder: &Record| match holder {
+                Record::Payment(payment) => payment.debit.as_ref() == Some(&debit.header.id),
+                other => *other.id() == debit.header.id,
+            };
+            if holder.is_some_and(|holder| !is_ours(&holder)) {
+                return Err(invalid("happened.provider_ref", "is what something else came to"));
+            }
         }
-        let payment = self.find(account, PAYMENT_AT_PROVIDER, payment_ref).await.map_err(Error::of_read)?;
-        Ok(matches!(payment, Some(Record::Payment(payment)) if payment.debit.as_ref() != Some(&debit.header.id)))
+        Ok(())
     }
 
     /// An attempt that an operator says was never made: what follows for the debit.

@@ -167,7 +167,8 @@ impl Shop {
         (!capability.supported).then_some(capability.missing_reason.as_str())
     }
 
-    fn can(&self, operation: pb::ProviderOperation) -> &pb::OperationCapability {
+    /// What the account says of one operation.
+    pub fn can(&self, operation: pb::ProviderOperation) -> &pb::OperationCapability {
         let operations = &self.capabilities().operations;
         operations.iter().find(|can| can.operation() == operation).expect("each operation is told of")
     }
@@ -217,7 +218,7 @@ impl Shop {
             lack(self.refund_doubt() == pb::DoubtRemedy::None, "finding out for certain what became of a lost answer");
         }
         for operation in &self.capabilities().operations {
-            if !operation.supported && operation.missing_reason != "not part of this release" {
+            if !operation.supported {
                 lacks.push(format!("{}: {}", operation.operation().as_str_name(), operation.missing_reason));
             }
         }

@@ -9,8 +9,10 @@ use upistream::sandbox::{FaultKind, PayOptions, WebhookFaultKind};
 use super::shop::{At, LEASE, PAISE, Shop, rupees};
 use crate::support::app::{check_revisions, minutes, told, until};
 
+mod mandates;
 mod refunds;
 
+pub use mandates::*;
 pub use refunds::*;
 
 const A_MOMENT: Duration = Duration::from_secs(5);
