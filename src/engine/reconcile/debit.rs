@@ -60,10 +60,9 @@ impl Engine {
         };
         let wants_notice = permitted > now;
         // By hand it is executed when its caller says so; only a notice that is wanted is sent by this service.
-        if !debit.order.auto_execute && !(wants_notice && debit.wants_notice()) {
-            return self.learn_in_time(debit, DebitFact::Rescheduled(next), told).await;
-        }
-        if step > now {
+        let by_hand = !debit.order.auto_execute;
+        let may_step = !by_hand || (wants_notice && debit.wants_notice());
+        if !may_step || step > now {
             return self.learn_in_time(debit, DebitFact::Rescheduled(next), told).await;
         }
         if !mandate.permits_debits() || !mandate.header.contradictions.is_empty() || !debit.header.contradictions.is_empty() {
