@@ -258,6 +258,12 @@ fn next_look_at_payment(payment: &Payment, now: Timestamp, patience: &Patience, 
             let most = if age >= late_window { UNASKED_EVERY } else { CREDIT_MAX };
             Look::At(after(now, grown(age, 50, CREDIT_FIRST, most)))
         }
+        // Its refunds are listed after it was written down: whoever was to do that may be gone.
+        PaymentState::Succeeded | PaymentState::Mismatched | PaymentState::Reversed
+            if payment.has_unknown_refunds() && payment.header.contradictions.is_empty() =>
+        {
+            Look::At(after(now, grown(since(payment.pay_time, now), 50, patience.first_look, patience.look_max)))
+        }
         PaymentState::Succeeded | PaymentState::Mismatched | PaymentState::Reversed => Look::Rest,
     }
 }

@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 use upistream::grpc::pb;
 use upistream::sandbox::{FaultKind, Outcome, PayOptions, RefundEnd, Switches};
 
-use crate::support::app::{ACCOUNT, App, minutes, told, until};
+use crate::support::app::{ACCOUNT, App, minutes, told, until, within};
 
 pub(crate) fn refund_order(key: &str, payment: &pb::Payment, paise: i64) -> pb::CreateRefundRequest {
     pb::CreateRefundRequest {
@@ -178,6 +178,25 @@ async fn a_dashboard_s_refund_of_which_no_callback_told_is_found_with_its_paymen
     let refunds = app.refunds_of(&payment).await;
     assert_eq!((refunds.len(), refunds[0].origin()), (1, pb::RefundOrigin::Provider));
     assert_eq!(paise(&fresh.amount_refunded) + paise(&fresh.amount_refund_pending), 20_000, "{fresh:?}");
+}
+
+/// The payment is written down before its refunds are listed: a service that ends in between lists them later.
+#[tokio::test]
+async fn a_dashboard_s_refund_is_learned_though_the_service_ended_before_it_was_listed() {
+    let app = App::start().await;
+    let payment = app.paid("one", 45_000).await;
+    app.lose_callbacks();
+    let theirs = app.provider.refund_payment(ACCOUNT, &payment.provider_ref, Some(20_000)).await.unwrap().unwrap();
+    app.fault("payment.refunds", FaultKind::Stall);
+    let request = within(Duration::from_millis(900), pb::RefreshPaymentRequest { id: payment.id.clone() });
+    app.payments().refresh_payment(request).await.expect_err("its refunds don't come");
+    assert_eq!(app.asked("payment.refunds"), 1);
+    let (folder, clock, provider) = app.halt().await;
+
+    let app = App::start_at(folder, clock, provider, |_| {}).await;
+    app.advance(minutes(60));
+    let refund = until("the refund to be learned", async || app.refunds_of(&payment).await.pop()).await;
+    assert_eq!((refund.provider_ref.as_str(), paise(&refund.amount)), (theirs.as_str(), 20_000));
 }
 
 #[tokio::test]
