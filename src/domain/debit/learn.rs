@@ -408,6 +408,16 @@ impl Debit {
                 debit.keep(contradiction);
                 Ok(Learned::Moved(debit, EventKind::DebitContradicted))
             }
+            // What was cancelled stays so; that money came of it all the same is for a person.
+            PaymentState::Succeeded if self.state == DebitState::Cancelled => {
+                let is_known = self.attempts[index].payment.as_ref() == Some(payment) && self.attempts[index].failure.is_none();
+                if is_known {
+                    return Ok(Learned::AlreadyKnown);
+                }
+                debit.end_attempt_at(index, None, at);
+                debit.keep(contradicts("a payment of it was collected, and it was cancelled"));
+                Ok(Learned::Moved(debit, EventKind::DebitContradicted))
+            }
             PaymentState::Succeeded => {
                 // Another attempt that is under way stays open: its outcome will show.
                 debit.end_attempt_at(index, None, at);

@@ -301,6 +301,7 @@ fn debits() -> Vec<(&'static str, Record)> {
         ("failed,exhausted", after(vec![failed(retry, Next::AttemptsExhausted)])),
         ("failed,given up", after(vec![refused(FailureMeaning::GiveUp, AT)])),
         ("cancelled", led(asked(), &[delivered(), DebitFact::Cancelled])),
+        ("cancelled,not sent", after(vec![DebitFact::AttemptNotSent { message: "words".to_owned(), next: AT }, DebitFact::MandateEnded])),
     ]
 }
 
