@@ -8,7 +8,7 @@ use upistream::grpc::pb;
 use upistream::sandbox::{DebitCourse, DebitEnd, FaultKind};
 
 use super::super::shop::{At, LEASE, Shop, account};
-use super::{A_DAY_AND_MORE, PAISE, approved, bodies, debit_in_time, open, order_without_day, reads, settled, spoken, words};
+use super::{A_DAY_AND_MORE, PAISE, approved, bodies, debit_in_time, mandate_in_time, open, order_without_day, reads, settled, spoken, words};
 use crate::mandate::{debit_order, execute_order, forbidden, instant, switched};
 use crate::support::app::{App, check_revisions, minutes, told};
 
@@ -97,6 +97,7 @@ async fn is_never_sent_again(fault: FaultKind, made: bool) {
         shop.app.advance(A_DAY_AND_MORE);
         settled(&shop.app).await;
     }
+    mandate_in_time(&shop, &mandate.id, A_DAY_AND_MORE, pb::MandateState::Revoked).await;
     assert_eq!((shop.asked("mandate.execute"), orders(&shop.app).len()), (1, usize::from(made)), "{fault:?}");
     is_in_doubt(&shop, &begun.id).await;
     let waits = shop.app.get_debit(&other.id).await;
