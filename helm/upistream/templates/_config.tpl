@@ -33,7 +33,11 @@ refuses those settings there, so nothing that was said is dropped.
 {{- if and (hasKey $config "sandbox") (not (hasKey $config.sandbox "state_file")) }}{{ $_ := set $config.sandbox "state_file" "/var/lib/upistream/sandbox.json" }}{{ end }}
 {{- /* EnKash is told with each order where to call back. */}}
 {{- if and $values.ingress.enabled (not (dig "webhooks" "public_url" "" $config)) }}{{ $_ := set $owned.webhooks "public_url" (printf "https://%s" $values.ingress.host) }}{{ end }}
-{{- include "upistream.toml" (dict "path" list "tree" (mergeOverwrite $config (deepCopy $owned))) }}
+{{- $toml := include "upistream.toml" (dict "path" list "tree" (mergeOverwrite $config (deepCopy $owned))) }}
+{{- if and (contains "\"/etc/upistream/secrets/" $toml) (not (include "upistream.secret" .)) }}
+{{- fail "the configuration names files of /etc/upistream/secrets, but there is no Secret for them: name `secrets.existingSecret`, or switch `secrets.externalSecret` on" }}
+{{- end }}
+{{- $toml }}
 {{- end }}
 
 {{/* Seconds until a pod that is told to end is killed: the drain, rounded up, and what follows it. */}}
@@ -65,6 +69,10 @@ refuses those settings there, so nothing that was said is dropped.
 {{- end }}
 {{- if and .Values.grpc.tls.clientCertificate (not .Values.grpc.tls.existingSecret) }}
 {{- fail "`grpc.tls.clientCertificate` needs `grpc.tls.existingSecret`" }}
+{{- end }}
+{{- /* Here, since a schema's message would show the password. */}}
+{{- range .Values.store.redis.urls }}
+{{- if contains "@" . }}{{ fail "`store.redis.urls` holds credentials: they go into `store.redis.username` and `store.redis.password`" }}{{ end }}
 {{- end }}
 {{- range $name, $account := .Values.accounts }}
 {{- if and $.Values.ingress.enabled (dig "oqpay" "callbacks_prove" false $account) (not $.Values.webhooks.trustedProxies) }}
