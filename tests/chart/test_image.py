@@ -48,6 +48,19 @@ def ignored(path):
     return verdict
 
 
+def built_sources():
+    """The sources without what is for tests alone: modules within a file, and files."""
+    sources = {path: path.read_text() for path in sorted((ROOT / "src").rglob("*.rs"))}
+    of_tests = set()
+    for path, text in sources.items():
+        folder = path.parent if path.stem in ("mod", "lib", "main") else path.with_suffix("")
+        for name in re.findall(r"#\[cfg\(test\)\]\n *(?:pub[^ ]* )?mod ([a-z_]+);", text):
+            of_tests |= {folder / f"{name}.rs", folder / name}
+    for path, text in sources.items():
+        if not of_tests & {path, *path.parents}:
+            yield path, text.split("#[cfg(test)]\nmod tests {")[0]
+
+
 class Image(unittest.TestCase):
     def test_the_builder_gets_what_it_copies_and_nothing_else(self):
         for path in copied():
@@ -71,10 +84,7 @@ class Image(unittest.TestCase):
     def test_what_the_sources_include_is_copied(self):
         within = [(ROOT / path).resolve() for path in copied()]
         included = 0
-        for path in [ROOT / "build.rs", *sorted((ROOT / "src").rglob("*.rs"))]:
-            if path.name == "tests.rs" or "tests" in path.parts:
-                continue
-            code = path.read_text().split("#[cfg(test)]\nmod tests {")[0]
+        for path, code in [(ROOT / "build.rs", (ROOT / "build.rs").read_text()), *built_sources()]:
             for name in re.findall(r'include_(?:str|bytes)!\("([^"]+)"\)', code):
                 file = (path.parent / name).resolve()
                 included += 1
