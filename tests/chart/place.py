@@ -29,6 +29,8 @@ def pod(rendering):
             (folder / "etc/upistream" / name).mkdir(parents=True)
         for name, text in rendering.one("ConfigMap")["data"].items():
             (folder / "etc/upistream/config" / name).write_text(toml if name == "upistream.toml" else text)
+        for name in ("tls.crt", "tls.key", "ca.crt"):
+            (folder / "etc/upistream/tls" / name).write_text("A certificate or its key: whether it is one is seen when it is used.\n")
         environment = {}
         for number, place in enumerate(places(rendering.config)):
             if "file" in place:

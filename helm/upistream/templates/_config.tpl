@@ -70,6 +70,11 @@ refuses those settings there, so nothing that was said is dropped.
 {{- if and .Values.grpc.tls.clientCertificate (not .Values.grpc.tls.existingSecret) }}
 {{- fail "`grpc.tls.clientCertificate` needs `grpc.tls.existingSecret`" }}
 {{- end }}
+{{- range $name, $caller := .Values.callers }}
+{{- if and $caller.identities (not $.Values.grpc.tls.clientCertificate) }}
+{{- fail (printf "`callers.%s.identities` are names in certificates, but nobody is asked for one: set `grpc.tls.clientCertificate` to optional or required" $name) }}
+{{- end }}
+{{- end }}
 {{- /* Here, since a schema's message would show the password. */}}
 {{- range .Values.store.redis.urls }}
 {{- if contains "@" . }}{{ fail "`store.redis.urls` holds credentials: they go into `store.redis.username` and `store.redis.password`" }}{{ end }}
