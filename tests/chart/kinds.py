@@ -46,14 +46,18 @@ PROMETHEUS_RULE = kind(
             "groups": {
                 "type": "array",
                 "minItems": 1,
-                "items": strict({"name": TEXT, "interval": DURATION, "rules": {"type": "array", "minItems": 1, "items": RULE}}, ["name", "rules"]),
+                "items": strict(
+                    {"name": TEXT, "interval": DURATION, "rules": {"type": "array", "minItems": 1, "items": RULE}}, ["name", "rules"]
+                ),
             }
         },
         ["groups"],
     )
 )
 # external-secrets.io/v1
-REMOTE = strict({"key": TEXT, "property": TEXT, "version": TEXT, "decodingStrategy": TEXT, "conversionStrategy": TEXT, "metadataPolicy": TEXT}, ["key"])
+REMOTE = strict(
+    {name: TEXT for name in ("key", "property", "version", "decodingStrategy", "conversionStrategy", "metadataPolicy")}, ["key"]
+)
 EXTERNAL_SECRET = kind(
     strict(
         {

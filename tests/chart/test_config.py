@@ -10,7 +10,7 @@ from chart import over, render, scenarios
 
 
 def known(section):
-    """Whether this build has the section: TLS and callers are built on other branches."""
+    """Whether the service has the section: callers and TLS may be younger than the chart."""
     return any(key.startswith(section) for key in service.settings())
 
 

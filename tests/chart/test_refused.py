@@ -89,6 +89,7 @@ WRONG = [
     ("redis", {"accounts": None}, "no account"),
     ("redis", {"grpc": {"tls": {"clientCertificate": "required"}}}, "`grpc.tls.clientCertificate` needs `grpc.tls.existingSecret`"),
     ("tls", {"grpc": {"tls": {"clientCertificate": ""}}}, "`callers.orders.identities` are names in certificates, but nobody is asked"),
+    ("redis", {"config": {"telemetry": {"otlp_endpoint": "http://collector:4317"}}}, "name it in `networkPolicy.collectorTo`"),
     ("redis", {"secrets": {"existingSecret": ""}}, "names files of /etc/upistream/secrets, but there is no Secret"),
     ("everything", {"webhooks": {"trustedProxies": []}}, "name its networks in `webhooks.trustedProxies`"),
     ("embedded", {"config": {"events": {"ring_frames": 1.5}}}, "`events.ring_frames` is 1.5: the service takes whole numbers only"),

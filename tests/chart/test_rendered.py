@@ -66,10 +66,10 @@ class Rendered(unittest.TestCase):
         self.assertEqual([port["port"] for rule in policy["egress"] for port in rule["ports"]], [53, 53])
 
     def test_what_is_off_is_not_there(self):
-        values = over(scenarios()["redis"], {"networkPolicy": {"enabled": False}, "tests": {"enabled": False}, "serviceAccount": {"create": False}})
-        rendering = render(values)
+        off = {"networkPolicy": {"enabled": False}, "tests": {"enabled": False}, "serviceAccount": {"create": False}}
+        rendering = render(over(scenarios()["redis"], off))
         checks.kubernetes_takes_it(rendering)
-        for kind in ("NetworkPolicy", "Pod", "ServiceAccount", "Ingress", "ServiceMonitor", "PrometheusRule", "ExternalSecret", "HorizontalPodAutoscaler"):
+        for kind in ("NetworkPolicy", "Pod", "ServiceAccount", "Ingress", "ServiceMonitor", "PrometheusRule", "ExternalSecret"):
             self.assertEqual(rendering.of_kind(kind), [], kind)
 
     def test_the_volume_of_records_outlives_the_release(self):

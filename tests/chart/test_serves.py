@@ -95,7 +95,8 @@ class Serves(unittest.TestCase):
         self.assertIn("\n# TYPE upistream_store_up gauge\n", text)
 
     def test_the_ingress_leads_to_webhooks_and_to_nothing_else_there(self):
-        ingress = render(over(scenarios()["embedded"], {"ingress": {"enabled": True, "host": "pay.example.com"}})).one("Ingress", "-webhooks")
+        with_ingress = over(scenarios()["embedded"], {"ingress": {"enabled": True, "host": "pay.example.com"}})
+        ingress = render(with_ingress).one("Ingress", "-webhooks")
         [path] = ingress["spec"]["rules"][0]["http"]["paths"]
         with served(self.rendering) as (_, ports, _):
             webhooks = f"http://127.0.0.1:{ports[path['backend']['service']['port']['name']]}"

@@ -75,6 +75,9 @@ refuses those settings there, so nothing that was said is dropped.
 {{- fail (printf "`callers.%s.identities` are names in certificates, but nobody is asked for one: set `grpc.tls.clientCertificate` to optional or required" $name) }}
 {{- end }}
 {{- end }}
+{{- if and (dig "telemetry" "otlp_endpoint" "" .Values.config) .Values.networkPolicy.enabled (not .Values.networkPolicy.collectorTo) }}
+{{- fail "`config.telemetry.otlp_endpoint` names a collector that the network policy does not lead to: name it in `networkPolicy.collectorTo`, and its port in `networkPolicy.collectorPorts`" }}
+{{- end }}
 {{- /* Here, since a schema's message would show the password. */}}
 {{- range .Values.store.redis.urls }}
 {{- if contains "@" . }}{{ fail "`store.redis.urls` holds credentials: they go into `store.redis.username` and `store.redis.password`" }}{{ end }}
