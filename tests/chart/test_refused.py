@@ -88,6 +88,8 @@ WRONG = [
     ("ha", {"grpc": {"tls": {"existingSecret": ""}}}, "nobody could call safely"),
     ("redis", {"accounts": None}, "no account"),
     ("redis", {"grpc": {"tls": {"clientCertificate": "required"}}}, "`grpc.tls.clientCertificate` needs `grpc.tls.existingSecret`"),
+    ("redis", {"service": {"admin": {"port": 8080}}}, "three listeners: give each its own port"),
+    ("redis", {"autoscaling": {"enabled": True, "minReplicas": 9, "maxReplicas": 3}}, "`autoscaling.minReplicas` is above"),
     ("tls", {"grpc": {"tls": {"clientCertificate": ""}}}, "`callers.orders.identities` are names in certificates, but nobody is asked"),
     ("redis", {"config": {"telemetry": {"otlp_endpoint": "http://collector:4317"}}}, "name it in `networkPolicy.collectorTo`"),
     ("redis", {"secrets": {"existingSecret": ""}}, "names files of /etc/upistream/secrets, but there is no Secret"),

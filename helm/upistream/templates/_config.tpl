@@ -70,6 +70,13 @@ refuses those settings there, so nothing that was said is dropped.
 {{- if and .Values.grpc.tls.clientCertificate (not .Values.grpc.tls.existingSecret) }}
 {{- fail "`grpc.tls.clientCertificate` needs `grpc.tls.existingSecret`" }}
 {{- end }}
+{{- $ports := list .Values.grpc.port .Values.service.webhooks.port .Values.service.admin.port }}
+{{- if ne (len (uniq $ports)) 3 }}
+{{- fail "`grpc.port`, `service.webhooks.port` and `service.admin.port` are three listeners: give each its own port" }}
+{{- end }}
+{{- if and .Values.autoscaling.enabled (gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas)) }}
+{{- fail "`autoscaling.minReplicas` is above `autoscaling.maxReplicas`" }}
+{{- end }}
 {{- range $name, $caller := .Values.callers }}
 {{- if and $caller.identities (not $.Values.grpc.tls.clientCertificate) }}
 {{- fail (printf "`callers.%s.identities` are names in certificates, but nobody is asked for one: set `grpc.tls.clientCertificate` to optional or required" $name) }}
