@@ -4,8 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use super::callers::{self, ACCOUNTS, API_KEY_HASHES, IDENTITIES, PERMISSIONS};
 use super::account::{MANDATE_MEANINGS, NOTICE_MEANINGS, PERIODS, RULES, SERVICE_CODES};
+use super::callers::{self, ACCOUNTS, API_KEY_HASHES, IDENTITIES, PERMISSIONS};
 use super::secrets::{Goes, SecretRule};
 use super::takes::{
     Takes, address, anything, authorization, base_url, eko_base_url, eko_initiator_id, eko_user_code, header_text, key_id, key_prefix,

@@ -101,7 +101,8 @@ mod tests {
     fn the_reference_says_no_more_than_a_whole_configuration() {
         let given: toml::Table = default_toml().parse().unwrap();
         let whole = toml::Table::try_from(Config::default()).unwrap();
-        let sections = |table: &toml::Table| table.keys().filter(|&key| key != "accounts" && key != "callers").cloned().collect::<BTreeSet<_>>();
+        let sections =
+            |table: &toml::Table| table.keys().filter(|&key| key != "accounts" && key != "callers").cloned().collect::<BTreeSet<_>>();
         assert_eq!(sections(&given), sections(&whole));
     }
 

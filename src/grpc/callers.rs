@@ -200,9 +200,11 @@ impl Callers {
             // Where nobody is configured, nobody is limited.
             return Ok(UnderWay(None));
         };
-        let used = Arc::clone(self.lock_used().entry(caller.name.clone()).or_insert_with(|| {
-            Arc::new(Used { under_way: AtomicUsize::new(0), due: Mutex::new(Instant::now()) })
-        }));
+        let used = Arc::clone(
+            self.lock_used()
+                .entry(caller.name.clone())
+                .or_insert_with(|| Arc::new(Used { under_way: AtomicUsize::new(0), due: Mutex::new(Instant::now()) })),
+        );
         let under_way = used.under_way.fetch_add(1, Ordering::AcqRel);
         // Dropped on the way out where it is refused.
         let counted = UnderWay(Some(Arc::clone(&used)));

@@ -73,7 +73,6 @@ const RULES: &[(&str, &[(&str, Rule)])] = &[
     ]),
     ("grpc.health.v1.Health", &[
         ("Check", Rule::Public),
-        ("List", Rule::Public),
         ("Watch", Rule::Public),
     ]),
     ("grpc.reflection.v1.ServerReflection", &[
@@ -120,10 +119,8 @@ mod tests {
         served.extend(methods_in(tonic_health::pb::FILE_DESCRIPTOR_SET));
         served.extend(methods_in(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET));
         served.extend(methods_in(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET));
-        let ruled: Vec<String> = RULES
-            .iter()
-            .flat_map(|(service, methods)| methods.iter().map(move |(method, _)| format!("/{service}/{method}")))
-            .collect();
+        let ruled: Vec<String> =
+            RULES.iter().flat_map(|(service, methods)| methods.iter().map(move |(method, _)| format!("/{service}/{method}"))).collect();
         assert_eq!(ruled.iter().cloned().collect::<BTreeSet<_>>(), served);
         assert_eq!(ruled.len(), served.len(), "each once");
     }
