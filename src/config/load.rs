@@ -373,7 +373,13 @@ fn judge(key: &Key, value: toml::Value, environment: &BTreeMap<String, String>) 
                 Some(default) => format!("correct it, or leave it out for the default {default}"),
                 None => "correct it".to_owned(),
             };
-            Err(vec![(format!("is {}, but must be {be}", shown(&value)), next)])
+            // Where hashes of keys are wanted, a key itself may have been put.
+            let what = if matches!(key.takes, Takes::Texts { .. }) {
+                format!("must be {be}")
+            } else {
+                format!("is {}, but must be {be}", shown(&value))
+            };
+            Err(vec![(what, next)])
         }
     }
 }
