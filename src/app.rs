@@ -1,6 +1,7 @@
 //! Configuration to running service: opens the store, starts the sandbox where the configuration wants it, binds the
 //! three listeners, and takes all of it down in the right order.
 
+mod callers;
 mod connections;
 mod health;
 mod providers;
@@ -28,7 +29,7 @@ use crate::engine::debit::MandateSettings;
 use crate::engine::settlement::SettlementSettings;
 use crate::engine::{Engine, Parts, Settings, schedule::Patience};
 use crate::events::Feed;
-use crate::grpc::{self, ApiSettings, Deadlines, FrameworkErrors, Heartbeats};
+use crate::grpc::{self, ApiSettings, Authentication, Callers, Deadlines, FrameworkErrors, Heartbeats};
 use crate::http::{self, WebhookSettings};
 use crate::sandbox::Sandbox;
 use crate::store::AnyStore;
@@ -80,7 +81,7 @@ pub enum StartError {
     #[error("the rules for mandates in `{}`: {what}", .file.display())]
     MandateRules { file: std::path::PathBuf, what: String },
     #[error(
-        "{} can be reached by others, and nothing tells callers apart yet; use loopback addresses, or start with --insecure where the network alone decides who may call",
+        "{} can be reached by others, and nothing tells callers apart; configure [callers] and [grpc.tls], use loopback addresses, or start with --insecure where the network alone decides who may call",
         exposed.join(" and ")
     )]
     Exposed { exposed: Vec<String> },
@@ -111,6 +112,7 @@ pub struct Running {
     pub admin: SocketAddr,
     pub sandbox: Option<Sandbox>,
     pub accounts: Vec<String>,
+    callers: Arc<Callers>,
     engine: Arc<Engine>,
     store: AnyStore,
     health: health::Health,
@@ -162,9 +164,11 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     let (health, health_service, ready) = health::Health::new(grpc::SERVICES.as_slice()).await;
     tasks.spawn("the watch over the store's health", health.clone().watch(Arc::clone(&engine), stopping.clone()));
 
-    let routes = grpc::routes(Arc::clone(&engine), api_settings(&config))?.add_service(health_service);
+    let callers = Callers::new(callers::of(&config));
+    let routes = grpc::routes(Arc::clone(&engine), Arc::clone(&callers), api_settings(&config))?.add_service(health_service);
     let framework_errors = FrameworkErrors { request_bytes_max: config.grpc.request_bytes_max };
-    tasks.spawn("the gRPC listener", serve_grpc(grpc_listener, routes, framework_errors, closing.clone()));
+    let authentication = Authentication { callers: Arc::clone(&callers), request_bytes_max: config.grpc.request_bytes_max };
+    tasks.spawn("the gRPC listener", serve_grpc(grpc_listener, routes, framework_errors, authentication, closing.clone()));
     let hooks = http::webhooks::router(Arc::clone(&engine), webhook_settings(&config));
     tasks.spawn("the webhook listener", http::serve::serve(webhook_listener, hooks, HTTP_CONNECTIONS_MAX, closing.clone()));
     let operators = http::admin::router(Arc::clone(&engine), ready);
@@ -181,6 +185,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         admin,
         sandbox: simulated,
         accounts,
+        callers,
         engine,
         store,
         health,
@@ -199,6 +204,11 @@ impl Running {
 
     pub fn store(&self) -> &AnyStore {
         &self.store
+    }
+
+    /// Who may call from now on: those of `config`.
+    pub fn replace_callers(&self, config: &Config) {
+        self.callers.replace(callers::of(config));
     }
 
     /// Waits until something has ended without which the service is none; what it was. The log says why.
@@ -305,7 +315,13 @@ fn webhook_settings(config: &Config) -> WebhookSettings {
     }
 }
 
-async fn serve_grpc(listener: TcpListener, routes: tonic::service::Routes, framework_errors: FrameworkErrors, closing: CancellationToken) {
+async fn serve_grpc(
+    listener: TcpListener,
+    routes: tonic::service::Routes,
+    framework_errors: FrameworkErrors,
+    authentication: Authentication,
+    closing: CancellationToken,
+) {
     let incoming = connections::of(listener, GRPC_CONNECTIONS_MAX);
     let served = Server::builder()
         // An idle connection that never spoke would hold up a stop otherwise.
@@ -314,6 +330,7 @@ async fn serve_grpc(listener: TcpListener, routes: tonic::service::Routes, frame
         .http2_keepalive_interval(Some(HTTP2_KEEPALIVE_EVERY))
         .http2_keepalive_timeout(Some(HTTP2_KEEPALIVE_TIMEOUT))
         .layer(framework_errors)
+        .layer(authentication)
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, closing.cancelled_owned());
     if let Err(cause) = served.await {

@@ -3,6 +3,7 @@
 //! nor starts anything.
 
 mod account;
+mod callers;
 mod check;
 mod cidr;
 mod keys;
@@ -22,11 +23,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::account::AccountName;
+use crate::domain::caller::CallerName;
 
 pub use account::{
     AccountConfig, Authorization, EkoConfig, EnkashConfig, EnkashMandatesConfig, MandateAmountUnit, MandateMeaning, MandateNaming,
     MandatePaths, NoticeMeaning, OqpayConfig, Period, ProviderConfig, RazorpayConfig, Rule,
 };
+pub use callers::{CallerConfig, EVERY_ACCOUNT};
 pub use cidr::{Cidr, NotACidr};
 pub use load::Loaded;
 pub use mandates::{MandatesConfig, default_mandate_rules};
@@ -55,6 +58,8 @@ pub struct Config {
     pub mandates: MandatesConfig,
     pub drain: DrainConfig,
     pub log: LogConfig,
+    /// Who may call. With none, whoever reaches the gRPC listener may do everything.
+    pub callers: BTreeMap<CallerName, CallerConfig>,
     pub accounts: BTreeMap<AccountName, AccountConfig>,
     /// `Some` where an in-process sandbox is to be started.
     pub sandbox: Option<SandboxSettings>,

@@ -67,7 +67,10 @@ pub fn next_step(
         ErrorReason::NotFound => {
             "look at the id and the account: `upistream account list` shows the accounts, `list` commands the ids".to_owned()
         }
-        ErrorReason::Unauthenticated => "give a credential that the service knows".to_owned(),
+        ErrorReason::Unauthenticated => {
+            "show a key that the service knows: UPISTREAM_API_KEY, or --api-key-file FILE; its operator makes one by `upistream caller new`"
+                .to_owned()
+        }
         ErrorReason::PermissionDenied => {
             format!("have `{}` given to this caller in the service's configuration", said("permission").unwrap_or("the permission"))
         }

@@ -10,6 +10,7 @@ use tonic::{Request, Status};
 use super::advice::{Asked, quoted};
 use super::arguments::duration_above_zero;
 use super::console::Console;
+use super::credential::{Credential, CredentialArgs};
 use super::failure::Failure;
 use super::tree::Tree;
 use crate::clock::Randomness;
@@ -36,12 +37,15 @@ pub struct ClientArgs {
     /// How long each request may take. The service answers with what is known shortly before
     #[arg(long, global = true, default_value = "10s", value_parser = duration_above_zero, value_name = "DURATION")]
     pub deadline: Duration,
+    #[command(flatten)]
+    pub credential: CredentialArgs,
 }
 
 pub struct Client<'a> {
     pub channel: Channel,
     pub args: &'a ClientArgs,
     pub console: &'a Console,
+    pub credential: Credential,
 }
 
 /// One idempotency key a wish.
@@ -103,14 +107,16 @@ pub fn not_reached(address: &str, error: &tonic::transport::Error) -> Failure {
 
 impl<'a> Client<'a> {
     pub async fn connect(args: &'a ClientArgs, console: &'a Console) -> Result<Self, Failure> {
+        let credential = args.credential.read()?;
         let endpoint = endpoint(&args.address)?;
         let channel = console.during("connecting", endpoint.connect()).await.map_err(|error| not_reached(&args.address, &error))?;
-        Ok(Self { channel, args, console })
+        Ok(Self { channel, args, console, credential })
     }
 
     pub fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         request.set_timeout(self.args.deadline);
+        self.credential.put_on(&mut request);
         request
     }
 

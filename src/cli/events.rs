@@ -134,7 +134,7 @@ pub async fn run(EventsArgs { client, verb: Verb::Tail(args) }: EventsArgs, cons
         None => from.start(),
     };
     let client = Client::connect(&client, console).await?;
-    let tail = Tail::new(client.channel.clone(), start, filter, subscriber, heartbeat);
+    let tail = Tail::new(client.channel.clone(), start, filter, subscriber, heartbeat).showing(client.credential.clone());
     let mut printing = Printing { client: &client, tail, bookmark, printed: 0, headed: client.args.json, parted: false };
     let mut signals = Signals::listen()?;
     tokio::select! {

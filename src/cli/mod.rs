@@ -5,9 +5,11 @@ mod account;
 mod admin;
 mod advice;
 mod arguments;
+mod caller;
 mod client;
 mod config;
 mod console;
+mod credential;
 mod debit;
 mod demo;
 mod event_line;
@@ -69,6 +71,7 @@ enum Command {
     Settlement(settlement::SettlementArgs),
     Account(account::AccountArgs),
     Admin(admin::AdminArgs),
+    Caller(caller::CallerArgs),
     Config(config::ConfigArgs),
 }
 
@@ -97,6 +100,7 @@ impl Command {
             Self::Settlement(args) => settlement::run(args, console).await,
             Self::Account(args) => account::run(args, console).await,
             Self::Admin(args) => admin::run(args, console).await,
+            Self::Caller(args) => caller::run(args, console),
             Self::Config(args) => config::run(args, console).await,
         }
     }
@@ -113,6 +117,7 @@ impl Command {
             Self::Settlement(args) => args.client.json,
             Self::Account(args) => args.client.json,
             Self::Admin(args) => args.client.json,
+            Self::Caller(args) => args.json(),
             Self::Demo(_) | Self::Serve(_) | Self::Sandbox(_) | Self::Config(_) => false,
         }
     }

@@ -5,10 +5,11 @@ use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use tonic::transport::Channel;
-use tonic::{Code, Status, Streaming};
+use tonic::{Code, Request, Status, Streaming};
 use tonic_types::StatusExt;
 
 use super::client::Client;
+use super::credential::Credential;
 use crate::clock::Randomness;
 use crate::grpc::pb;
 use crate::grpc::pb::event_service_client::EventServiceClient;
@@ -27,6 +28,7 @@ const SILENCE_GRACE: Duration = Duration::from_secs(10);
 
 pub struct Tail {
     events: EventServiceClient<Channel>,
+    credential: Credential,
     filter: pb::EventFilter,
     subscriber_name: String,
     heartbeat_interval: Option<prost_types::Duration>,
@@ -63,6 +65,7 @@ impl Tail {
     pub fn new(channel: Channel, start: Start, filter: pb::EventFilter, subscriber_name: String, heartbeat: Option<Duration>) -> Self {
         Self {
             events: EventServiceClient::new(channel).max_decoding_message_size(Client::answer_bytes_max()),
+            credential: Credential::default(),
             filter,
             subscriber_name,
             heartbeat_interval: heartbeat.and_then(|interval| interval.try_into().ok()),
@@ -74,6 +77,11 @@ impl Tail {
             wait: None,
             seen: Seen::default(),
         }
+    }
+
+    /// What is shown to the service whenever a stream is opened.
+    pub fn showing(self, credential: Credential) -> Self {
+        Self { credential, ..self }
     }
 
     /// The position after all that was given out, if there is one yet.
@@ -152,12 +160,13 @@ impl Tail {
             tokio::time::sleep(wait).await;
             self.wait = None;
         }
-        let request = pb::SubscribeRequest {
+        let mut request = Request::new(pb::SubscribeRequest {
             start: Some(self.start.clone()),
             filter: Some(self.filter.clone()),
             heartbeat_interval: self.heartbeat_interval,
             subscriber_name: self.subscriber_name.clone(),
-        };
+        });
+        self.credential.put_on(&mut request);
         match tokio::time::timeout(OPEN_LIMIT, self.events.subscribe(request)).await {
             Ok(Ok(answer)) => {
                 self.stream = Some(answer.into_inner());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::account::{
     AccountConfig, EnkashMandatesConfig, MandateMeaning, Merchant, NoticeMeaning, OqpayConfig, ProviderConfig, RazorpayConfig,
 };
-use super::{Backend, Config, SANDBOX_ACCOUNTS};
+use super::{Backend, Config, SANDBOX_ACCOUNTS, callers};
 use crate::domain::account::AccountName;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -33,6 +33,7 @@ pub(super) fn violations(config: &Config) -> Vec<Violation> {
         mandates,
         drain: _,
         log: _,
+        callers: _,
         accounts,
         sandbox,
     } = config;
@@ -123,6 +124,7 @@ pub(super) fn violations(config: &Config) -> Vec<Violation> {
         }
     }
     found.accounts_twice(accounts);
+    found.0.extend(callers::violations(config));
     found.0
 }
 

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::account::{MANDATE_MEANINGS, NOTICE_MEANINGS, PERIODS, RULES, SERVICE_CODES};
+use super::callers::{self, ACCOUNTS, API_KEY_HASHES, IDENTITIES, PERMISSIONS};
 use super::secrets::{Goes, SecretRule};
 use super::takes::{
     Takes, address, anything, authorization, base_url, eko_base_url, eko_initiator_id, eko_user_code, header_text, key_id, key_prefix,
@@ -16,7 +17,7 @@ use super::takes::{
 pub(super) const PREFIX: &str = "UPISTREAM__";
 
 pub(super) struct Key {
-    /// Dotted; `*` stands for an account's name.
+    /// Dotted; `*` stands for the name of a caller or an account.
     pub path: &'static str,
     pub takes: Takes,
     /// Whether it has no default, so that its section is incomplete without it.
@@ -85,6 +86,13 @@ pub(super) const KEYS: &[Key] = &[
     number("drain.limit_ms", 0, MS_MAX),
     text("log.level", log_level),
     text("log.format", log_format),
+    key("callers.*.api_key_hashes", Takes::Texts { fits: callers::api_key_hash, be: API_KEY_HASHES }),
+    key("callers.*.identities", Takes::Texts { fits: callers::identity, be: IDENTITIES }),
+    needed("callers.*.accounts", Takes::Texts { fits: callers::account, be: ACCOUNTS }),
+    needed("callers.*.permissions", Takes::Texts { fits: callers::permission, be: PERMISSIONS }),
+    number("callers.*.calls_per_second", 1, 1_000_000),
+    number("callers.*.calls_max", 1, 65_536),
+    number("callers.*.streams_max", 1, 1_000_000),
     text("sandbox.listen", loopback_address),
     text("sandbox.state_file", anything),
     needed("accounts.*.webhook_url_secrets", secret(16, Goes::IntoAUrl)),
@@ -163,10 +171,10 @@ pub(super) fn is_setting(dotted: &str) -> bool {
     matches!(find(&segments(dotted, "")), Found::Setting(_))
 }
 
-/// The key that an environment variable means (`rest` is what follows the prefix), with the account's
-/// name put in. Case doesn't count, and `_` stands for `-`. A name with two dashes in a row looks like
-/// a section, so it counts only if the file has that account.
-pub(super) fn find_variable(rest: &str, accounts: &BTreeSet<String>) -> Option<(&'static Key, Vec<String>)> {
+/// The key that an environment variable means (`rest` is what follows the prefix), with the name of the
+/// caller or account put in. Case doesn't count, and `_` stands for `-`. A name with two dashes in a row
+/// looks like a section, so it counts only if it is one of `names`, which the file has.
+pub(super) fn find_variable(rest: &str, names: &BTreeSet<String>) -> Option<(&'static Key, Vec<String>)> {
     let rest = rest.to_ascii_lowercase().replace('-', "_");
     KEYS.iter().find_map(|key| {
         let pattern = key.path.replace('.', "__");
@@ -175,12 +183,12 @@ pub(super) fn find_variable(rest: &str, accounts: &BTreeSet<String>) -> Option<(
             Some((before, after)) => rest.strip_prefix(before)?.strip_suffix(after)?.replace('_', "-"),
         };
         let plain = !name.is_empty() && !name.contains("--");
-        (plain || accounts.contains(&name)).then(|| (key, segments(key.path, &name)))
+        (plain || names.contains(&name)).then(|| (key, segments(key.path, &name)))
     })
 }
 
-fn segments(path: &str, account: &str) -> Vec<String> {
-    path.split('.').map(|segment| if segment == "*" { account } else { segment }.to_owned()).collect()
+fn segments(path: &str, name: &str) -> Vec<String> {
+    path.split('.').map(|segment| if segment == "*" { name } else { segment }.to_owned()).collect()
 }
 
 /// "did you mean …?" for a key of the file that nobody knows.
@@ -204,11 +212,11 @@ pub(super) fn suggest(path: &[String]) -> String {
 /// "did you mean …?" for an environment variable that nobody knows.
 pub(super) fn suggest_variable(rest: &str) -> String {
     let upper = rest.to_ascii_uppercase().replace('-', "_");
-    let account = match upper.split("__").collect::<Vec<_>>().as_slice() {
-        ["ACCOUNTS", name, _, ..] => *name,
+    let given = match upper.split("__").collect::<Vec<_>>().as_slice() {
+        ["ACCOUNTS" | "CALLERS", name, _, ..] => *name,
         _ => "NAME",
     };
-    let known: Vec<String> = KEYS.iter().map(|key| key.path.to_ascii_uppercase().replace('.', "__").replace('*', account)).collect();
+    let known: Vec<String> = KEYS.iter().map(|key| key.path.to_ascii_uppercase().replace('.', "__").replace('*', given)).collect();
     let near = nearest(&upper, known.iter().map(String::as_str)).expect("there are known keys");
     format!("did you mean `{PREFIX}{near}`?")
 }

@@ -14,6 +14,7 @@ use super::problem::{ConfigError, Origin, Problem};
 use super::takes::Takes;
 use super::{Config, reference, secrets};
 use crate::domain::account::AccountName;
+use crate::domain::caller::CallerName;
 
 /// A configuration that may be used.
 #[derive(Debug, Clone)]
@@ -105,7 +106,7 @@ impl Given {
     }
 
     fn read_environment(&mut self, environment: &BTreeMap<String, String>) {
-        let accounts = self.account_names();
+        let names = self.account_names().into_iter().chain(self.caller_names()).collect();
         let mut seen: BTreeMap<Vec<String>, &str> = BTreeMap::new();
         for (variable, text) in environment {
             let Some((prefix, rest)) = variable.split_at_checked(PREFIX.len()) else {
@@ -115,7 +116,7 @@ impl Given {
                 continue;
             }
             let origin = Origin::Environment { variable: variable.clone() };
-            let Some((key, path)) = keys::find_variable(rest, &accounts) else {
+            let Some((key, path)) = keys::find_variable(rest, &names) else {
                 let what = "no setting has this name".to_owned();
                 self.problems.push(Problem { origin, key: None, what, next: keys::suggest_variable(rest) });
                 continue;
@@ -152,6 +153,9 @@ impl Given {
         }
         for name in self.account_names() {
             self.complete_account(&name, &mut tree, &origins);
+        }
+        for name in self.caller_names() {
+            self.complete_caller(&name, &mut tree, &origins);
         }
         self.complete_store(&mut tree, &origins);
 
@@ -235,6 +239,21 @@ impl Given {
         }
     }
 
+    /// Names what a caller lacks, and takes it out of the tree if that is something.
+    fn complete_caller(&mut self, name: &str, tree: &mut toml::Table, origins: &BTreeMap<String, Origin>) {
+        let at = format!("callers.{name}");
+        let mut whole = true;
+        if let Err(error) = name.parse::<CallerName>() {
+            whole = false;
+            let origin = origins.get(&at).cloned().unwrap_or(Origin::Default);
+            self.complain(origin, &at, format!("`{name}` can't name a caller: {error}"), "rename it".to_owned());
+        }
+        whole &= self.has_all_that_is_needed(|path| path.starts_with("callers.").then(|| path.replace('*', name)), origins);
+        if !whole && let Some(toml::Value::Table(callers)) = tree.get_mut("callers") {
+            callers.remove(name);
+        }
+    }
+
     /// Names what the store's section lacks, or has too much of, and takes that out of the tree.
     fn complete_store(&mut self, tree: &mut toml::Table, origins: &BTreeMap<String, Origin>) {
         let whole = self.has_all_that_is_needed(|path| path.starts_with("store.").then(|| path.to_owned()), origins);
@@ -273,8 +292,16 @@ impl Given {
     }
 
     fn account_names(&self) -> BTreeSet<String> {
+        self.names_in("accounts")
+    }
+
+    fn caller_names(&self) -> BTreeSet<String> {
+        self.names_in("callers")
+    }
+
+    fn names_in(&self, section: &str) -> BTreeSet<String> {
         let paths = self.sections.keys().chain(self.leaves.keys());
-        paths.filter(|path| path.len() >= 2 && path[0] == "accounts").map(|path| path[1].clone()).collect()
+        paths.filter(|path| path.len() >= 2 && path[0] == section).map(|path| path[1].clone()).collect()
     }
 
     fn refused(&self, key: &str) -> bool {
@@ -318,6 +345,7 @@ fn read_variable(key: &Key, text: &str) -> Result<toml::Value, (String, String)>
         Takes::Secrets(_) => (text.starts_with(['[', '{']), "a secret that begins with `[` or `{` is written [\"…\"]"),
         Takes::Number { .. } | Takes::OneOf(_) => (true, "give a whole number"),
         Takes::Networks { .. } => (true, "give a list such as [\"10.0.0.0/8\"]"),
+        Takes::Texts { .. } => (true, "give a list such as [\"…\"]"),
         Takes::Vpas => (true, "give a list such as [\"shop.GR0001@kotak\"]"),
         Takes::Days => (true, "give a list such as [\"2026-01-26\"]"),
         Takes::RedisUrls => (true, "give a list such as [\"redis://127.0.0.1:6379\"]"),
@@ -345,7 +373,13 @@ fn judge(key: &Key, value: toml::Value, environment: &BTreeMap<String, String>) 
                 Some(default) => format!("correct it, or leave it out for the default {default}"),
                 None => "correct it".to_owned(),
             };
-            Err(vec![(format!("is {}, but must be {be}", shown(&value)), next)])
+            // Where hashes of keys are wanted, a key itself may have been put.
+            let what = if matches!(key.takes, Takes::Texts { .. }) {
+                format!("must be {be}")
+            } else {
+                format!("is {}, but must be {be}", shown(&value))
+            };
+            Err(vec![(what, next)])
         }
     }
 }
@@ -369,6 +403,7 @@ fn describes(takes: &Takes) -> &'static str {
         | Takes::OneOf(_)
         | Takes::Text(_)
         | Takes::Networks { .. }
+        | Takes::Texts { .. }
         | Takes::Vpas
         | Takes::Days
         | Takes::RedisUrls

@@ -55,7 +55,7 @@ fn rows() -> Vec<Row> {
         } else if let Some((key, value)) = line.split_once(" = ")
             && !meaning.is_empty()
         {
-            let key = any_account(&format!("{section}.{key}"));
+            let key = any_name(&format!("{section}.{key}"));
             rows.push(Row { key, value: value.to_owned(), meaning: meaning.join(" ") });
         }
         meaning.clear();
@@ -63,10 +63,10 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-/// The accounts of the reference stand for any.
-fn any_account(key: &str) -> String {
+/// The callers and accounts of the reference stand for any.
+fn any_name(key: &str) -> String {
     match key.split('.').collect::<Vec<_>>().as_slice() {
-        ["accounts", _, rest @ ..] => format!("accounts.NAME.{}", rest.join(".")),
+        [section @ ("accounts" | "callers"), _, rest @ ..] => format!("{section}.NAME.{}", rest.join(".")),
         _ => key.to_owned(),
     }
 }
@@ -101,7 +101,8 @@ mod tests {
     fn the_reference_says_no_more_than_a_whole_configuration() {
         let given: toml::Table = default_toml().parse().unwrap();
         let whole = toml::Table::try_from(Config::default()).unwrap();
-        let sections = |table: &toml::Table| table.keys().filter(|&key| key != "accounts").cloned().collect::<BTreeSet<_>>();
+        let sections =
+            |table: &toml::Table| table.keys().filter(|&key| key != "accounts" && key != "callers").cloned().collect::<BTreeSet<_>>();
         assert_eq!(sections(&given), sections(&whole));
     }
 

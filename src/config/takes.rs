@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use super::callers::judge_texts;
 use super::cidr::Cidr;
 use super::redis::RetentionAtRest;
 use super::secrets::SecretRule;
@@ -24,6 +25,11 @@ pub(super) enum Takes {
     Networks {
         /// What a network of all addresses would do, so that it is refused.
         everything: &'static str,
+    },
+    /// A list of texts, each of which fits; `be` says what it must be.
+    Texts {
+        fits: fn(&str) -> bool,
+        be: &'static str,
     },
     /// UPI addresses.
     Vpas,
@@ -52,6 +58,8 @@ impl Takes {
             (Self::Text(_), _) => Err("a text in quotes".to_owned()),
             (Self::Networks { everything }, toml::Value::Array(networks)) => judge_networks(networks, everything),
             (Self::Networks { .. }, _) => Err("a list of networks, such as [\"10.0.0.0/8\"]".to_owned()),
+            (Self::Texts { fits, be }, toml::Value::Array(texts)) => judge_texts(texts, *fits, be),
+            (Self::Texts { be, .. }, _) => Err((*be).to_owned()),
             (Self::Vpas, toml::Value::Array(addresses)) => judge_vpas(addresses),
             (Self::Vpas, _) => Err(VPAS.to_owned()),
             (Self::Days, toml::Value::Array(days)) => judge_days(days),
@@ -286,7 +294,7 @@ pub(super) mod tests {
             judged(path, &format!("\"{min}\""), false);
             judged(path, &format!("{min}.0"), false);
         }
-        assert_eq!(numbers, 50);
+        assert_eq!(numbers, 53);
     }
 
     #[test]

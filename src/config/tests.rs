@@ -6,6 +6,7 @@ use std::path::Path;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::*;
+use crate::domain::caller::CallerName;
 
 mod accounts;
 
@@ -19,6 +20,14 @@ webhook_url_secrets = "url-secret-0123456789"
 key_id = "rzp_test_1"
 key_secret = "hunter2-key"
 webhook_secrets = ["hunter2-webhook-current", "hunter2-webhook-previous"]
+"#;
+
+const CALLER: &str = r#"
+[callers.orders]
+api_key_hashes = ["sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"]
+identities = ["spiffe://example.org/ns/shop/sa/orders"]
+accounts = ["shop-one"]
+permissions = ["qr:write", "qr:read"]
 "#;
 
 fn load(text: &str, environment: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
@@ -386,8 +395,10 @@ fn what_is_described_names_every_setting() {
     let redis = format!("[store.redis]\nurls = ['redis://a']\nretention_at_rest = '400d'\npassword = 'hunter2'\ntoken_key = '{key}'");
     let described: BTreeSet<String> = ["", redis.as_str()]
         .iter()
-        .flat_map(|backend| load(&format!("{SHOP}{OTHER_SHOPS}[sandbox]\n{backend}"), &[]).unwrap().config.describe())
-        .map(|(key, _)| ["shop-one", ENKASH, OQPAY, EKO].iter().fold(key, |key, &name| key.replace(&format!("s.{name}."), "s.NAME.")))
+        .flat_map(|backend| load(&format!("{SHOP}{OTHER_SHOPS}{CALLER}[sandbox]\n{backend}"), &[]).unwrap().config.describe())
+        .map(|(key, _)| {
+            ["shop-one", ENKASH, OQPAY, EKO, "orders"].iter().fold(key, |key, &name| key.replace(&format!("s.{name}."), "s.NAME."))
+        })
         .collect();
     let known: BTreeSet<String> = keys::KEYS.iter().map(|key| keys::named(key.path)).collect();
     assert_eq!(described, known);
@@ -419,4 +430,39 @@ fn serde_refuses_unknown_keys_by_itself() {
         let error = toml::from_str::<Config>(text).unwrap_err();
         assert!(error.message().starts_with("unknown field `colour`"), "{text}: {error}");
     }
+}
+
+#[test]
+fn callers_are_read_from_the_file_and_the_environment() {
+    let environment = [("UPISTREAM__CALLERS__ORDERS__CALLS_PER_SECOND", "7"), ("UPISTREAM__CALLERS__ORDERS__ACCOUNTS", "['*']")];
+    let config = load(&format!("{SHOP}{CALLER}"), &environment).unwrap().config;
+    let orders = &config.callers[&"orders".parse::<CallerName>().unwrap()];
+    assert_eq!((orders.calls_per_second, orders.accounts.as_slice()), (7, &["*".to_owned()][..]));
+    assert_eq!((orders.api_key_hashes.len(), orders.permissions.len(), orders.calls_max), (1, 2, 256));
+}
+
+#[test]
+fn what_is_wrong_with_callers_is_named() {
+    let table = [
+        ("api_key_hashes", "api_key_hashes = ['upk_the-key-itself']", "api_key_hashes"),
+        ("api_key_hashes", "api_key_hashes = 'sha256:00'", "api_key_hashes"),
+        ("identities", "identities = ['*.example.org']", "identities"),
+        ("accounts", "accounts = ['shop-two']", "which is no account here"),
+        ("permissions", "permissions = ['qr']", "permissions"),
+        ("permissions", "", "callers.orders.permissions"),
+        ("accounts", "", "callers.orders.accounts"),
+        ("permissions", "permissions = ['qr:read']\ncalls_max = 0", "calls_max"),
+        ("permissions", "permissions = ['qr:read']\nscopes = ['qr:read']", "scopes"),
+    ];
+    for (key, line, named) in table {
+        let text: Vec<&str> = CALLER.lines().map(|known| if known.starts_with(key) { line } else { known }).collect();
+        let found = problems(&text.join("\n"), &[]);
+        assert!(found.len() == 1 && found[0].contains(named), "{line}: {found:?}");
+        // What was meant to be a hash may be the key.
+        assert!(!found[0].contains("the-key-itself"), "{found:?}");
+    }
+    let twice = CALLER.replace("[callers.orders]", "[callers.billing]");
+    assert_eq!(problems(&format!("{CALLER}{twice}"), &[]).len(), 2, "one key and one identity are two callers'");
+    let bare = "[callers.orders]\naccounts = ['*']\npermissions = []";
+    assert_eq!(problems(bare, &[]).len(), 1, "it can never call");
 }

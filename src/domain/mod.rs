@@ -1,6 +1,7 @@
 //! What things are. No I/O, no clock, no runtime: records, facts, and how a record learns.
 
 pub mod account;
+pub mod caller;
 pub mod debit;
 pub mod event;
 pub mod fact;

@@ -18,19 +18,19 @@ impl AccountService for Api {
     async fn list_accounts(&self, request: Request<pb::ListAccountsRequest>) -> Result<Response<pb::ListAccountsResponse>, Status> {
         let call = Call::of(&request, self.deadlines);
         let visible = self.engine.accounts().filter(|provider| call.may_see(&self.engine, &provider.account));
-        let accounts = visible.map(|provider| self.account(provider)).collect();
+        let accounts = visible.map(|provider| self.account(&call, provider)).collect();
         Ok(Response::new(pb::ListAccountsResponse { accounts }))
     }
 }
 
 impl Api {
-    fn account(&self, provider: &Provider) -> pb::Account {
+    fn account(&self, call: &Call, provider: &Provider) -> pb::Account {
         pb::Account {
             name: provider.account.to_string(),
             provider: provider.id.to_string(),
             capabilities: Some(capabilities(&provider.capabilities)),
             idempotency_retention: Some(resource::duration(self.engine.settings().claim_retention)),
-            permissions: super::ALL_PERMISSIONS.iter().map(|permission| (*permission).to_owned()).collect(),
+            permissions: call.caller.permissions().map(|permission| permission.as_str().to_owned()).collect(),
             sandbox: self.sandbox_accounts.contains(&provider.account),
         }
     }

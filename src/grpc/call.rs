@@ -9,6 +9,7 @@ use tonic::Request;
 use tonic::metadata::MetadataMap;
 use tracing::warn;
 
+use super::callers::Caller;
 use super::fingerprint;
 use crate::domain::account::AccountName;
 use crate::domain::personal::Sight;
@@ -27,10 +28,10 @@ pub struct Deadlines {
     pub margin: Duration,
 }
 
-/// A call.
+/// A call. Who makes it was found out by `authentication.rs`; without that, nobody does.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
-    pub caller: String,
+    pub caller: Arc<Caller>,
     pub sight: Sight,
     pub deadline: Instant,
     pub traceparent: Option<String>,
@@ -40,9 +41,10 @@ impl Call {
     pub fn of<T>(request: &Request<T>, deadlines: Deadlines) -> Self {
         let metadata = request.metadata();
         let time = timeout(metadata).unwrap_or(deadlines.default).min(deadlines.default.max(Duration::from_secs(600)));
+        let caller = request.extensions().get::<Arc<Caller>>().cloned().unwrap_or_else(|| Arc::new(Caller::nobody()));
         Self {
-            caller: LOCAL_CALLER.to_owned(),
-            sight: Sight::Clear,
+            sight: caller.sight(),
+            caller,
             deadline: Instant::now() + time.saturating_sub(deadlines.margin),
             traceparent: metadata.get("traceparent").and_then(|value| traceparent(value.as_bytes())),
         }
@@ -50,7 +52,7 @@ impl Call {
 
     /// Whether the caller may know of this account.
     pub fn may_see(&self, engine: &Engine, account: &AccountName) -> bool {
-        engine.has_account(account)
+        engine.has_account(account) && self.caller.sees(account)
     }
 
     /// The accounts that the caller may see.
@@ -74,7 +76,7 @@ impl Call {
     /// A mutation as the engine takes it.
     pub fn asked(&self, engine: &Arc<Engine>, method: &'static str, message: &'static str, key: &str, request: &impl Message) -> Asked {
         Asked {
-            caller: self.caller.clone(),
+            caller: self.caller.name.clone(),
             method,
             key: key.to_owned(),
             fingerprint: fingerprint::of(engine.fingerprint_key(), message, request),

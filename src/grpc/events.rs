@@ -9,13 +9,15 @@ use tonic::{Request, Response, Status};
 use tracing::info;
 
 use super::call::Call;
+use super::callers::Revoked;
 use super::frame::Outgoing;
 use super::pb::framed::event_service_server::EventService;
 use super::pb::subscribe_response::Message as Sent;
-use super::status::status;
+use super::status::{account_revoked, permission_denied, status, unauthenticated};
 use super::violations::Violations;
 use super::{Api, page, pb, resource};
 use crate::domain::account::{AccountName, ProviderId};
+use crate::domain::caller::Permission;
 use crate::domain::event::EventKind;
 use crate::domain::id::{Id, Kind};
 use crate::domain::personal::Sight;
@@ -45,33 +47,37 @@ impl EventService for Api {
             }
             let filter = self.filter(&call, filter.unwrap_or_default(), &mut violations)?;
             let start = violations.unless_any(start)?;
-            let place = self.streams.take(&call.caller).map_err(|limit| Error::Exhausted {
+            let place = self.streams.take(&call.caller.name, call.caller.streams_max).map_err(|limit| Error::Exhausted {
                 what: "the number of streams",
                 limit,
                 retry_after: Duration::from_secs(5),
             })?;
             let confirmation = self.confirmation(&filter, heartbeat);
+            let grant = self.callers.grant(&call.caller, Permission::EventsRead, filter.accounts.clone());
             let subscription = self.engine.subscribe(filter, start, heartbeat).await?;
-            Ok::<_, Error>((subscription, confirmation, place))
+            Ok::<_, Error>((subscription, confirmation, place, grant))
         };
-        let (subscription, confirmation, place) = opened.await.map_err(|error| status(&error))?;
+        let (subscription, confirmation, place, grant) = opened.await.map_err(|error| status(&error))?;
         info!(subscriber = subscriber_name, "a subscription starts");
         let sight = call.sight;
         self.engine.metrics().subscribers.inc();
         let counted = Counted { engine: std::sync::Arc::clone(&self.engine), _place: place };
-        let state = (subscription, Some(confirmation), false, counted);
-        let stream = stream::unfold(state, move |(mut subscription, confirmation, ended, counted)| async move {
+        let state = (subscription, Some(confirmation), false, (counted, grant));
+        let stream = stream::unfold(state, move |(mut subscription, confirmation, ended, (counted, mut grant))| async move {
             if ended {
                 return None;
             }
             if let Some(confirmation) = confirmation {
                 let first = outgoing(Sent::Confirmation(confirmation));
-                return Some((Ok(first), (subscription, None, false, counted)));
+                return Some((Ok(first), (subscription, None, false, (counted, grant))));
             }
-            match subscription.next().await {
-                Ok(message) => Some((Ok(sent(message, sight)), (subscription, None, false, counted))),
-                Err(end) => Some((Err(end_status(end)), (subscription, None, true, counted))),
-            }
+            let next = tokio::select! {
+                biased;
+                revoked = grant.revoked() => Err(revoked_status(revoked)),
+                next = subscription.next() => next.map(|message| sent(message, sight)).map_err(end_status),
+            };
+            let ended = next.is_err();
+            Some((next, (subscription, None, ended, (counted, grant))))
         });
         Ok(Response::new(Box::pin(stream)))
     }
@@ -275,6 +281,15 @@ fn sent(message: Message, sight: Sight) -> Outgoing {
         Message::Goodbye { token, retry_after } => {
             outgoing(Sent::Goodbye(pb::Goodbye { token, retry_after: Some(resource::duration(retry_after)) }))
         }
+    }
+}
+
+/// How a stream ends whose caller may no longer have it.
+fn revoked_status(revoked: Revoked) -> Status {
+    match revoked {
+        Revoked::Caller => unauthenticated("the caller, or the credential that this stream was opened with, is no longer known"),
+        Revoked::Permission(permission) => permission_denied(&[permission]),
+        Revoked::Account => account_revoked(),
     }
 }
 

@@ -2,7 +2,9 @@
 
 mod account;
 mod admin;
+mod authentication;
 mod call;
+mod callers;
 mod debit;
 mod events;
 mod fingerprint;
@@ -14,6 +16,8 @@ mod outer;
 mod page;
 mod payment;
 pub mod pb;
+pub mod peer;
+mod permissions;
 mod qr;
 mod refund;
 mod refund_resource;
@@ -29,7 +33,9 @@ use std::time::Duration;
 
 use tonic::service::Routes;
 
+pub use authentication::Authentication;
 pub use call::{Deadlines, LOCAL_CALLER};
+pub use callers::{Callers, KnownCaller};
 pub use outer::FrameworkErrors;
 pub use resource::EventEncoder;
 
@@ -46,24 +52,6 @@ pub const SERVICES: [&str; 8] = [
     "upistream.v1.EventService",
     "upistream.v1.AccountService",
     "upistream.v1.AdminService",
-];
-
-/// What the caller may do where none is configured, in alphabetical order.
-const ALL_PERMISSIONS: [&str; 14] = [
-    "admin",
-    "debit:read",
-    "debit:write",
-    "doubt:resolve",
-    "events:read",
-    "mandate:read",
-    "mandate:write",
-    "payment:read",
-    "pii:read",
-    "qr:read",
-    "qr:write",
-    "refund:read",
-    "refund:write",
-    "settlement:read",
 ];
 
 /// The bounds and the default of a subscription's heartbeat.
@@ -92,6 +80,7 @@ pub struct Api {
     deadlines: Deadlines,
     heartbeats: Heartbeats,
     streams: Places,
+    callers: Arc<Callers>,
     sandbox_accounts: BTreeSet<AccountName>,
 }
 
@@ -114,17 +103,17 @@ impl Places {
         Self { limit, limit_per_caller, taken: Arc::default() }
     }
 
-    /// A place for `caller`; `Err`: the limit that is reached.
-    fn take(&self, caller: &str) -> Result<Place, usize> {
+    /// A place for `caller`, of which he may have `own_max` himself; `Err`: the limit that is reached.
+    fn take(&self, caller: &str, own_max: usize) -> Result<Place, usize> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.values().sum::<usize>() >= self.limit {
             return Err(self.limit);
         }
-        let own = taken.entry(caller.to_owned()).or_default();
-        if *own >= self.limit_per_caller {
-            return Err(self.limit_per_caller);
+        let own_max = own_max.min(self.limit_per_caller);
+        if taken.get(caller).copied().unwrap_or_default() >= own_max {
+            return Err(own_max);
         }
-        *own += 1;
+        *taken.entry(caller.to_owned()).or_default() += 1;
         Ok(Place { caller: caller.to_owned(), taken: Arc::clone(&self.taken) })
     }
 }
@@ -142,9 +131,10 @@ impl Drop for Place {
 }
 
 /// All services of the API, with reflection. Health is added by the one who knows it.
-pub fn routes(engine: Arc<Engine>, settings: ApiSettings) -> Result<Routes, tonic_reflection::server::Error> {
+pub fn routes(engine: Arc<Engine>, callers: Arc<Callers>, settings: ApiSettings) -> Result<Routes, tonic_reflection::server::Error> {
     let ApiSettings { deadlines, heartbeats, streams_max, streams_per_caller_max, request_bytes_max, sandbox_accounts } = settings;
-    let api = Api { engine, deadlines, heartbeats, streams: Places::new(streams_max, streams_per_caller_max), sandbox_accounts };
+    let streams = Places::new(streams_max, streams_per_caller_max);
+    let api = Api { engine, deadlines, heartbeats, streams, callers, sandbox_accounts };
     let limit = request_bytes_max;
     let reflection = || {
         let mut builder = tonic_reflection::server::Builder::configure()

@@ -9,6 +9,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use super::pb::ErrorReason as Reason;
 use super::violations::{Violations, cut};
+use crate::domain::caller::Permission;
 use crate::domain::id::{Id, Kind};
 use crate::engine::{Error, Outcome};
 use crate::providers::Violation;
@@ -179,6 +180,32 @@ fn message(error: &Error, violations: &[Violation]) -> String {
         }
         _ => error.to_string(),
     }
+}
+
+/// The status of a call of nobody who is known. `why` names nothing of what was shown.
+pub(super) fn unauthenticated(why: &str) -> Status {
+    let metadata = HashMap::from([("outcome".to_owned(), outcome_name(Outcome::NotSent).to_owned())]);
+    let details = ErrorDetails::with_error_info(reason_name(Reason::Unauthenticated), DOMAIN, metadata);
+    Status::with_error_details(Code::Unauthenticated, why, details)
+}
+
+/// The status of a call for which the caller would need one of `permissions`.
+pub(super) fn permission_denied(permissions: &[Permission]) -> Status {
+    let names: Vec<&str> = permissions.iter().map(|permission| permission.as_str()).collect();
+    let metadata = HashMap::from([
+        ("outcome".to_owned(), outcome_name(Outcome::NotSent).to_owned()),
+        ("permission".to_owned(), names.first().copied().unwrap_or_default().to_owned()),
+    ]);
+    let details = ErrorDetails::with_error_info(reason_name(Reason::PermissionDenied), DOMAIN, metadata);
+    let message = format!("the caller lacks the permission {}", names.join(" or "));
+    Status::with_error_details(Code::PermissionDenied, message, details)
+}
+
+/// The status of a stream that was ended because the caller no longer sees all of its accounts.
+pub(super) fn account_revoked() -> Status {
+    let metadata = HashMap::from([("outcome".to_owned(), outcome_name(Outcome::NotSent).to_owned())]);
+    let details = ErrorDetails::with_error_info(reason_name(Reason::PermissionDenied), DOMAIN, metadata);
+    Status::with_error_details(Code::PermissionDenied, "the caller no longer sees an account of this stream: subscribe again", details)
 }
 
 /// Why the framework refused a call before the engine was entered.

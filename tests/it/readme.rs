@@ -25,7 +25,7 @@ fn every_command_is_named() {
 fn the_settings_that_are_shown_are_a_good_configuration() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let samples: Vec<&str> = README.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(samples.len(), 3, "an account at Razorpay, the others, and a redis are shown");
+    assert_eq!(samples.len(), 4, "an account at Razorpay, the others, a caller, and a redis are shown");
     let sample = samples.concat();
     // Their secrets lie where the reader's machine keeps them: here in a folder of the test.
     let secrets = [
