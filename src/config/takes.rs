@@ -286,7 +286,7 @@ pub(super) mod tests {
             judged(path, &format!("\"{min}\""), false);
             judged(path, &format!("{min}.0"), false);
         }
-        assert_eq!(numbers, 50);
+        assert_eq!(numbers, 57);
     }
 
     #[test]
