@@ -104,7 +104,7 @@ mod tests {
         let bulkhead = bulkhead(4, 2);
         let mut held = Vec::new();
         for _ in 0..3 {
-            held.push(bulkhead.place(Purpose::Act, SHORT).await.ok().expect("there is a place"));
+            held.push(bulkhead.place(Purpose::Act, SHORT).await.expect("there is a place"));
         }
         assert!(bulkhead.place(Purpose::Act, SHORT).await.is_err());
         assert!(bulkhead.place(Purpose::Ask, SHORT).await.is_ok());
@@ -115,7 +115,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_waits_gets_the_next_place_and_no_more_wait_than_may() {
         let bulkhead = bulkhead(1, 2);
-        let held = bulkhead.place(Purpose::Act, SHORT).await.ok().expect("there is a place");
+        let held = bulkhead.place(Purpose::Act, SHORT).await.expect("there is a place");
         let waiting: Vec<_> = (0..2)
             .map(|_| {
                 let bulkhead = Arc::clone(&bulkhead);
@@ -137,7 +137,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_gives_up_waiting_makes_room() {
         let bulkhead = bulkhead(1, 1);
-        let _held = bulkhead.place(Purpose::Ask, SHORT).await.ok().expect("there is a place");
+        let _held = bulkhead.place(Purpose::Ask, SHORT).await.expect("there is a place");
         for _ in 0..3 {
             assert_eq!(bulkhead.place(Purpose::Ask, SHORT).await.err(), Some(Full));
             assert!(!bulkhead.is_full(Purpose::Ask));

@@ -251,12 +251,16 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
-    use crate::providers::line::tests::unhindered;
+    use crate::providers::line::tests::{opened, unhindered};
 
     fn client() -> HttpClient {
+        client_on(unhindered())
+    }
+
+    fn client_on(line: Line) -> HttpClient {
         // Another test may have installed it already: then it is there, which is all we want.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        HttpClient::for_loopback(unhindered()).expect("a client without roots needs nothing from the machine")
+        HttpClient::for_loopback(line).expect("a client without roots needs nothing from the machine")
     }
 
     async fn listener() -> (TcpListener, SocketAddr) {
@@ -306,6 +310,15 @@ mod tests {
             }
             other => panic!("{other:?} is not doubt"),
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_held_back_was_certainly_not_sent() {
+        let (listener, address) = listener().await;
+        let outcome = call(&client_on(opened().await), address, Duration::from_secs(10)).await;
+        let Err(NoAnswer::NotSent(cause)) = outcome else { panic!("{outcome:?}") };
+        assert!(cause.0.starts_with("held back"), "{cause}");
+        assert!(tokio::time::timeout(Duration::from_millis(50), listener.accept()).await.is_err(), "nobody calls");
     }
 
     #[tokio::test]

@@ -45,7 +45,8 @@ pub enum HeldBack {
     Full,
 }
 
-/// Who is told of calls as they come and go. He is told at once, and holds up what he is told of.
+/// Who is told of calls as they come and go. He is told on the spot, the breaker's state under its lock: he must neither wait nor
+/// ask the line.
 pub trait CallObserver: Send + Sync {
     /// How the account's breaker stands, whenever that may have changed.
     fn breaker(&self, account: &AccountName, state: BreakerState);
@@ -248,6 +249,15 @@ pub(super) mod tests {
         line_with(settings)
     }
 
+    /// A line to a provider that did not work until just now.
+    pub async fn opened() -> Line {
+        let line = line_with(SETTINGS);
+        for _ in 0..SETTINGS.breaker.failures {
+            pass(&line, Purpose::Ask).await.expect("it works as far as is known").ended(CallEnd::NoAnswer);
+        }
+        line
+    }
+
     async fn pass(line: &Line, purpose: Purpose) -> Result<Pass, HeldBack> {
         line.pass("CreateQr", purpose, TIMEOUT).await
     }
@@ -258,13 +268,13 @@ pub(super) mod tests {
             let line = line_with(SETTINGS);
             for _ in 0..3 {
                 assert_eq!(line.refusal(Purpose::Act), None);
-                pass(&line, Purpose::Act).await.ok().expect("it works as far as is known").ended(end);
+                pass(&line, Purpose::Act).await.expect("it works as far as is known").ended(end);
             }
             assert_eq!(line.refusal(Purpose::Act), Some(Duration::from_secs(15)));
             let retry_after = Duration::from_secs(10);
             assert_eq!(pass(&line, Purpose::Ask).await.err(), Some(HeldBack::BreakerOpen { retry_after }));
             tokio::time::advance(retry_after).await;
-            pass(&line, Purpose::Ask).await.ok().expect("it is tried").ended(CallEnd::Answered(StatusCode::NOT_FOUND));
+            pass(&line, Purpose::Ask).await.expect("it is tried").ended(CallEnd::Answered(StatusCode::NOT_FOUND));
             assert_eq!((line.refusal(Purpose::Act), line.state()), (None, BreakerState::Closed));
         }
     }
@@ -273,7 +283,7 @@ pub(super) mod tests {
     async fn refusals_and_pleas_to_wait_and_what_nobody_waited_for_hold_nothing_back() {
         let line = line_with(SETTINGS);
         for status in [StatusCode::OK, StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS].repeat(20) {
-            pass(&line, Purpose::Act).await.ok().expect("it works").ended(CallEnd::Answered(status));
+            pass(&line, Purpose::Act).await.expect("it works").ended(CallEnd::Answered(status));
             drop(pass(&line, Purpose::Ask).await);
         }
         assert_eq!((line.refusal(Purpose::Act), line.state()), (None, BreakerState::Closed));
@@ -282,12 +292,12 @@ pub(super) mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_waited_while_it_opened_is_held_back_too() {
         let line = line_with(SETTINGS);
-        let hanging = pass(&line, Purpose::Act).await.ok().expect("there is a place");
+        let hanging = pass(&line, Purpose::Act).await.expect("there is a place");
         let waits = line.clone();
         let waiting = tokio::spawn(async move { pass(&waits, Purpose::Act).await.err() });
         tokio::task::yield_now().await;
         for _ in 0..3 {
-            pass(&line, Purpose::Ask).await.ok().expect("a place is kept for questions").ended(CallEnd::NoAnswer);
+            pass(&line, Purpose::Ask).await.expect("a place is kept for questions").ended(CallEnd::NoAnswer);
         }
         hanging.ended(CallEnd::NoAnswer);
         assert_eq!(waiting.await.expect("nothing panics"), Some(HeldBack::BreakerOpen { retry_after: Duration::from_secs(15) }));
@@ -296,7 +306,7 @@ pub(super) mod tests {
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_longer_than_half_of_his_time() {
         let line = line_with(SETTINGS);
-        let _hanging = pass(&line, Purpose::Act).await.ok().expect("there is a place");
+        let _hanging = pass(&line, Purpose::Act).await.expect("there is a place");
         let asked = Instant::now();
         assert_eq!(pass(&line, Purpose::Act).await.err(), Some(HeldBack::Full));
         assert_eq!(asked.elapsed(), TIMEOUT / 2);
