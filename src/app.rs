@@ -2,6 +2,7 @@
 //! three listeners, and takes all of it down in the right order.
 
 mod callers;
+mod calls;
 mod connections;
 mod health;
 mod providers;
@@ -142,9 +143,10 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     let admin = address(&admin_listener, "admin.listen", config.admin.listen)?;
 
     let (config, simulated) = sandbox::start_where_wanted(config, webhooks, &randomness).await?;
-    let means = Means { clock: Arc::clone(&clock), randomness: Arc::clone(&randomness), tokens };
-    let providers = providers::all(&config, &means)?;
     let metrics = Arc::new(Metrics::new());
+    let calls = Arc::new(calls::CallMetrics(Arc::clone(&metrics)));
+    let means = Means { clock: Arc::clone(&clock), randomness: Arc::clone(&randomness), tokens, calls };
+    let providers = providers::all(&config, &means)?;
     let feed = Feed::new(Arc::clone(&store), Arc::new(grpc::EventEncoder), config.events.ring_frames);
     feed.start().await?;
     let engine = Engine::new(Parts {

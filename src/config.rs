@@ -39,8 +39,8 @@ pub use reference::{default_toml, reference_table};
 pub use sandbox::{EKO_SANDBOX, ENKASH_SANDBOX, OQPAY_SANDBOX, RAZORPAY_SANDBOX, SANDBOX_ACCOUNT, SANDBOX_ACCOUNTS, SandboxSecrets};
 pub use secrets::{REDACTED, Secrets};
 pub use settings::{
-    AdminConfig, Backend, DrainConfig, EmbeddedConfig, EventsConfig, GrpcConfig, IdempotencyConfig, LogConfig, LogFormat, ReconcilerConfig,
-    SandboxSettings, SettlementsConfig, StoreConfig, WebhooksConfig,
+    AdminConfig, Backend, DrainConfig, EmbeddedConfig, EventsConfig, GrpcConfig, IdempotencyConfig, LogConfig, LogFormat,
+    ProviderCallsConfig, ReconcilerConfig, SandboxSettings, SettlementsConfig, StoreConfig, WebhooksConfig,
 };
 
 /// Everything that can be set. What `load` gives keeps all limits; one put together by hand is not judged.
@@ -54,6 +54,7 @@ pub struct Config {
     pub idempotency: IdempotencyConfig,
     pub events: EventsConfig,
     pub reconciler: ReconcilerConfig,
+    pub provider_calls: ProviderCallsConfig,
     pub settlements: SettlementsConfig,
     pub mandates: MandatesConfig,
     pub drain: DrainConfig,

@@ -1,6 +1,9 @@
 //! The name of every metric, and the trace context of requests. How logs are shown is the command line's business.
 
-use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+
+/// Up to the longest time that a call to a provider is usually given.
+const CALL_SECONDS: [f64; 9] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// All metrics of the process. Their names stand here and in the README.
 pub struct Metrics {
@@ -26,6 +29,15 @@ pub struct Metrics {
     pub quarantined: IntGaugeVec,
     /// Differences between a provider's settlements and our records that are open, by account.
     pub settlement_breaks: IntGaugeVec,
+    /// Whether calls to a provider are held back because it does not work, by account: 0 no, 1 yes, 2 a few are let through to
+    /// see whether it works again. Alert above 0.
+    pub provider_breaker_open: IntGaugeVec,
+    /// Calls to a provider that are under way, by account.
+    pub provider_calls_in_flight: IntGaugeVec,
+    /// Calls to a provider that failed or were held back, by account and how.
+    pub provider_errors: IntCounterVec,
+    /// How long calls to a provider took, by account, operation and how they ended. What was held back is not among them.
+    pub provider_call_duration: HistogramVec,
 }
 
 impl Metrics {
@@ -62,6 +74,18 @@ impl Metrics {
         };
         let quarantined = gauges("upistream_quarantined", "Callbacks kept because they could not be applied.");
         let settlement_breaks = gauges("upistream_settlement_breaks_open", "Open differences between settlements and records.");
+        let provider_breaker_open =
+            gauges("upistream_provider_breaker_open", "Whether calls to a provider are held back: 0 no, 1 yes, 2 it is tried again.");
+        let provider_calls_in_flight = gauges("upistream_provider_calls_in_flight", "Calls to a provider that are under way.");
+        let provider_errors = counters(
+            "upistream_provider_errors_total",
+            "Calls to a provider that failed or were held back, by account and how.",
+            &["account", "class"],
+        );
+        let durations = HistogramOpts::new("upistream_provider_call_duration_seconds", "How long calls to a provider took.");
+        let provider_call_duration = HistogramVec::new(durations.buckets(CALL_SECONDS.to_vec()), &["account", "operation", "outcome"])
+            .expect("the name, labels and limits of a metric are constants that are valid");
+        registry.register(Box::new(provider_call_duration.clone())).expect("each metric is registered once");
         Self {
             registry,
             webhooks,
@@ -74,6 +98,10 @@ impl Metrics {
             store_memory_percent,
             quarantined,
             settlement_breaks,
+            provider_breaker_open,
+            provider_calls_in_flight,
+            provider_errors,
+            provider_call_duration,
         }
     }
 

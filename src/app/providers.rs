@@ -10,12 +10,15 @@ use super::tokens::TokenPlaces;
 use crate::clock::{Clock, Randomness};
 use crate::config::{
     AccountConfig, Authorization, Config, EkoConfig, EnkashConfig, EnkashMandatesConfig, MandateAmountUnit, MandateMeaning, MandateNaming,
-    MandatePaths, NoticeMeaning, OqpayConfig, Period, ProviderConfig, RazorpayConfig, Rule, WebhooksConfig,
+    MandatePaths, NoticeMeaning, OqpayConfig, Period, ProviderCallsConfig, ProviderConfig, RazorpayConfig, Rule, WebhooksConfig,
 };
 use crate::domain::account::AccountName;
 use crate::domain::personal::Vpa;
 use crate::domain::upi::{DayRule, Pattern};
+use crate::providers::breaker::BreakerSettings;
+use crate::providers::bulkhead::BulkheadSettings;
 use crate::providers::http::HttpClient;
+use crate::providers::line::{CallObserver, Line, LineSettings};
 use crate::providers::{Provider, eko, enkash, oqpay, razorpay};
 
 /// What adapters are made with besides their settings.
@@ -23,6 +26,7 @@ pub(super) struct Means {
     pub clock: Arc<dyn Clock>,
     pub randomness: Arc<Randomness>,
     pub tokens: TokenPlaces,
+    pub calls: Arc<dyn CallObserver>,
 }
 
 /// All accounts, ready to be called.
@@ -33,7 +37,8 @@ pub(super) fn all(config: &Config, means: &Means) -> Result<Vec<Provider>, Start
 fn one(config: &Config, name: &AccountName, account: &AccountConfig, means: &Means) -> Result<Provider, StartError> {
     // A loopback client needs no certificate authorities, which a bare machine may not have.
     let is_loopback = account.provider.base_url().starts_with("http://");
-    let client = if is_loopback { HttpClient::for_loopback()? } else { HttpClient::new()? };
+    let line = Line::new(name.clone(), of_line(&config.provider_calls), Arc::clone(&means.calls));
+    let client = if is_loopback { HttpClient::for_loopback(line)? } else { HttpClient::new(line)? };
     let name = name.clone();
     let mut provider = match &account.provider {
         ProviderConfig::Razorpay(settings) => razorpay::provider(name, of_razorpay(settings), client),
@@ -65,6 +70,20 @@ fn callback_url(webhooks: &WebhooksConfig, name: &AccountName, account: &Account
     let public_url = webhooks.public_url.as_ref()?;
     let secret = account.webhook_url_secrets.first().expose_secret();
     Some(format!("{}/webhooks/{name}/{secret}", public_url.trim_end_matches('/')).into())
+}
+
+fn of_line(calls: &ProviderCallsConfig) -> LineSettings {
+    let ProviderCallsConfig { calls_max, waiting_max, breaker_failures, breaker_failure_percent, .. } = *calls;
+    LineSettings {
+        bulkhead: BulkheadSettings { calls_max, waiting_max },
+        breaker: BreakerSettings {
+            failures: breaker_failures,
+            failure_percent: breaker_failure_percent,
+            window: calls.breaker_window(),
+            open_for: calls.breaker_open(),
+            trials: calls.breaker_trials,
+        },
+    }
 }
 
 fn of_razorpay(settings: &RazorpayConfig) -> razorpay::RazorpaySettings {

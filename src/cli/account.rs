@@ -58,18 +58,33 @@ pub async fn run(AccountArgs { client, verb: Verb::List { capabilities } }: Acco
 }
 
 fn table(accounts: &[pb::Account]) -> Table {
-    let mut table = Table::new(&["NAME", "PROVIDER", "SANDBOX", "KEYS KEPT", "PERMISSIONS"]);
+    let mut table = Table::new(&["NAME", "PROVIDER", "SANDBOX", "CALLS", "KEYS KEPT", "PERMISSIONS"]);
     for account in accounts {
         let kept = account.idempotency_retention.and_then(|retention| retention.try_into().ok());
         table.row([
             account.name.as_str().into(),
             account.provider.as_str().into(),
             if account.sandbox { "yes: no money moves" } else { "no" }.into(),
+            calls(account.provider_calls.as_ref()),
             kept.map(duration_shown).unwrap_or_default().into(),
             account.permissions.join(" ").into(),
         ]);
     }
     table
+}
+
+/// Whether calls to its provider are made now.
+fn calls(calls: Option<&pb::ProviderCalls>) -> Cell {
+    let Some(calls) = calls else { return "".into() };
+    match calls.breaker() {
+        pb::ProviderBreaker::Unspecified => "".into(),
+        pb::ProviderBreaker::Closed => Cell::toned(Some(Tone::Good), "made"),
+        pb::ProviderBreaker::HalfOpen => Cell::toned(Some(Tone::Warning), "tried again"),
+        pb::ProviderBreaker::Open => {
+            let wait = calls.retry_after.and_then(|wait| wait.try_into().ok()).map(duration_shown).unwrap_or_default();
+            Cell::toned(Some(Tone::Bad), format!("held back for {wait}"))
+        }
+    }
 }
 
 /// What it can't do is as worth knowing as what it can.
@@ -174,6 +189,31 @@ fn remedy(doubt: pb::DoubtRemedy) -> &'static str {
 mod tests {
     use super::super::console::captured::console;
     use super::*;
+
+    #[test]
+    fn whether_calls_are_made_is_told() {
+        let account = |name: &str, breaker: pb::ProviderBreaker, retry_after: Option<i64>| pb::Account {
+            name: name.to_owned(),
+            provider: "eko".to_owned(),
+            permissions: vec!["qr:read".to_owned()],
+            provider_calls: Some(pb::ProviderCalls {
+                breaker: breaker.into(),
+                retry_after: retry_after.map(|seconds| prost_types::Duration { seconds, nanos: 0 }),
+            }),
+            ..pb::Account::default()
+        };
+        let accounts = [
+            account("counter", pb::ProviderBreaker::Closed, None),
+            account("kiosk", pb::ProviderBreaker::Open, Some(8)),
+            account("shop", pb::ProviderBreaker::HalfOpen, None),
+        ];
+        let expected = "\
+NAME     PROVIDER  SANDBOX  CALLS             KEYS KEPT  PERMISSIONS
+counter  eko       no       made                         qr:read
+kiosk    eko       no       held back for 8s             qr:read
+shop     eko       no       tried again                  qr:read";
+        assert_eq!(table(&accounts).text(&console().0), expected);
+    }
 
     #[test]
     fn what_can_be_done_is_told_down_to_refunds() {

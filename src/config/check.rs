@@ -29,6 +29,7 @@ pub(super) fn violations(config: &Config) -> Vec<Violation> {
         idempotency: _,
         events,
         reconciler,
+        provider_calls: _,
         settlements: _,
         mandates,
         drain: _,

@@ -115,6 +115,18 @@ pub struct ReconcilerConfig {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+pub struct ProviderCallsConfig {
+    pub calls_max: usize,
+    pub waiting_max: usize,
+    pub breaker_failures: usize,
+    pub breaker_failure_percent: usize,
+    pub breaker_window_s: u64,
+    pub breaker_open_ms: u64,
+    pub breaker_trials: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct SettlementsConfig {
     pub fetch: bool,
     pub sync_every_s: u64,
@@ -215,6 +227,16 @@ impl ReconcilerConfig {
 
     pub fn look_max(&self) -> Duration {
         Duration::from_secs(self.look_max_s)
+    }
+}
+
+impl ProviderCallsConfig {
+    pub fn breaker_window(&self) -> Duration {
+        Duration::from_secs(self.breaker_window_s)
+    }
+
+    pub fn breaker_open(&self) -> Duration {
+        Duration::from_millis(self.breaker_open_ms)
     }
 }
 
@@ -333,6 +355,20 @@ impl Default for EventsConfig {
 impl Default for ReconcilerConfig {
     fn default() -> Self {
         Self { workers: 4, lease_ms: 60_000, absence_after_s: 900, first_look_s: 90, look_max_s: 900, lookups_per_second: 5, batch: 16 }
+    }
+}
+
+impl Default for ProviderCallsConfig {
+    fn default() -> Self {
+        Self {
+            calls_max: 64,
+            waiting_max: 256,
+            breaker_failures: 5,
+            breaker_failure_percent: 50,
+            breaker_window_s: 60,
+            breaker_open_ms: 10_000,
+            breaker_trials: 2,
+        }
     }
 }
 

@@ -294,7 +294,7 @@ pub(super) mod tests {
             judged(path, &format!("\"{min}\""), false);
             judged(path, &format!("{min}.0"), false);
         }
-        assert_eq!(numbers, 53);
+        assert_eq!(numbers, 60);
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::domain::fact::{Cause, Evidence};
 use crate::domain::id::Partition;
 use crate::domain::mandate::{MandateFact, MandateState, Registration};
 use crate::domain::qr::{QrFact, QrState};
+use crate::providers::breaker::Purpose;
 use crate::providers::{CallError, Provider};
 use crate::store::{Claim, ClaimStep, Commit, Conflict, Fence, Guard, LeaseStep, StoreError, Stored};
 
@@ -205,7 +206,9 @@ impl Engine {
                 Err(CallError::Refused { code, message }) => act.refused(self, intent, code, message).await,
                 Err(CallError::NotDelivered(cause)) => {
                     let time_for_another = asked.time_left() > pause + provider.deadline_floor;
-                    if attempt < DELIVERY_TRIES_MAX && time_for_another {
+                    // While calls are held back the next one would be, too.
+                    let is_held_back = provider.line.refusal(Purpose::Act).is_some();
+                    if attempt < DELIVERY_TRIES_MAX && time_for_another && !is_held_back {
                         warn!("a call for `{}` was not delivered, it is tried again: {cause}", intent.id());
                         // Beyond the pause too: a lease that ran out is not to be had again.
                         self.holds_for(work, &mut hold, pause * 2 + provider.call_timeout).await;

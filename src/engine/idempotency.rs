@@ -199,7 +199,10 @@ impl Engine {
                     Ok(Answer { resource: record, replayed })
                 }
             },
-            None => decided_answer(asked, record, replayed),
+            None => {
+                let retry_after = self.provider_retry_after(&record.header().account);
+                decided_answer(asked, record, replayed, retry_after)
+            }
         }
     }
 }
@@ -220,15 +223,15 @@ fn is_newer(record: &Record, than: &Record) -> bool {
 }
 
 /// The answer that a record gives to those who `asked` for it: itself, or the refusal that it ended with. How a change
-/// of it ended says nothing to the one who asked for its creation.
-fn decided_answer(asked: &Asked, record: Record, replayed: bool) -> Result<Answer<Record>, Error> {
+/// of it ended says nothing to the one who asked for its creation. `retry_after`: when what was not sent is worth repeating.
+fn decided_answer(asked: &Asked, record: Record, replayed: bool, retry_after: Duration) -> Result<Answer<Record>, Error> {
     let header = record.header();
     let (id, created_by_it) = (header.id.clone(), header.claim.as_ref() == Some(&asked.scope(header.account.as_str()).0));
     let refused =
         |code: &str, message: &str| Err(Error::Refused { id: id.clone(), code: code.to_owned(), message: message.to_owned(), replayed });
     match ending(asked, &record, created_by_it) {
         Some(Ending::Refused { code, message }) => refused(&code, &message),
-        Some(Ending::NotSent) => Err(Error::ProviderUnavailable { id: Some(id), retry_after: super::PROVIDER_RETRY_AFTER }),
+        Some(Ending::NotSent) => Err(Error::ProviderUnavailable { id: Some(id), retry_after }),
         None => Ok(Answer { resource: record, replayed }),
     }
 }

@@ -20,6 +20,7 @@ use crate::domain::mandate::{Mandate, MandateFact};
 use crate::domain::payment::Payment;
 use crate::domain::qr::{Qr, QrFact};
 use crate::domain::refund::{Refund, RefundFact};
+use crate::providers::breaker::Purpose;
 use crate::store::record;
 use crate::store::{
     Batch, Change, ClaimStep, Commit, Conflict, Fence, Guard, LeaseStep, Look, NewEvent, Reference, StoreError, Stored, Written,
@@ -332,8 +333,19 @@ impl Engine {
             Look::At(time) if time <= now => Look::At(after(now, self.randomness.jittered(UNANSWERED_PAUSE))),
             look @ Look::At(_) => look,
         };
+        let look = match (look, self.held_back_for(record)) {
+            (Look::At(time), Some(wait)) => Look::At(time.min(after(now, wait))),
+            (look, _) => look,
+        };
         self.store.release(record.id(), fence, look).await?;
         Ok(())
+    }
+
+    /// How long questions about a record in doubt are held back, if they are. To ask one as soon as it may be is what finds out
+    /// that the provider works again; what is not in doubt can wait for that.
+    fn held_back_for(&self, record: &Record) -> Option<Duration> {
+        let provider = self.providers.get(&record.header().account).filter(|_| !super::idempotency::is_decided(record))?;
+        provider.line.refusal(Purpose::Ask)
     }
 
     /// A record that is known to be there.

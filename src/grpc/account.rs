@@ -11,7 +11,7 @@ use super::{Api, pb};
 use crate::domain::account::{
     Capabilities, DoubtCure, MandateCapability, NOT_OFFERED, Operation, OperationCapability, QrUsageCapability, RefundCapability,
 };
-use crate::providers::Provider;
+use crate::providers::{BreakerState, Provider};
 
 #[tonic::async_trait]
 impl AccountService for Api {
@@ -32,8 +32,18 @@ impl Api {
             idempotency_retention: Some(resource::duration(self.engine.settings().claim_retention)),
             permissions: call.caller.permissions().map(|permission| permission.as_str().to_owned()).collect(),
             sandbox: self.sandbox_accounts.contains(&provider.account),
+            provider_calls: Some(provider_calls(provider.line.state())),
         }
     }
+}
+
+fn provider_calls(state: BreakerState) -> pb::ProviderCalls {
+    let (breaker, retry_after) = match state {
+        BreakerState::Closed => (pb::ProviderBreaker::Closed, None),
+        BreakerState::Open { retry_after } => (pb::ProviderBreaker::Open, Some(retry_after)),
+        BreakerState::HalfOpen => (pb::ProviderBreaker::HalfOpen, None),
+    };
+    pb::ProviderCalls { breaker: breaker.into(), retry_after: retry_after.map(resource::duration) }
 }
 
 fn capabilities(capabilities: &Capabilities) -> pb::Capabilities {

@@ -14,6 +14,8 @@ use tracing::{Instrument, Span, field, info_span};
 pub use reqwest::Url;
 
 use super::Cause;
+use super::breaker::Purpose;
+use super::line::{CallEnd, Line};
 use crate::domain::account::{AccountName, ProviderId};
 
 /// The largest answer that is read. A page of a hundred entities takes a quarter of it.
@@ -27,10 +29,14 @@ const IDLE_MAX: Duration = Duration::from_secs(20);
 /// The most unused connections to one host: more than a replica has in flight at once on an ordinary day.
 const IDLE_CONNECTIONS_MAX: usize = 64;
 
-/// The client that all calls to providers go through. Cheap to clone; there is one in a process.
+/// What is asked by other methods than GET and moves nothing: searches with a body, and logging in.
+const ASKED_WITH_A_BODY: [&str; 3] = ["LookUpQr", "FetchSettlements", "Login"];
+
+/// The client that all calls of an account go through. Cheap to clone.
 #[derive(Clone)]
 pub struct HttpClient {
     inner: reqwest::Client,
+    line: Line,
 }
 
 /// Why there is no client.
@@ -53,7 +59,7 @@ pub struct Call {
     pub url: Url,
     pub headers: HeaderMap,
     pub body: Option<Bytes>,
-    /// From the first byte of the connection to the last of the answer.
+    /// Until the last byte of the answer; the wait for a place is a part of it.
     pub timeout: Duration,
 }
 
@@ -79,16 +85,21 @@ pub enum NoAnswer {
 
 impl HttpClient {
     /// A client for providers on the internet. It needs the machine's CA certificates.
-    pub fn new() -> Result<Self, NoClient> {
-        Self::build(reqwest::Client::builder())
+    pub fn new(line: Line) -> Result<Self, NoClient> {
+        Self::build(reqwest::Client::builder(), line)
     }
 
     /// A client for simulators on this machine, over plain HTTP. It trusts no certificate and needs none.
-    pub fn for_loopback() -> Result<Self, NoClient> {
-        Self::build(reqwest::Client::builder().tls_certs_only([]))
+    pub fn for_loopback(line: Line) -> Result<Self, NoClient> {
+        Self::build(reqwest::Client::builder().tls_certs_only([]), line)
     }
 
-    fn build(builder: reqwest::ClientBuilder) -> Result<Self, NoClient> {
+    /// What all of its calls go through.
+    pub fn line(&self) -> &Line {
+        &self.line
+    }
+
+    fn build(builder: reqwest::ClientBuilder, line: Line) -> Result<Self, NoClient> {
         // Nothing is ever sent twice behind our back: no redirects, and none of the client's own retries. One repetition
         // can't be turned off and is harmless: a request that found its pooled connection closed before its first byte
         // was written goes out on another one.
@@ -102,7 +113,7 @@ impl HttpClient {
             .user_agent(concat!("upistream/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| NoClient(described(error)))?;
-        Ok(Self { inner })
+        Ok(Self { inner, line })
     }
 
     /// Makes one call, once.
@@ -132,14 +143,28 @@ impl HttpClient {
         .await
     }
 
+    /// Makes the call once it may be made: what is held back is certainly not sent.
     async fn exchange(&self, call: Call) -> Result<Answer, NoAnswer> {
-        let Call { operation: _, method, url, headers, body, timeout } = call;
-        let mut request = self.inner.request(method, url).headers(headers).timeout(timeout);
+        let (deadline, purpose) = (Instant::now() + call.timeout, call.purpose());
+        let Call { operation, method, url, headers, body, timeout } = call;
+        let mut request = self.inner.request(method, url).headers(headers);
         if let Some(body) = body {
             request = request.body(body);
         }
         // What can't even be written down was not sent.
-        let request = request.build().map_err(|error| NoAnswer::NotSent(Cause(described(error))))?;
+        let mut request = request.build().map_err(|error| NoAnswer::NotSent(Cause(described(error))))?;
+        let pass = self.line.pass(operation, purpose, timeout).await.map_err(|why| NoAnswer::NotSent(Cause(why.to_string())))?;
+        *request.timeout_mut() = Some(deadline.saturating_duration_since(Instant::now()));
+        let outcome = self.answered(request, timeout).await;
+        pass.ended(match &outcome {
+            Ok(answer) => CallEnd::Answered(answer.status),
+            Err(NoAnswer::NotSent(_)) => CallEnd::NotConnected,
+            Err(NoAnswer::Lost(_)) => CallEnd::NoAnswer,
+        });
+        outcome
+    }
+
+    async fn answered(&self, request: reqwest::Request, timeout: Duration) -> Result<Answer, NoAnswer> {
         let mut response = self.inner.execute(request).await.map_err(|error| unanswered(error, timeout))?;
 
         let status = response.status();
@@ -162,6 +187,12 @@ impl Call {
     /// A question without a body.
     pub fn get(operation: &'static str, url: Url, headers: HeaderMap, timeout: Duration) -> Self {
         Self { operation, method: Method::GET, url, headers, body: None, timeout }
+    }
+
+    /// What is not known to ask is taken for something that may move money.
+    fn purpose(&self) -> Purpose {
+        let asks = self.method == Method::GET || ASKED_WITH_A_BODY.contains(&self.operation);
+        if asks { Purpose::Ask } else { Purpose::Act }
     }
 
     /// A request without a body.
@@ -220,11 +251,16 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
+    use crate::providers::line::tests::{opened, unhindered};
 
     fn client() -> HttpClient {
+        client_on(unhindered())
+    }
+
+    fn client_on(line: Line) -> HttpClient {
         // Another test may have installed it already: then it is there, which is all we want.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        HttpClient::for_loopback().expect("a client without roots needs nothing from the machine")
+        HttpClient::for_loopback(line).expect("a client without roots needs nothing from the machine")
     }
 
     async fn listener() -> (TcpListener, SocketAddr) {
@@ -274,6 +310,15 @@ mod tests {
             }
             other => panic!("{other:?} is not doubt"),
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_held_back_was_certainly_not_sent() {
+        let (listener, address) = listener().await;
+        let outcome = call(&client_on(opened().await), address, Duration::from_secs(10)).await;
+        let Err(NoAnswer::NotSent(cause)) = outcome else { panic!("{outcome:?}") };
+        assert!(cause.0.starts_with("held back"), "{cause}");
+        assert!(tokio::time::timeout(Duration::from_millis(50), listener.accept()).await.is_err(), "nobody calls");
     }
 
     #[tokio::test]

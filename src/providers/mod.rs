@@ -20,11 +20,14 @@ use crate::domain::qr::{QrOrder, QrSnapshot, Usage};
 use crate::domain::refund::{RefundOrder, RefundSnapshot};
 use crate::domain::settlement::{SettlementLine, SettlementSnapshot};
 
+pub mod breaker;
+pub mod bulkhead;
 pub mod eko;
 pub mod enkash;
 pub mod http;
 mod indian_mobile;
 mod indian_time;
+pub mod line;
 pub mod mandate;
 #[cfg(test)]
 mod mutation;
@@ -38,6 +41,8 @@ pub mod signature;
 pub mod token;
 mod told;
 
+pub use breaker::BreakerState;
+pub use line::Line;
 pub use mandate::Mandates;
 pub use signature::Verified;
 
@@ -428,6 +433,8 @@ pub struct Webhooks {
 pub struct Provider {
     pub id: ProviderId,
     pub account: AccountName,
+    /// What all of its calls go through.
+    pub line: Line,
     pub capabilities: Capabilities,
     /// The longest that one call may take.
     pub call_timeout: Duration,

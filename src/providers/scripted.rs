@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::CallError;
 use super::http::HttpClient;
+use super::line::tests::unhindered;
 
 /// What the server does with a request.
 pub enum Reply {
@@ -117,7 +118,7 @@ pub fn named<T>(outcome: &Result<T, CallError>) -> &'static str {
 pub fn client() -> HttpClient {
     // Another test may have installed it already: then it is there, which is all we want.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    HttpClient::for_loopback().expect("a client without roots needs nothing from the machine")
+    HttpClient::for_loopback(unhindered()).expect("a client without roots needs nothing from the machine")
 }
 
 async fn read_request(stream: &mut TcpStream) -> Heard {

@@ -1,6 +1,7 @@
 //! All integration tests, in one binary: linking is what costs.
 
 mod bad_input;
+mod breaker;
 mod callers;
 mod capability_table;
 mod deadline;

@@ -27,6 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "domain",
             "telemetry",
             "events",
+            "providers::BreakerState",
             "providers::Provider",
             "providers::Violation",
             "store::Position",

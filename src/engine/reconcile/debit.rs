@@ -24,12 +24,13 @@ use crate::engine::paid_for::PaidFor;
 use crate::engine::reference;
 use crate::engine::schedule::absence_is_proof;
 use crate::engine::webhook::Matched;
+use crate::providers::breaker::Purpose;
 use crate::providers::mandate::{AttemptTaken, NoticeOrder};
 use crate::providers::{AskError, CallError, Mandates, Provider, Sending};
 use crate::store::{Commit, Fence, Guard, LeaseStep, Look, StoreError};
 
-/// When a debit is looked at again that something else holds up: a pause, a change, an attempt of another debit. What ends
-/// that makes it due at once, where it is seen.
+/// When a debit is looked at again that something else holds up: a pause, a change, an attempt of another debit, a provider
+/// that does not work. What ends that makes it due at once, where it is seen.
 const HELD_UP_PAUSE: Duration = Duration::from_secs(60);
 
 impl Engine {
@@ -66,6 +67,10 @@ impl Engine {
             return self.learn_in_time(debit, DebitFact::Rescheduled(next), told).await;
         }
         if !mandate.permits_debits() || !mandate.header.contradictions.is_empty() || !debit.header.contradictions.is_empty() {
+            return self.hold_up(&debit, fence, now).await;
+        }
+        // What would not be sent is not written down either.
+        if provider.line.refusal(Purpose::Act).is_some() {
             return self.hold_up(&debit, fence, now).await;
         }
         if wants_notice {

@@ -83,6 +83,7 @@ pub fn provider(account: AccountName, settings: EkoSettings, http: HttpClient) -
         deadline_floor,
         now_ms,
     } = settings;
+    let line = http.line().clone();
     let party = Party { account: account.clone(), provider: ProviderId::Eko };
     let developer_key = HeaderValue::try_from(developer_key).ok().map(sensitive);
     let access_key = access_keys.into_iter().next();
@@ -92,6 +93,7 @@ pub fn provider(account: AccountName, settings: EkoSettings, http: HttpClient) -
     Provider {
         id: ProviderId::Eko,
         account,
+        line,
         capabilities: capabilities(service_code),
         call_timeout: timeout,
         deadline_floor,

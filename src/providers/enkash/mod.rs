@@ -117,6 +117,7 @@ pub fn provider(account: AccountName, settings: EnkashSettings, http: HttpClient
         deadline_floor,
         now_ms,
     } = settings;
+    let line = http.line().clone();
     let party = Party { account: account.clone(), provider: ProviderId::Enkash };
     let base: Option<Url> = base_url.parse().ok();
     let login = login::EnkashLogin {
@@ -137,6 +138,7 @@ pub fn provider(account: AccountName, settings: EnkashSettings, http: HttpClient
     Provider {
         id: ProviderId::Enkash,
         account,
+        line,
         capabilities: capabilities(doubt, allow_unobservable_qr, mandates.as_ref(), mcc),
         call_timeout: timeout,
         deadline_floor,

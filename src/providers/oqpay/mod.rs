@@ -67,6 +67,7 @@ pub struct OqpaySettings {
 pub fn provider(account: AccountName, settings: OqpaySettings, http: HttpClient) -> Provider {
     let OqpaySettings { base_url, registration_ids, bearer_token, callbacks_prove, payee_vpas, timeout, deadline_floor } = settings;
     let payees = webhook::Payees(payee_vpas);
+    let line = http.line().clone();
     let party = Party { account: account.clone(), provider: ProviderId::Oqpay };
     let authorization = bearer_token.as_ref().map(bearer);
     let api = Api { http, party, base: base_url.parse().ok(), registration_id: registration_ids.into_iter().next(), authorization };
@@ -74,6 +75,7 @@ pub fn provider(account: AccountName, settings: OqpaySettings, http: HttpClient)
     Provider {
         id: ProviderId::Oqpay,
         account,
+        line,
         capabilities: capabilities(evidence),
         call_timeout: timeout,
         deadline_floor,

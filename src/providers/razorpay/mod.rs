@@ -102,6 +102,7 @@ pub fn provider(account: AccountName, settings: RazorpaySettings, http: HttpClie
         notes_value_max,
         mcc,
     } = settings;
+    let line = http.line().clone();
     let party = Party { account: account.clone(), provider: ProviderId::Razorpay };
     let authorization = key_secrets.first().and_then(|secret| basic(&key_id, secret));
     let api = Api { http, party, base: base_url.parse().ok(), authorization, timeout };
@@ -114,6 +115,7 @@ pub fn provider(account: AccountName, settings: RazorpaySettings, http: HttpClie
     Provider {
         id: ProviderId::Razorpay,
         account,
+        line,
         capabilities: capabilities((close_by_min, close_by_max), mcc),
         call_timeout: timeout,
         deadline_floor,

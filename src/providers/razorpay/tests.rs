@@ -12,6 +12,7 @@ use super::*;
 use crate::domain::payment::PaymentStatus;
 use crate::domain::qr::Customer;
 use crate::domain::qr::{QrOrder, QrStatus};
+use crate::providers::line::tests::unhindered;
 use crate::providers::scripted::{Heard, Reply, Server, client};
 use crate::providers::{Created, KnownQr, Payments, QrClosing, QrEnquiry, QrOfPayment, QrSearch};
 
@@ -250,7 +251,7 @@ async fn what_can_not_be_sent_is_not_delivered() {
 
     let server = Server::start(Vec::new()).await;
     let without_secret = RazorpaySettings { key_secrets: Vec::new(), ..settings(&format!("http://{}", server.address)) };
-    let http = HttpClient::for_loopback().expect("a client without roots needs nothing from the machine");
+    let http = HttpClient::for_loopback(unhindered()).expect("a client without roots needs nothing from the machine");
     let qr = provider("shop".parse().expect("a plain name"), without_secret, http).qr.expect("Razorpay has QR codes");
     assert_eq!(named(&qr.creation.create(&order(), "ref1", Sending::First, TIMEOUT).await), "not_delivered");
     assert!(server.lines().is_empty());

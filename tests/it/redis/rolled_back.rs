@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::time::Instant;
 use upistream::clock::{Randomness, TestClock};
+use upistream::domain::account::AccountName;
 use upistream::domain::money::Amount;
 use upistream::domain::qr::{QrCode, QrOrder, QrSnapshot, QrStatus, Usage};
 use upistream::domain::upi::rules::RuleTable;
@@ -21,7 +22,11 @@ use upistream::engine::{Asked, Engine, Fingerprint, Parts, Settings};
 use upistream::events::Feed;
 use upistream::grpc::pb::subscribe_response::Message;
 use upistream::grpc::{EventEncoder, pb};
-use upistream::providers::{CallError, Created, QrCodes, QrCreation, Sending, Violation, http::HttpClient, razorpay};
+use upistream::providers::breaker::BreakerSettings;
+use upistream::providers::bulkhead::BulkheadSettings;
+use upistream::providers::http::HttpClient;
+use upistream::providers::line::{CallEnd, CallObserver, HeldBack, Line, LineSettings};
+use upistream::providers::{BreakerState, CallError, Created, QrCodes, QrCreation, Sending, Violation, razorpay};
 use upistream::store::AnyStore;
 use upistream::telemetry::Metrics;
 
@@ -74,6 +79,25 @@ impl QrCreation for OnceAReference {
     }
 }
 
+/// Nobody looks at the calls: none is made.
+struct Unobserved;
+
+impl CallObserver for Unobserved {
+    fn breaker(&self, _: &AccountName, _: BreakerState) {}
+
+    fn begun(&self, _: &AccountName) {}
+
+    fn ended(&self, _: &AccountName, _: &'static str, _: CallEnd, _: Duration) {}
+
+    fn held_back(&self, _: &AccountName, _: HeldBack) {}
+}
+
+fn line(account: AccountName) -> Line {
+    let second = Duration::from_secs(1);
+    let breaker = BreakerSettings { failures: 5, failure_percent: 50, window: second, open_for: second, trials: 1 };
+    Line::new(account, LineSettings { bulkhead: BulkheadSettings { calls_max: 1, waiting_max: 1 }, breaker }, Arc::new(Unobserved))
+}
+
 fn engine(store: AnyStore, fake: &Arc<OnceAReference>) -> Arc<Engine> {
     let settings = razorpay::RazorpaySettings {
         base_url: "http://127.0.0.1:9".to_owned(),
@@ -88,8 +112,9 @@ fn engine(store: AnyStore, fake: &Arc<OnceAReference>) -> Arc<Engine> {
         notes_value_max: 256,
         mcc: None,
     };
-    let account = ACCOUNT.parse().expect("a name");
-    let mut provider = razorpay::provider(account, settings, HttpClient::for_loopback().expect("a client for loopback"));
+    let account: AccountName = ACCOUNT.parse().expect("a name");
+    let http = HttpClient::for_loopback(line(account.clone())).expect("a client for loopback");
+    let mut provider = razorpay::provider(account, settings, http);
     let codes = provider.qr.take().expect("Razorpay has QR codes");
     provider.qr = Some(QrCodes { creation: Arc::clone(fake) as Arc<dyn QrCreation>, ..codes });
     let seconds = Duration::from_secs;

@@ -123,9 +123,20 @@ impl World {
         self.keep_deaf();
         self.provider.fault(Fault::on("qr.create", FaultKind::ActLate { ms })).expect("there is room for a fault");
         let answer = request.make(self.app().channel.clone(), PATIENT).await;
-        assert!(answer.is_ok(), "whoever waits long enough is told that it is not known: {answer:?}");
+        match &answer {
+            Ok(_) => self.travelling.push(key),
+            // It is not on its way: calls are held back.
+            Err(status) => {
+                let details = status.get_error_details();
+                let info = details.error_info().expect("an error of ours says why");
+                let why = (info.reason.as_str(), info.metadata["outcome"].as_str());
+                assert_eq!(why, ("PROVIDER_UNAVAILABLE", "NOT_SENT"), "whoever waits long enough is told that it is not known");
+                assert!(details.retry_info().is_some_and(|info| info.retry_delay.is_some()), "{status:?}");
+                self.provider.clear_faults();
+                self.keep_deaf();
+            }
+        }
         self.hear(&request, answer);
-        self.travelling.push(key);
     }
 
     fn hear(&mut self, request: &Request, answer: Result<pb::Qr, Status>) {

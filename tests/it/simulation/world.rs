@@ -166,6 +166,10 @@ pub fn has_code(provider: &Sandbox, key: &str) -> bool {
 fn settings(config: &mut Config) {
     config.reconciler.lease_ms = LEASE_MS;
     config.grpc.deadline_margin_ms = 20;
+    // It opens and closes again and again.
+    config.provider_calls.breaker_failures = 2;
+    config.provider_calls.breaker_failure_percent = 20;
+    config.provider_calls.breaker_open_ms = 150;
     for account in config.accounts.values_mut() {
         let ProviderConfig::Razorpay(razorpay) = &mut account.provider else { panic!("the accounts are at Razorpay") };
         razorpay.timeout_ms = CALL_TIMEOUT_MS;

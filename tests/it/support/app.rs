@@ -69,6 +69,8 @@ pub fn config(folder: &Path, provider_url: &str) -> Config {
     config.reconciler.lease_ms = 3_000;
     config.reconciler.lookups_per_second = 1_000;
     config.events.heartbeat_min_ms = 50;
+    // Stories about what is held back from a provider that fails say when: in others what fails is asked again as they say.
+    config.provider_calls.breaker_failures = 100;
     // Stories about settlements switch this on: in others nothing is to be looked at that they did not ask for.
     config.settlements.fetch = false;
     config

@@ -8,7 +8,9 @@ use upistream::grpc::pb;
 use upistream::sandbox::{DebitCourse, DebitEnd, FaultKind};
 
 use super::super::shop::{At, LEASE, Shop, account};
-use super::{A_DAY_AND_MORE, PAISE, approved, bodies, debit_in_time, mandate_in_time, open, order_without_day, reads, settled, spoken, words};
+use super::{
+    A_DAY_AND_MORE, PAISE, approved, bodies, debit_in_time, mandate_in_time, open, order_without_day, reads, settled, spoken, words,
+};
 use crate::mandate::{debit_order, execute_order, forbidden, instant, switched};
 use crate::support::app::{App, check_revisions, minutes, told};
 
