@@ -17,7 +17,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::arguments::{duration_shown, from_pb, shown, to_pb};
-use super::client::{Client, ClientArgs, fresh_key};
+use super::client::{Client, ClientArgs, TlsArgs, fresh_key};
 use super::console::{Console, Tone};
 use super::failure::{Failure, Report, code_name};
 use super::listing::now;
@@ -93,7 +93,7 @@ pub async fn run(DemoArgs { logs }: DemoArgs, console: &Console) -> Result<(), F
 
 async fn tour(console: &Console, address: String, clocks: &Clocks<'_>) -> Result<(), Failure> {
     let simulated = clocks.providers;
-    let args = ClientArgs { address, json: false, deadline: DEADLINE };
+    let args = ClientArgs { address, json: false, deadline: DEADLINE, tls: TlsArgs::default() };
     let client = Client::connect(&args, console).await?;
 
     step(console, 2, "Subscribe to the events")?;

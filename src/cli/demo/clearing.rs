@@ -175,7 +175,7 @@ async fn open_breaks(client: &Client<'_>) -> Result<usize, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::client::ClientArgs;
+    use super::super::super::client::{ClientArgs, TlsArgs};
     use super::super::super::console::captured::console;
     use super::super::place::Place;
     use super::super::{DEADLINE, FIRST_PAISE, is_success, order, pay};
@@ -189,7 +189,7 @@ mod tests {
         let running = app::start(place.config(), Options { drain: false, ..Options::default() }).await.unwrap();
         let simulated = running.sandbox.clone().unwrap();
         let (console, out, _) = console();
-        let args = ClientArgs { address: format!("http://{}", running.grpc), json: false, deadline: DEADLINE };
+        let args = ClientArgs { address: format!("http://{}", running.grpc), json: false, deadline: DEADLINE, tls: TlsArgs::default() };
         let client = Client::connect(&args, &console).await.unwrap_or_else(|failure| panic!("{failure:?}"));
 
         let mut watch = Watch::begin(&client, Start::Latest(true), false);

@@ -303,7 +303,7 @@ fn line(console: &Console, cells: [Cell; 5]) -> String {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::super::client::ClientArgs;
+    use super::super::super::client::{ClientArgs, TlsArgs};
     use super::super::super::console::captured::console;
     use super::super::DEADLINE;
     use super::super::place::Place;
@@ -320,7 +320,7 @@ mod tests {
         let running = app::start(place.config(), options).await.unwrap();
         let simulated = running.sandbox.clone().unwrap();
         let (console, out, _) = console();
-        let args = ClientArgs { address: format!("http://{}", running.grpc), json: false, deadline: DEADLINE };
+        let args = ClientArgs { address: format!("http://{}", running.grpc), json: false, deadline: DEADLINE, tls: TlsArgs::default() };
         let client = Client::connect(&args, &console).await.unwrap_or_else(|failure| panic!("{failure:?}"));
 
         let toured = tour(&client, &console, &Clocks { service: &clock, providers: &simulated }, 9).await;
