@@ -4,9 +4,12 @@
 mod connections;
 mod health;
 mod providers;
+pub mod reload;
 mod sandbox;
+mod secrets;
 pub mod store;
 mod tasks;
+mod tls;
 pub mod tokens;
 
 use std::collections::BTreeSet;
@@ -14,7 +17,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::Stream;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tracing::{error, info, warn};
@@ -35,6 +40,9 @@ use crate::store::AnyStore;
 use crate::store::sqlite::Synchronous;
 use crate::telemetry::Metrics;
 use providers::Means;
+use reload::{Applier, Reload};
+use secrets::AccountSecrets;
+use tls::Tls;
 
 /// Connections of the callbacks' and the operators' listeners.
 const HTTP_CONNECTIONS_MAX: usize = 1_024;
@@ -58,6 +66,8 @@ pub struct Options {
     pub insecure: bool,
     /// Whether a stop waits for the endpoints to spread (`drain.delay_ms`).
     pub drain: bool,
+    /// Reads the configuration again while the service runs; `None`: all of it stays as it is.
+    pub reload: Option<reload::Source>,
     /// What a commit waits for. Anything but the disk is for tests that show the difference.
     pub synchronous: Synchronous,
 }
@@ -69,6 +79,7 @@ impl Default for Options {
             randomness: Arc::new(Randomness::of_system()),
             insecure: false,
             drain: true,
+            reload: None,
             synchronous: Synchronous::Full,
         }
     }
@@ -94,6 +105,8 @@ pub enum StartError {
     TokenKey(String),
     #[error("`{}` (store.redis.ca_file) can't be read: {cause}", path.display())]
     CaFile { path: std::path::PathBuf, cause: std::io::Error },
+    #[error("gRPC can't be served over TLS: {0}")]
+    Tls(#[from] tls::TlsError),
     #[error("the store can't be read: {0}")]
     Log(#[from] crate::store::StoreError),
     #[error("the sandbox can't start: {0}")]
@@ -114,6 +127,8 @@ pub struct Running {
     engine: Arc<Engine>,
     store: AnyStore,
     health: health::Health,
+    /// The configuration is to be read again.
+    reload: Arc<Notify>,
     /// Stops listening.
     closing: CancellationToken,
     /// Stops the workers and the watcher.
@@ -130,7 +145,9 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     if !exposed.is_empty() && !options.insecure {
         return Err(StartError::Exposed { exposed });
     }
-    let Options { clock, randomness, insecure: _, drain, synchronous } = options;
+    let Options { clock, randomness, insecure: _, drain, reload: source, synchronous } = options;
+    let configured = config.clone();
+    let tls = Tls::open(&config.grpc.tls)?;
     let (store, tokens) = store::open(&config, &randomness, synchronous).await?;
     let grpc_listener = listen("grpc.listen", config.grpc.listen).await?;
     let webhook_listener = listen("webhooks.listen", config.webhooks.listen).await?;
@@ -141,7 +158,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
 
     let (config, simulated) = sandbox::start_where_wanted(config, webhooks, &randomness).await?;
     let means = Means { clock: Arc::clone(&clock), randomness: Arc::clone(&randomness), tokens };
-    let providers = providers::all(&config, &means)?;
+    let (providers, secrets) = providers::all(&config, &means)?;
     let metrics = Arc::new(Metrics::new());
     let feed = Feed::new(Arc::clone(&store), Arc::new(grpc::EventEncoder), config.events.ring_frames);
     feed.start().await?;
@@ -164,12 +181,21 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
 
     let routes = grpc::routes(Arc::clone(&engine), api_settings(&config))?.add_service(health_service);
     let framework_errors = FrameworkErrors { request_bytes_max: config.grpc.request_bytes_max };
-    tasks.spawn("the gRPC listener", serve_grpc(grpc_listener, routes, framework_errors, closing.clone()));
-    let hooks = http::webhooks::router(Arc::clone(&engine), webhook_settings(&config));
+    tasks.spawn(
+        "the gRPC listener",
+        serve_grpc(connections::of(grpc_listener, GRPC_CONNECTIONS_MAX, tls.clone()), routes, framework_errors, closing.clone()),
+    );
+    let hooks = http::webhooks::router(Arc::clone(&engine), webhook_settings(&config, &secrets));
     tasks.spawn("the webhook listener", http::serve::serve(webhook_listener, hooks, HTTP_CONNECTIONS_MAX, closing.clone()));
     let operators = http::admin::router(Arc::clone(&engine), ready);
     // The operators' port answers until the end: a drain is watched through it.
     tasks.spawn("the admin listener", http::serve::serve(admin_listener, operators, HTTP_CONNECTIONS_MAX, stopping.clone()));
+
+    let reload = Arc::new(Notify::new());
+    if let Some(source) = source {
+        let again = Reload::new(source, configured, appliers(secrets, tls));
+        tasks.spawn("the reload of the configuration", again.run(Arc::clone(&reload), stopping.clone()));
+    }
 
     let accounts = config.accounts.keys().map(ToString::to_string).collect();
     info!(%grpc, %webhooks, %admin, "serving");
@@ -184,6 +210,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         engine,
         store,
         health,
+        reload,
         closing,
         stopping,
         tasks,
@@ -199,6 +226,11 @@ impl Running {
 
     pub fn store(&self) -> &AnyStore {
         &self.store
+    }
+
+    /// Has the configuration read again, soon.
+    pub fn reload(&self) {
+        self.reload.notify_one();
     }
 
     /// Waits until something has ended without which the service is none; what it was. The log says why.
@@ -290,14 +322,17 @@ fn api_settings(config: &Config) -> ApiSettings {
     }
 }
 
-fn webhook_settings(config: &Config) -> WebhookSettings {
+/// Who takes what without a restart.
+fn appliers(secrets: Vec<AccountSecrets>, tls: Option<Tls>) -> Vec<Applier> {
+    let mut appliers = vec![Applier { keys: secrets::KEYS, apply: Box::new(move |config| Ok(secrets::take(&secrets, config))) }];
+    appliers.extend(tls.map(|tls| Applier { keys: &["grpc.tls"], apply: Box::new(move |config| tls.take(&config.grpc.tls)) }));
+    appliers
+}
+
+fn webhook_settings(config: &Config, secrets: &[AccountSecrets]) -> WebhookSettings {
     let trusted = config.webhooks.trusted_proxies.clone();
     WebhookSettings {
-        url_secrets: config
-            .accounts
-            .iter()
-            .map(|(name, account)| (name.clone(), account.webhook_url_secrets.iter().cloned().collect()))
-            .collect(),
+        url_secrets: secrets.iter().map(|account| (account.name().clone(), account.url_secrets())).collect(),
         body_bytes_max: config.webhooks.body_bytes_max,
         concurrency_max: config.webhooks.concurrency_max,
         read_timeout: config.webhooks.read_timeout(),
@@ -305,8 +340,12 @@ fn webhook_settings(config: &Config) -> WebhookSettings {
     }
 }
 
-async fn serve_grpc(listener: TcpListener, routes: tonic::service::Routes, framework_errors: FrameworkErrors, closing: CancellationToken) {
-    let incoming = connections::of(listener, GRPC_CONNECTIONS_MAX);
+async fn serve_grpc(
+    incoming: impl Stream<Item = std::io::Result<connections::Connection>>,
+    routes: tonic::service::Routes,
+    framework_errors: FrameworkErrors,
+    closing: CancellationToken,
+) {
     let served = Server::builder()
         // An idle connection that never spoke would hold up a stop otherwise.
         .accept_http1(true)

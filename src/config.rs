@@ -5,6 +5,7 @@
 mod account;
 mod check;
 mod cidr;
+mod difference;
 mod keys;
 mod load;
 mod mandates;
@@ -36,8 +37,8 @@ pub use reference::{default_toml, reference_table};
 pub use sandbox::{EKO_SANDBOX, ENKASH_SANDBOX, OQPAY_SANDBOX, RAZORPAY_SANDBOX, SANDBOX_ACCOUNT, SANDBOX_ACCOUNTS, SandboxSecrets};
 pub use secrets::{REDACTED, Secrets};
 pub use settings::{
-    AdminConfig, Backend, DrainConfig, EmbeddedConfig, EventsConfig, GrpcConfig, IdempotencyConfig, LogConfig, LogFormat, ReconcilerConfig,
-    SandboxSettings, SettlementsConfig, StoreConfig, WebhooksConfig,
+    AdminConfig, Backend, ClientCertificate, DrainConfig, EmbeddedConfig, EventsConfig, GrpcConfig, IdempotencyConfig, LogConfig,
+    LogFormat, ReconcilerConfig, ReloadConfig, SandboxSettings, SettlementsConfig, StoreConfig, TlsConfig, WebhooksConfig,
 };
 
 /// Everything that can be set. What `load` gives keeps all limits; one put together by hand is not judged.
@@ -54,6 +55,7 @@ pub struct Config {
     pub settlements: SettlementsConfig,
     pub mandates: MandatesConfig,
     pub drain: DrainConfig,
+    pub reload: ReloadConfig,
     pub log: LogConfig,
     pub accounts: BTreeMap<AccountName, AccountConfig>,
     /// `Some` where an in-process sandbox is to be started.

@@ -14,6 +14,7 @@ mod outer;
 mod page;
 mod payment;
 pub mod pb;
+mod peer;
 mod qr;
 mod refund;
 mod refund_resource;
@@ -31,6 +32,7 @@ use tonic::service::Routes;
 
 pub use call::{Deadlines, LOCAL_CALLER};
 pub use outer::FrameworkErrors;
+pub use peer::PeerIdentity;
 pub use resource::EventEncoder;
 
 use crate::domain::account::AccountName;
