@@ -53,6 +53,9 @@ const HTTP2_STREAMS_MAX: u32 = 1_024;
 /// A silent client is asked whether it lives, and given up.
 const HTTP2_KEEPALIVE_EVERY: Duration = Duration::from_secs(30);
 const HTTP2_KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long requests that callers sent before they heard that the listener is closed are still taken. It takes a message there
+/// and one back; on a connection that heard of it nothing new can begin.
+const ON_THEIR_WAY: Duration = Duration::from_millis(250);
 /// How long the last tasks, and then the sandbox, may take to end.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 /// The longest pause of an idle worker.
@@ -135,6 +138,7 @@ pub struct Running {
     stopping: CancellationToken,
     tasks: tasks::Tasks,
     drain_delay: Duration,
+    on_their_way: Duration,
     drain_limit: Duration,
 }
 
@@ -199,7 +203,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
 
     let accounts = config.accounts.keys().map(ToString::to_string).collect();
     info!(%grpc, %webhooks, %admin, "serving");
-    let drain_delay = if drain { config.drain.delay() } else { Duration::ZERO };
+    let (drain_delay, on_their_way) = if drain { (config.drain.delay(), ON_THEIR_WAY) } else { (Duration::ZERO, Duration::ZERO) };
     let drain_limit = config.drain.limit();
     Ok(Running {
         grpc,
@@ -215,6 +219,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         stopping,
         tasks,
         drain_delay,
+        on_their_way,
         drain_limit,
     })
 }
@@ -238,15 +243,17 @@ impl Running {
         self.tasks.broken().await
     }
 
-    /// Stops: not serving any more, the time that endpoints need to notice, goodbye to every subscriber, the end of
-    /// what is under way. False: something was still under way at the limit; it is found again after the next start.
+    /// Stops: not serving any more, the time that endpoints need to notice, no more connections, goodbye to every subscriber,
+    /// the end of what is under way. False: something was still under way at the limit; it is found again after the next start.
     pub async fn stop(mut self) -> bool {
         info!("stopping");
         self.tasks.may_end();
         self.health.drain().await;
         tokio::time::sleep(self.drain_delay).await;
-        self.engine.begin_drain();
         self.closing.cancel();
+        self.engine.say_goodbye();
+        tokio::time::sleep(self.on_their_way).await;
+        self.engine.begin_drain();
         let drained = self.engine.drained(self.drain_limit).await;
         if !drained {
             warn!("some work was still under way when the time for it was over; it is looked up after the next start");

@@ -5,6 +5,7 @@ mod capability_table;
 mod deadline;
 mod doors;
 mod doubt;
+mod drain;
 mod durability;
 mod events;
 mod golden;

@@ -211,6 +211,31 @@ async fn where_a_certificate_is_optional_a_bad_one_is_refused_all_the_same() {
 }
 
 #[tokio::test]
+async fn the_command_line_shows_its_certificate() {
+    let service = Service::start(Some(ClientCertificate::Required)).await;
+    let file = |name: &str, text: &str| {
+        let file = service.folder.path().join(name);
+        std::fs::write(&file, text).expect("the folder is ours");
+        file
+    };
+    let Pair { cert, key } = service.authority.client(|_| ());
+    let (ca, cert, key) = (file("ca.pem", &service.authority.pem), file("me.pem", &cert), file("me.key", &key));
+    let lists = async |shown: &[(&str, &PathBuf)]| {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_upistream"));
+        command.args(["account", "list", "--json", "--address"]).arg(format!("https://localhost:{}", service.address().port()));
+        command.args(shown.iter().flat_map(|(option, file)| [(*option).into(), file.as_os_str().to_owned()]));
+        command.output().await.expect("it runs")
+    };
+    let listed = lists(&[("--ca", &ca), ("--cert", &cert), ("--cert-key", &key)]).await;
+    assert!(listed.status.success() && String::from_utf8_lossy(&listed.stdout).contains("\"shop\""), "{listed:?}");
+    assert!(!lists(&[("--ca", &ca)]).await.status.success(), "it needs a certificate");
+    let other = file("other.pem", &Authority::new().pem);
+    let refused = lists(&[("--ca", &other), ("--cert", &cert), ("--cert-key", &key)]).await;
+    assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("certificate"), "{refused:?}");
+    assert!(service.running.stop().await);
+}
+
+#[tokio::test]
 async fn clients_that_connect_and_say_nothing_hold_up_nobody() {
     let service = Service::start(None).await;
     let mut silent = Vec::new();
