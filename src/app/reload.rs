@@ -123,8 +123,10 @@ mod tests {
         check("accounts.shop.eko.key_id", "accounts.*.razorpay.key_id", false);
     }
 
+    type Shared<T> = Arc<Mutex<T>>;
+
     /// A reload whose source says what is put before it, and who takes the log's level.
-    fn reload() -> (Reload, Arc<Mutex<Result<Config, String>>>, Arc<Mutex<Vec<String>>>) {
+    fn reload() -> (Reload, Shared<Result<Config, String>>, Shared<Vec<String>>) {
         let source = Arc::new(Mutex::new(Ok(Config::default())));
         let levels = Arc::new(Mutex::new(Vec::new()));
         let (read, applied) = (Arc::clone(&source), Arc::clone(&levels));
