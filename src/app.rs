@@ -6,9 +6,12 @@ mod calls;
 mod connections;
 mod health;
 mod providers;
+pub mod reload;
 mod sandbox;
+mod secrets;
 pub mod store;
 mod tasks;
+mod tls;
 pub mod tokens;
 
 use std::collections::BTreeSet;
@@ -16,7 +19,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::Stream;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tracing::{error, info, warn};
@@ -37,6 +42,9 @@ use crate::store::AnyStore;
 use crate::store::sqlite::Synchronous;
 use crate::telemetry::Metrics;
 use providers::Means;
+use reload::{Applier, Reload};
+use secrets::AccountSecrets;
+use tls::Tls;
 
 /// Connections of the callbacks' and the operators' listeners.
 const HTTP_CONNECTIONS_MAX: usize = 1_024;
@@ -47,6 +55,9 @@ const HTTP2_STREAMS_MAX: u32 = 1_024;
 /// A silent client is asked whether it lives, and given up.
 const HTTP2_KEEPALIVE_EVERY: Duration = Duration::from_secs(30);
 const HTTP2_KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long requests that callers sent before they heard that the listener is closed are still taken. It takes a message there
+/// and one back; on a connection that heard of it nothing new can begin.
+const ON_THEIR_WAY: Duration = Duration::from_millis(250);
 /// How long the last tasks, and then the sandbox, may take to end.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 /// The longest pause of an idle worker.
@@ -60,6 +71,8 @@ pub struct Options {
     pub insecure: bool,
     /// Whether a stop waits for the endpoints to spread (`drain.delay_ms`).
     pub drain: bool,
+    /// Reads the configuration again while the service runs; `None`: all of it stays as it is.
+    pub reload: Option<reload::Source>,
     /// What a commit waits for. Anything but the disk is for tests that show the difference.
     pub synchronous: Synchronous,
 }
@@ -71,6 +84,7 @@ impl Default for Options {
             randomness: Arc::new(Randomness::of_system()),
             insecure: false,
             drain: true,
+            reload: None,
             synchronous: Synchronous::Full,
         }
     }
@@ -96,6 +110,8 @@ pub enum StartError {
     TokenKey(String),
     #[error("`{}` (store.redis.ca_file) can't be read: {cause}", path.display())]
     CaFile { path: std::path::PathBuf, cause: std::io::Error },
+    #[error("gRPC can't be served over TLS: {0}")]
+    Tls(#[from] tls::TlsError),
     #[error("the store can't be read: {0}")]
     Log(#[from] crate::store::StoreError),
     #[error("the sandbox can't start: {0}")]
@@ -117,12 +133,15 @@ pub struct Running {
     engine: Arc<Engine>,
     store: AnyStore,
     health: health::Health,
+    /// The configuration is to be read again.
+    reload: Arc<Notify>,
     /// Stops listening.
     closing: CancellationToken,
     /// Stops the workers and the watcher.
     stopping: CancellationToken,
     tasks: tasks::Tasks,
     drain_delay: Duration,
+    on_their_way: Duration,
     drain_limit: Duration,
 }
 
@@ -133,7 +152,9 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     if !exposed.is_empty() && !options.insecure {
         return Err(StartError::Exposed { exposed });
     }
-    let Options { clock, randomness, insecure: _, drain, synchronous } = options;
+    let Options { clock, randomness, insecure: _, drain, reload: source, synchronous } = options;
+    let configured = config.clone();
+    let tls = Tls::open(&config.grpc.tls)?;
     let (store, tokens) = store::open(&config, &randomness, synchronous).await?;
     let grpc_listener = listen("grpc.listen", config.grpc.listen).await?;
     let webhook_listener = listen("webhooks.listen", config.webhooks.listen).await?;
@@ -146,7 +167,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     let metrics = Arc::new(Metrics::new());
     let calls = Arc::new(calls::CallMetrics(Arc::clone(&metrics)));
     let means = Means { clock: Arc::clone(&clock), randomness: Arc::clone(&randomness), tokens, calls };
-    let providers = providers::all(&config, &means)?;
+    let (providers, secrets) = providers::all(&config, &means)?;
     let feed = Feed::new(Arc::clone(&store), Arc::new(grpc::EventEncoder), config.events.ring_frames);
     feed.start().await?;
     let engine = Engine::new(Parts {
@@ -170,16 +191,23 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     let routes = grpc::routes(Arc::clone(&engine), Arc::clone(&callers), api_settings(&config))?.add_service(health_service);
     let framework_errors = FrameworkErrors { request_bytes_max: config.grpc.request_bytes_max };
     let authentication = Authentication { callers: Arc::clone(&callers), request_bytes_max: config.grpc.request_bytes_max };
-    tasks.spawn("the gRPC listener", serve_grpc(grpc_listener, routes, framework_errors, authentication, closing.clone()));
-    let hooks = http::webhooks::router(Arc::clone(&engine), webhook_settings(&config));
+    let incoming = connections::of(grpc_listener, GRPC_CONNECTIONS_MAX, tls.clone());
+    tasks.spawn("the gRPC listener", serve_grpc(incoming, routes, framework_errors, authentication, closing.clone()));
+    let hooks = http::webhooks::router(Arc::clone(&engine), webhook_settings(&config, &secrets));
     tasks.spawn("the webhook listener", http::serve::serve(webhook_listener, hooks, HTTP_CONNECTIONS_MAX, closing.clone()));
     let operators = http::admin::router(Arc::clone(&engine), ready);
     // The operators' port answers until the end: a drain is watched through it.
     tasks.spawn("the admin listener", http::serve::serve(admin_listener, operators, HTTP_CONNECTIONS_MAX, stopping.clone()));
 
+    let reload = Arc::new(Notify::new());
+    if let Some(source) = source {
+        let again = Reload::new(source, configured, appliers(secrets, tls, Arc::clone(&callers)));
+        tasks.spawn("the reload of the configuration", again.run(Arc::clone(&reload), stopping.clone()));
+    }
+
     let accounts = config.accounts.keys().map(ToString::to_string).collect();
     info!(%grpc, %webhooks, %admin, "serving");
-    let drain_delay = if drain { config.drain.delay() } else { Duration::ZERO };
+    let (drain_delay, on_their_way) = if drain { (config.drain.delay(), ON_THEIR_WAY) } else { (Duration::ZERO, Duration::ZERO) };
     let drain_limit = config.drain.limit();
     Ok(Running {
         grpc,
@@ -191,10 +219,12 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         engine,
         store,
         health,
+        reload,
         closing,
         stopping,
         tasks,
         drain_delay,
+        on_their_way,
         drain_limit,
     })
 }
@@ -208,9 +238,14 @@ impl Running {
         &self.store
     }
 
-    /// Who may call from now on: those of `config`.
-    pub fn replace_callers(&self, config: &Config) {
-        self.callers.replace(callers::of(config));
+    /// Who may call from now on: those of `config`. Answers whether they are others than before.
+    pub fn replace_callers(&self, config: &Config) -> bool {
+        self.callers.replace(callers::of(config))
+    }
+
+    /// Has the configuration read again, soon.
+    pub fn reload(&self) {
+        self.reload.notify_one();
     }
 
     /// Waits until something has ended without which the service is none; what it was. The log says why.
@@ -218,15 +253,17 @@ impl Running {
         self.tasks.broken().await
     }
 
-    /// Stops: not serving any more, the time that endpoints need to notice, goodbye to every subscriber, the end of
-    /// what is under way. False: something was still under way at the limit; it is found again after the next start.
+    /// Stops: not serving any more, the time that endpoints need to notice, no more connections, goodbye to every subscriber,
+    /// the end of what is under way. False: something was still under way at the limit; it is found again after the next start.
     pub async fn stop(mut self) -> bool {
         info!("stopping");
         self.tasks.may_end();
         self.health.drain().await;
         tokio::time::sleep(self.drain_delay).await;
-        self.engine.begin_drain();
         self.closing.cancel();
+        self.engine.say_goodbye();
+        tokio::time::sleep(self.on_their_way).await;
+        self.engine.begin_drain();
         let drained = self.engine.drained(self.drain_limit).await;
         if !drained {
             warn!("some work was still under way when the time for it was over; it is looked up after the next start");
@@ -302,14 +339,21 @@ fn api_settings(config: &Config) -> ApiSettings {
     }
 }
 
-fn webhook_settings(config: &Config) -> WebhookSettings {
+/// Who takes what without a restart.
+fn appliers(secrets: Vec<AccountSecrets>, tls: Option<Tls>, callers: Arc<Callers>) -> Vec<Applier> {
+    let take_callers = move |config: &Config| Ok(callers.replace(callers::of(config)).then(|| "callers".to_owned()).into_iter().collect());
+    let mut appliers = vec![
+        Applier { keys: secrets::KEYS, apply: Box::new(move |config| Ok(secrets::take(&secrets, config))) },
+        Applier { keys: &["callers"], apply: Box::new(take_callers) },
+    ];
+    appliers.extend(tls.map(|tls| Applier { keys: &["grpc.tls"], apply: Box::new(move |config| tls.take(&config.grpc.tls)) }));
+    appliers
+}
+
+fn webhook_settings(config: &Config, secrets: &[AccountSecrets]) -> WebhookSettings {
     let trusted = config.webhooks.trusted_proxies.clone();
     WebhookSettings {
-        url_secrets: config
-            .accounts
-            .iter()
-            .map(|(name, account)| (name.clone(), account.webhook_url_secrets.iter().cloned().collect()))
-            .collect(),
+        url_secrets: secrets.iter().map(|account| (account.name().clone(), account.url_secrets())).collect(),
         body_bytes_max: config.webhooks.body_bytes_max,
         concurrency_max: config.webhooks.concurrency_max,
         read_timeout: config.webhooks.read_timeout(),
@@ -318,13 +362,12 @@ fn webhook_settings(config: &Config) -> WebhookSettings {
 }
 
 async fn serve_grpc(
-    listener: TcpListener,
+    incoming: impl Stream<Item = std::io::Result<connections::Connection>>,
     routes: tonic::service::Routes,
     framework_errors: FrameworkErrors,
     authentication: Authentication,
     closing: CancellationToken,
 ) {
-    let incoming = connections::of(listener, GRPC_CONNECTIONS_MAX);
     let served = Server::builder()
         // An idle connection that never spoke would hold up a stop otherwise.
         .accept_http1(true)

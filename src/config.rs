@@ -6,6 +6,7 @@ mod account;
 mod callers;
 mod check;
 mod cidr;
+mod difference;
 mod keys;
 mod load;
 mod mandates;
@@ -39,8 +40,9 @@ pub use reference::{default_toml, reference_table};
 pub use sandbox::{EKO_SANDBOX, ENKASH_SANDBOX, OQPAY_SANDBOX, RAZORPAY_SANDBOX, SANDBOX_ACCOUNT, SANDBOX_ACCOUNTS, SandboxSecrets};
 pub use secrets::{REDACTED, Secrets};
 pub use settings::{
-    AdminConfig, Backend, DrainConfig, EmbeddedConfig, EventsConfig, GrpcConfig, IdempotencyConfig, LogConfig, LogFormat,
-    ProviderCallsConfig, ReconcilerConfig, SandboxSettings, SettlementsConfig, StoreConfig, WebhooksConfig,
+    AdminConfig, Backend, ClientCertificate, DrainConfig, EmbeddedConfig, EventsConfig, GrpcConfig, IdempotencyConfig, LogConfig,
+    LogFormat, ProviderCallsConfig, ReconcilerConfig, ReloadConfig, SandboxSettings, SettlementsConfig, StoreConfig, TlsConfig,
+    WebhooksConfig,
 };
 
 /// Everything that can be set. What `load` gives keeps all limits; one put together by hand is not judged.
@@ -58,6 +60,7 @@ pub struct Config {
     pub settlements: SettlementsConfig,
     pub mandates: MandatesConfig,
     pub drain: DrainConfig,
+    pub reload: ReloadConfig,
     pub log: LogConfig,
     /// Who may call. With none, whoever reaches the gRPC listener may do everything.
     pub callers: BTreeMap<CallerName, CallerConfig>,
@@ -67,9 +70,13 @@ pub struct Config {
 }
 
 impl Config {
-    /// The listeners that other machines can reach though they are meant to be inside, each as `key = address`. The one for
-    /// webhooks is meant to be public.
+    /// The listeners that other machines can reach though nothing tells callers apart, each as `key = address`: for that it takes
+    /// TLS and callers. The one for webhooks is meant to be public.
     pub fn exposure(&self) -> Vec<String> {
+        // Over the operators' port nothing can be changed, and nothing personal is read.
+        if self.grpc.tls.is_on() && !self.callers.is_empty() {
+            return Vec::new();
+        }
         let inside = [("grpc.listen", self.grpc.listen), ("admin.listen", self.admin.listen)];
         let exposed = inside.iter().filter(|(_, address)| !address.ip().to_canonical().is_loopback());
         exposed.map(|(key, address)| format!("{key} = {address}")).collect()

@@ -21,6 +21,7 @@ pub mod cli;
 
 pub mod clock;
 pub mod config;
+pub mod held;
 pub mod telemetry;
 
 pub mod sandbox;

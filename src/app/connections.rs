@@ -1,4 +1,5 @@
-//! The gRPC listener's connections: so many at once, and a pause where none can be accepted.
+//! The gRPC listener's connections: so many at once, a pause where none can be accepted, and TLS where it is configured. A
+//! handshake holds up nobody else's.
 
 use std::io;
 use std::pin::Pin;
@@ -10,78 +11,175 @@ use futures_util::stream::{self, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tonic::transport::server::{Connected, TcpConnectInfo};
-use tracing::warn;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tonic::transport::server::Connected;
+use tracing::{debug, warn};
+
+use super::tls::{self, Tls};
+use crate::grpc::PeerIdentity;
 
 /// The pause after a connection could not be accepted (no file descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a client may take for its handshake. Meanwhile it has one of the places.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection, and its place among those that are open.
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Wire,
+    identity: PeerIdentity,
     _place: OwnedSemaphorePermit,
 }
 
-/// The connections that `listener` accepts, `connections_max` at once; further ones wait to be accepted. Never ends.
-pub(super) fn of(listener: TcpListener, connections_max: usize) -> impl Stream<Item = io::Result<Connection>> {
+enum Wire {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// What accepting goes on with.
+struct Door {
+    listener: TcpListener,
+    tls: Option<Tls>,
+    places: Arc<Semaphore>,
+    connections_max: usize,
+    handshakes: JoinSet<Option<Connection>>,
+    /// That there is no place was said.
+    full: bool,
+}
+
+/// The connections that `listener` accepts, `connections_max` at once, handshakes included; further ones wait to be accepted.
+/// Never ends. With `tls` only those come out whose handshake succeeded.
+pub(super) fn of(listener: TcpListener, connections_max: usize, tls: Option<Tls>) -> impl Stream<Item = io::Result<Connection>> {
     let places = Arc::new(Semaphore::new(connections_max));
-    stream::unfold(listener, move |listener| {
-        let places = Arc::clone(&places);
-        async move {
-            if places.available_permits() == 0 {
-                warn!("{connections_max} gRPC connections are open: further ones wait until one of them ends");
+    let door = Door { listener, tls, places, connections_max, handshakes: JoinSet::new(), full: false };
+    stream::unfold(door, |mut door| async move { door.next().await.map(|connection| (Ok(connection), door)) })
+}
+
+impl Door {
+    async fn next(&mut self) -> Option<Connection> {
+        loop {
+            let free = self.places.available_permits() > 0;
+            if !free && !self.full {
+                warn!("{} gRPC connections are open: further ones wait until one of them ends", self.connections_max);
             }
-            let place = places.acquire_owned().await.ok()?;
-            loop {
-                match listener.accept().await {
-                    Ok((stream, _)) => {
-                        // Most answers are small. Where it can't be set they are only slower.
-                        let _ = stream.set_nodelay(true);
-                        return Some((Ok(Connection { stream, _place: place }), listener));
-                    }
-                    Err(cause) => {
-                        warn!("a gRPC connection could not be accepted: {cause}");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
+            self.full = !free;
+            let places = Arc::clone(&self.places);
+            let accepted = tokio::select! {
+                // One that failed left its place, and has said why.
+                Some(shaken) = self.handshakes.join_next() => match shaken {
+                    Ok(Some(connection)) => return Some(connection),
+                    Ok(None) | Err(_) => continue,
+                },
+                accepted = async {
+                    let place = places.acquire_owned().await.ok()?;
+                    Some((place, self.listener.accept().await))
+                } => accepted,
+            };
+            let (place, accepted) = accepted?;
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(cause) => {
+                    drop(place);
+                    warn!("a gRPC connection could not be accepted: {cause}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            // Most answers are small. Where it can't be set they are only slower.
+            let _ = stream.set_nodelay(true);
+            match &self.tls {
+                None => return Some(Connection { stream: Wire::Plain(stream), identity: PeerIdentity::default(), _place: place }),
+                Some(tls) => {
+                    let acceptor = TlsAcceptor::from(tls.server());
+                    self.handshakes.spawn(shake_hands(acceptor, stream, place));
                 }
             }
         }
-    })
+    }
+}
+
+/// The connection after its handshake; `None`: it came to none.
+async fn shake_hands(acceptor: TlsAcceptor, stream: TcpStream, place: OwnedSemaphorePermit) -> Option<Connection> {
+    let client = stream.peer_addr().map(|address| address.ip().to_string()).unwrap_or_default();
+    let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(cause)) if is_about_certificate(&cause) => {
+            warn!(client, "a client's certificate is refused: {cause}");
+            return None;
+        }
+        // Port scans, probes that only connect, clients that speak no TLS: anybody can make these.
+        Ok(Err(cause)) => {
+            debug!(client, "a TLS handshake failed: {cause}");
+            return None;
+        }
+        Err(_) => {
+            debug!(client, "a TLS handshake took longer than {} s", HANDSHAKE_TIMEOUT.as_secs());
+            return None;
+        }
+    };
+    let certificates = stream.get_ref().1.peer_certificates();
+    let identity = certificates.and_then(|chain| chain.first()).map(tls::identity).unwrap_or_default();
+    Some(Connection { stream: Wire::Tls(Box::new(stream)), identity, _place: place })
+}
+
+fn is_about_certificate(cause: &io::Error) -> bool {
+    let inner = cause.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    matches!(inner, Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented))
 }
 
 impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
+    /// tonic puts it into the extensions of every request.
+    type ConnectInfo = PeerIdentity;
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+    fn connect_info(&self) -> PeerIdentity {
+        self.identity.clone()
     }
 }
 
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        match &mut self.stream {
+            Wire::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Wire::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        match &mut self.stream {
+            Wire::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Wire::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        match &mut self.stream {
+            Wire::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Wire::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        match &mut self.stream {
+            Wire::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Wire::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
+        match &mut self.stream {
+            Wire::Plain(stream) => Pin::new(stream).poll_write_vectored(context, parts),
+            Wire::Tls(stream) => Pin::new(stream).poll_write_vectored(context, parts),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        match &self.stream {
+            Wire::Plain(stream) => stream.is_write_vectored(),
+            Wire::Tls(stream) => stream.is_write_vectored(),
+        }
     }
 }
 
@@ -91,11 +189,91 @@ mod tests {
 
     use super::*;
 
+    fn plain(connection: &Connection) -> &TcpStream {
+        let Wire::Plain(stream) = &connection.stream else { panic!("there is no TLS here") };
+        stream
+    }
+
+    /// TLS of files in `folder`, with callers' certificates optional; and what a caller needs to speak it, without a
+    /// certificate and with one.
+    fn tls(folder: &std::path::Path) -> (Tls, [Arc<rustls::ClientConfig>; 2]) {
+        use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
+        let key = || KeyPair::generate().unwrap();
+        let authority_key = key();
+        let mut authority = CertificateParams::new(Vec::new()).unwrap();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority_certificate = authority.self_signed(&authority_key).unwrap();
+        let issuer = Issuer::new(authority, authority_key);
+        let (service_key, caller_key) = (key(), key());
+        let service = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&service_key, &issuer).unwrap();
+        let mut caller = CertificateParams::new(vec!["Billing.Internal".to_owned()]).unwrap();
+        caller.subject_alt_names.push(SanType::URI("spiffe://example/billing".try_into().unwrap()));
+        let caller = caller.signed_by(&caller_key, &issuer).unwrap();
+        let write = |name: &str, pem: String| {
+            let file = folder.join(name);
+            std::fs::write(&file, pem).unwrap();
+            Some(file)
+        };
+        let config = crate::config::TlsConfig {
+            cert_file: write("service.pem", service.pem()),
+            key_file: write("service.key", service_key.serialize_pem()),
+            client_ca_file: write("callers.pem", authority_certificate.pem()),
+            client_certificate: crate::config::ClientCertificate::Optional,
+        };
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(authority_certificate.der().clone()).unwrap();
+        let client = || {
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+            builder.with_root_certificates(roots.clone())
+        };
+        let with_certificate = client().with_client_auth_cert(vec![caller.der().clone()], caller_key.into()).unwrap();
+        (Tls::open(&config).unwrap().unwrap(), [Arc::new(client().with_no_client_auth()), Arc::new(with_certificate)])
+    }
+
+    async fn connect(address: std::net::SocketAddr, client: Arc<rustls::ClientConfig>) -> tokio_rustls::client::TlsStream<TcpStream> {
+        let stream = TcpStream::connect(address).await.unwrap();
+        tokio_rustls::TlsConnector::from(client).connect("localhost".try_into().unwrap(), stream).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_connection_knows_the_names_that_its_clients_certificate_proves() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tls, [without, with]) = tls(folder.path());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let connections = of(listener, 2, Some(tls));
+        tokio::pin!(connections);
+        for (client, names) in [(without, &[][..]), (with, &["spiffe://example/billing", "billing.internal"])] {
+            let client = tokio::spawn(connect(address, client));
+            let connection = connections.next().await.unwrap().unwrap();
+            assert_eq!(connection.connect_info().0, names);
+            client.await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_handshake_has_one_of_the_places_and_leaves_it_when_it_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tls, [client, _]) = tls(folder.path());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let connections = of(listener, 1, Some(tls));
+        tokio::pin!(connections);
+        let silent = TcpStream::connect(address).await.unwrap();
+        let client = tokio::spawn(connect(address, client));
+        let waited = tokio::time::timeout(Duration::from_millis(200), connections.next()).await;
+        assert!(waited.is_err() && !client.is_finished(), "the one place is taken");
+        drop(silent);
+        connections.next().await.unwrap().unwrap();
+        client.await.unwrap();
+    }
+
     #[tokio::test]
     async fn a_connection_beyond_the_limit_waits_for_another_to_end() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let connections = of(listener, 2);
+        let connections = of(listener, 2, None);
         tokio::pin!(connections);
         let _clients = [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
         let third = TcpStream::connect(address).await.unwrap();
@@ -104,6 +282,6 @@ mod tests {
         assert!(connections.next().now_or_never().is_none());
         drop(first);
         let accepted = connections.next().await.unwrap().unwrap();
-        assert_eq!(accepted.connect_info().remote_addr(), third.local_addr().ok());
+        assert_eq!(plain(&accepted).peer_addr().ok(), third.local_addr().ok());
     }
 }

@@ -3,18 +3,18 @@
 
 use std::sync::Arc;
 
-use secrecy::{ExposeSecret, SecretString};
-
 use super::StartError;
+use super::secrets::{self, AccountSecrets, CallbackUrl, Cells, EnkashCells, RazorpayCells};
 use super::tokens::TokenPlaces;
 use crate::clock::{Clock, Randomness};
 use crate::config::{
     AccountConfig, Authorization, Config, EkoConfig, EnkashConfig, EnkashMandatesConfig, MandateAmountUnit, MandateMeaning, MandateNaming,
-    MandatePaths, NoticeMeaning, OqpayConfig, Period, ProviderCallsConfig, ProviderConfig, RazorpayConfig, Rule, WebhooksConfig,
+    MandatePaths, NoticeMeaning, OqpayConfig, Period, ProviderCallsConfig, ProviderConfig, RazorpayConfig, Rule,
 };
 use crate::domain::account::AccountName;
 use crate::domain::personal::Vpa;
 use crate::domain::upi::{DayRule, Pattern};
+use crate::held::Held;
 use crate::providers::breaker::BreakerSettings;
 use crate::providers::bulkhead::BulkheadSettings;
 use crate::providers::http::HttpClient;
@@ -29,31 +29,42 @@ pub(super) struct Means {
     pub calls: Arc<dyn CallObserver>,
 }
 
-/// All accounts, ready to be called.
-pub(super) fn all(config: &Config, means: &Means) -> Result<Vec<Provider>, StartError> {
-    config.accounts.iter().map(|(name, account)| one(config, name, account, means)).collect()
+/// All accounts, ready to be called, and the cells that each of them looks for its secrets in.
+pub(super) fn all(config: &Config, means: &Means) -> Result<(Vec<Provider>, Vec<AccountSecrets>), StartError> {
+    let made: Result<Vec<_>, _> = config.accounts.iter().map(|(name, account)| one(config, name, account, means)).collect();
+    Ok(made?.into_iter().unzip())
 }
 
-fn one(config: &Config, name: &AccountName, account: &AccountConfig, means: &Means) -> Result<Provider, StartError> {
+fn one(config: &Config, name: &AccountName, account: &AccountConfig, means: &Means) -> Result<(Provider, AccountSecrets), StartError> {
     // A loopback client needs no certificate authorities, which a bare machine may not have.
     let is_loopback = account.provider.base_url().starts_with("http://");
     let line = Line::new(name.clone(), of_line(&config.provider_calls), Arc::clone(&means.calls));
     let client = if is_loopback { HttpClient::for_loopback(line)? } else { HttpClient::new(line)? };
+    let callbacks = CallbackUrl { public_url: config.webhooks.public_url.clone(), account: name.clone() };
     let name = name.clone();
-    let mut provider = match &account.provider {
-        ProviderConfig::Razorpay(settings) => razorpay::provider(name, of_razorpay(settings), client),
-        ProviderConfig::Enkash(settings) => {
-            let notify_url = callback_url(&config.webhooks, &name, account);
-            let tokens = means.tokens.of(&name, &means.randomness);
-            enkash::provider(name, of_enkash(settings, notify_url, means), client, tokens)
+    let (mut provider, cells) = match &account.provider {
+        ProviderConfig::Razorpay(settings) => {
+            let cells = RazorpayCells::of(settings);
+            (razorpay::provider(name, of_razorpay(settings, &cells), client), Cells::Razorpay(cells))
         }
-        ProviderConfig::Oqpay(settings) => oqpay::provider(name, of_oqpay(settings), client),
-        ProviderConfig::Eko(settings) => eko::provider(name, of_eko(settings, means), client),
+        ProviderConfig::Enkash(settings) => {
+            let cells = EnkashCells::of(settings, callbacks.with(&account.webhook_url_secrets));
+            let tokens = means.tokens.of(&name, &means.randomness);
+            (enkash::provider(name, of_enkash(settings, &cells, means), client, tokens), Cells::Enkash(cells))
+        }
+        ProviderConfig::Oqpay(settings) => {
+            let keys = Held::new(secrets::oqpay_keys(settings));
+            (oqpay::provider(name, of_oqpay(settings, keys.clone()), client), Cells::Oqpay(keys))
+        }
+        ProviderConfig::Eko(settings) => {
+            let keys = Held::new(secrets::eko_keys(settings));
+            (eko::provider(name, of_eko(settings, keys.clone(), means), client), Cells::Eko(keys))
+        }
     };
     if let (Some(told), Some(days)) = (&mut provider.capabilities.settlements, cycle_days(&account.provider)) {
         told.cycle_days = days;
     }
-    Ok(provider)
+    Ok((provider, AccountSecrets::new(callbacks, account.clone(), cells)))
 }
 
 /// How many working days after a payment it is settled, where that is agreed per account.
@@ -63,13 +74,6 @@ fn cycle_days(provider: &ProviderConfig) -> Option<u32> {
         ProviderConfig::Eko(settings) => Some(settings.settlement_cycle_days),
         ProviderConfig::Enkash(_) | ProviderConfig::Oqpay(_) => None,
     }
-}
-
-/// Where the account's callbacks reach us, by the address that the internet knows; `None`: it is not configured.
-fn callback_url(webhooks: &WebhooksConfig, name: &AccountName, account: &AccountConfig) -> Option<SecretString> {
-    let public_url = webhooks.public_url.as_ref()?;
-    let secret = account.webhook_url_secrets.first().expose_secret();
-    Some(format!("{}/webhooks/{name}/{secret}", public_url.trim_end_matches('/')).into())
 }
 
 fn of_line(calls: &ProviderCallsConfig) -> LineSettings {
@@ -86,12 +90,11 @@ fn of_line(calls: &ProviderCallsConfig) -> LineSettings {
     }
 }
 
-fn of_razorpay(settings: &RazorpayConfig) -> razorpay::RazorpaySettings {
+fn of_razorpay(settings: &RazorpayConfig, cells: &RazorpayCells) -> razorpay::RazorpaySettings {
     razorpay::RazorpaySettings {
         base_url: settings.base_url.clone(),
-        key_id: settings.key_id.clone(),
-        key_secrets: settings.key_secret.iter().cloned().collect(),
-        webhook_secrets: settings.webhook_secrets.iter().cloned().collect(),
+        key: cells.key.clone(),
+        webhook_secrets: cells.webhook_secrets.clone(),
         account_id: settings.account_id.clone(),
         timeout: settings.timeout(),
         deadline_floor: settings.deadline_floor(),
@@ -102,16 +105,14 @@ fn of_razorpay(settings: &RazorpayConfig) -> razorpay::RazorpaySettings {
     }
 }
 
-fn of_enkash(settings: &EnkashConfig, notify_url: Option<SecretString>, means: &Means) -> enkash::EnkashSettings {
+fn of_enkash(settings: &EnkashConfig, cells: &EnkashCells, means: &Means) -> enkash::EnkashSettings {
     enkash::EnkashSettings {
         base_url: settings.base_url.clone(),
-        access_key: settings.access_key.clone(),
-        secret_keys: settings.secret_key.iter().cloned().collect(),
+        keys: cells.keys.clone(),
         bearer: settings.authorization == Authorization::Bearer,
-        api_key: settings.api_key.as_ref().map(|key| key.first().clone()),
         order_lookup_path: settings.order_lookup_path.clone(),
         allow_unobservable_qr: settings.allow_unobservable_qr,
-        notify_url,
+        notify_url: cells.notify_url.clone(),
         mandates: settings.mandates.as_ref().map(of_enkash_mandates),
         mcc: settings.mcc.clone(),
         timeout: settings.timeout(),
@@ -186,12 +187,11 @@ fn notice_word(meaning: NoticeMeaning) -> enkash::NoticeWord {
     }
 }
 
-fn of_oqpay(settings: &OqpayConfig) -> oqpay::OqpaySettings {
+fn of_oqpay(settings: &OqpayConfig, keys: Held<oqpay::Keys>) -> oqpay::OqpaySettings {
     let networks = settings.callback_networks.clone();
     oqpay::OqpaySettings {
         base_url: settings.base_url.clone(),
-        registration_ids: settings.registration_id.iter().cloned().collect(),
-        bearer_token: settings.bearer_token.as_ref().map(|token| token.first().clone()),
+        keys,
         callbacks_prove: settings
             .callbacks_prove
             .then(|| Arc::new(move |address| networks.iter().any(|network| network.contains(address))) as oqpay::CallbacksProve),
@@ -202,11 +202,10 @@ fn of_oqpay(settings: &OqpayConfig) -> oqpay::OqpaySettings {
     }
 }
 
-fn of_eko(settings: &EkoConfig, means: &Means) -> eko::EkoSettings {
+fn of_eko(settings: &EkoConfig, keys: Held<eko::Keys>, means: &Means) -> eko::EkoSettings {
     eko::EkoSettings {
         base_url: settings.base_url.clone(),
-        developer_key: settings.developer_key.clone(),
-        access_keys: settings.access_key.iter().cloned().collect(),
+        keys,
         initiator_id: settings.initiator_id.clone(),
         user_code: settings.user_code.clone(),
         activate_service: settings.activate_service,

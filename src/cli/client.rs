@@ -1,10 +1,11 @@
 //! The way to the service, which all client commands share: address, deadline, output, and the account where only one is
 //! there to be meant.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Request, Status};
 
 use super::advice::{Asked, quoted};
@@ -39,6 +40,30 @@ pub struct ClientArgs {
     pub deadline: Duration,
     #[command(flatten)]
     pub credential: CredentialArgs,
+    #[command(flatten)]
+    pub tls: TlsArgs,
+}
+
+impl ClientArgs {
+    /// To a service of this process: neither TLS nor a credential.
+    pub fn inside(address: String, deadline: Duration) -> Self {
+        Self { address, json: false, deadline, credential: CredentialArgs::default(), tls: TlsArgs::default() }
+    }
+}
+
+/// What counts where the address begins with https://.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Service")]
+pub struct TlsArgs {
+    /// The authorities that the service's certificate may come from, as PEM. None: those of this machine
+    #[arg(long, global = true, env = "UPISTREAM_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// The certificate to show to the service, as PEM
+    #[arg(long, global = true, env = "UPISTREAM_CERT", requires = "cert_key", value_name = "FILE")]
+    pub cert: Option<PathBuf>,
+    /// The private key of --cert, as PEM
+    #[arg(long, global = true, env = "UPISTREAM_CERT_KEY", requires = "cert", value_name = "FILE")]
+    pub cert_key: Option<PathBuf>,
 }
 
 pub struct Client<'a> {
@@ -73,42 +98,88 @@ pub fn fresh_key(prefix: &str) -> String {
 }
 
 /// `host:port` is taken for plain HTTP/2, as everywhere with gRPC.
-pub fn endpoint(address: &str) -> Result<Endpoint, Failure> {
-    let next = "write http://HOST:PORT, such as http://127.0.0.1:50051";
+pub fn endpoint(address: &str, tls: &TlsArgs) -> Result<Endpoint, Failure> {
+    let next = "write http://HOST:PORT, such as http://127.0.0.1:50051, or https://HOST:PORT";
     let url = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
-    if url.starts_with("https://") {
-        return Err(Failure::usage(
-            format!("{address}: this build speaks no TLS to the service"),
-            "use a port on loopback or a proxy that ends TLS",
-        ));
-    }
     let endpoint = Endpoint::from_shared(url).map_err(|_| Failure::usage(format!("`{address}` is no address"), next))?;
     let uri = endpoint.uri();
-    if uri.scheme_str() != Some("http") || uri.host().is_none_or(str::is_empty) {
+    let is_tls = match uri.scheme_str() {
+        Some("https") => true,
+        Some("http") if tls.is_given() => {
+            return Err(Failure::usage(
+                format!("{address} is not reached by TLS, and --ca, --cert and --cert-key are for nothing else"),
+                "write https://HOST:PORT, or leave them out",
+            ));
+        }
+        Some("http") => false,
+        _ => return Err(Failure::usage(format!("`{address}` is no address"), next)),
+    };
+    if uri.host().is_none_or(str::is_empty) {
         return Err(Failure::usage(format!("`{address}` is no address"), next));
     }
     let user_agent = concat!("upistream-cli/", env!("CARGO_PKG_VERSION"));
     let endpoint = endpoint.user_agent(user_agent).map_err(|_| Failure::usage(format!("`{address}` is no address"), next))?;
-    Ok(endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true))
+    let endpoint = endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true);
+    if !is_tls {
+        return Ok(endpoint);
+    }
+    endpoint.tls_config(tls.config()?).map_err(|cause| {
+        Failure::new(
+            format!("no TLS can be spoken to {address}: {}", innermost(&cause)),
+            "look at the files of --ca, --cert and --cert-key",
+        )
+    })
+}
+
+impl TlsArgs {
+    fn is_given(&self) -> bool {
+        let Self { ca, cert, cert_key } = self;
+        ca.is_some() || cert.is_some() || cert_key.is_some()
+    }
+
+    fn config(&self) -> Result<ClientTlsConfig, Failure> {
+        let Self { ca, cert, cert_key } = self;
+        let config = ClientTlsConfig::new();
+        let config = match ca {
+            Some(file) => config.ca_certificate(Certificate::from_pem(pem("--ca", file)?)),
+            None => config.with_native_roots(),
+        };
+        match (cert, cert_key) {
+            (Some(cert), Some(key)) => Ok(config.identity(Identity::from_pem(pem("--cert", cert)?, pem("--cert-key", key)?))),
+            _ => Ok(config),
+        }
+    }
+}
+
+fn pem(option: &str, file: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(file).map_err(|cause| {
+        Failure::new(format!("`{}` ({option}) can't be read: {cause}", file.display()), "name a file that this user can read")
+    })
 }
 
 pub fn not_reached(address: &str, error: &tonic::transport::Error) -> Failure {
-    let mut causes = Vec::new();
-    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
-    while let Some(error) = cause {
-        causes.push(error.to_string());
-        cause = error.source();
-    }
-    // The innermost says it best: "Connection refused".
-    let why = causes.pop().unwrap_or_else(|| error.to_string());
-    let next = "start the service (`upistream serve`), or name where it listens with --address or UPISTREAM_ADDRESS";
+    let why = innermost(error);
+    let next = if why.contains("certificate") {
+        "see that --ca names the authority of the service's certificate, and --cert and --cert-key one of yours that it takes"
+    } else {
+        "start the service (`upistream serve`), or name where it listens with --address or UPISTREAM_ADDRESS"
+    };
     Failure::new(format!("{address} is not reached: {why}"), next)
+}
+
+/// The innermost cause says it best: "Connection refused".
+fn innermost(error: &tonic::transport::Error) -> String {
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(cause) = innermost.source() {
+        innermost = cause;
+    }
+    innermost.to_string()
 }
 
 impl<'a> Client<'a> {
     pub async fn connect(args: &'a ClientArgs, console: &'a Console) -> Result<Self, Failure> {
         let credential = args.credential.read()?;
-        let endpoint = endpoint(&args.address)?;
+        let endpoint = endpoint(&args.address, &args.tls)?;
         let channel = console.during("connecting", endpoint.connect()).await.map_err(|error| not_reached(&args.address, &error))?;
         Ok(Self { channel, args, console, credential })
     }
@@ -190,12 +261,16 @@ mod tests {
 
     #[test]
     fn an_address_is_a_host_and_a_port() {
+        let plain = TlsArgs::default();
         for address in ["http://127.0.0.1:50051", "127.0.0.1:50051", "localhost:50051", "http://pay.example.com:50051", "[::1]:50051"] {
-            assert!(endpoint(address).is_ok(), "{address}");
+            assert!(endpoint(address, &plain).is_ok(), "{address}");
         }
-        for address in ["", "https://pay.example.com", "ftp://x:1", "http://", "a b:1"] {
-            assert!(matches!(endpoint(address), Err(Failure::Usage { .. })), "{address}");
+        for address in ["", "ftp://x:1", "http://", "a b:1"] {
+            assert!(matches!(endpoint(address, &plain), Err(Failure::Usage { .. })), "{address}");
         }
+        let with_ca = TlsArgs { ca: Some("no-such-file.pem".into()), ..TlsArgs::default() };
+        assert!(matches!(endpoint("http://127.0.0.1:50051", &with_ca), Err(Failure::Usage { .. })), "it would not be looked at");
+        assert!(endpoint("https://pay.example.com", &with_ca).is_err(), "the file is not there");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `upistream config`: looks at the configuration without starting anything.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use secrecy::SecretString;
@@ -56,9 +56,13 @@ pub async fn run(ConfigArgs { verb }: ConfigArgs, console: &Console) -> Result<(
 }
 
 /// Reads it as `serve` does.
-pub fn load(file: Option<&std::path::Path>) -> Result<Loaded, Failure> {
+pub fn load(file: Option<&Path>) -> Result<Loaded, Failure> {
+    read(file).map_err(problems)
+}
+
+/// The same, for those who have no person to speak to.
+pub fn read(file: Option<&Path>) -> Result<Loaded, ConfigError> {
     Config::load(file, std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))))
-        .map_err(problems)
 }
 
 async fn check(CheckArgs { config: file, insecure }: CheckArgs, console: &Console) -> Result<(), Failure> {

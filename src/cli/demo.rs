@@ -93,7 +93,7 @@ pub async fn run(DemoArgs { logs }: DemoArgs, console: &Console) -> Result<(), F
 
 async fn tour(console: &Console, address: String, clocks: &Clocks<'_>) -> Result<(), Failure> {
     let simulated = clocks.providers;
-    let args = ClientArgs { address, json: false, deadline: DEADLINE, credential: Default::default() };
+    let args = ClientArgs::inside(address, DEADLINE);
     let client = Client::connect(&args, console).await?;
 
     step(console, 2, "Subscribe to the events")?;

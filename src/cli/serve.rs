@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::console::{Console, Tone};
 use super::failure::Failure;
-use super::signals::Signals;
+use super::signals::{Hangup, Signals};
 use super::table::{self, Cell};
 use super::{config, logs};
 use crate::app::{self, Options, Running};
@@ -18,6 +18,9 @@ use crate::config::{Config, SANDBOX_ACCOUNT};
 /// in the same process. Everything listens on loopback; no money moves.
 ///
 /// SIGTERM or Ctrl-C drains: requests under way are finished, subscribers are told to reconnect. A second one ends at once.
+///
+/// The configuration and the files that it names are read again every reload.every_s seconds, and on SIGHUP: certificates and
+/// the secrets of accounts change without a restart. What needs one is named in the log.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -36,22 +39,26 @@ pub struct ServeArgs {
 pub async fn run(ServeArgs { config: file, insecure }: ServeArgs, console: &Console) -> Result<(), Failure> {
     let config = config::load(file.as_deref())?.config;
     logs::start(&config.log)?;
-    let mut signals = Signals::listen()?;
+    let (mut signals, mut hangup) = (Signals::listen()?, Hangup::listen()?);
     // Nobody routes to a trial set-up, so there is nobody to wait for before it stops.
     let is_trial = file.is_none() && config.sandbox.is_some();
-    let options = Options { insecure, drain: !is_trial, ..Options::default() };
+    let again = move || config::read(file.as_deref()).map(|loaded| loaded.config).map_err(|error| error.to_string().replace('\n', " "));
+    let options = Options { insecure, drain: !is_trial, reload: Some(Box::new(again)), ..Options::default() };
     let started = console.during("starting", app::start(config.clone(), options));
     let running = tokio::select! {
         started = started => started.map_err(|error| not_started(&error))?,
         signal = signals.next() => return Err(Failure::new(format!("{signal} while starting"), "start it again")),
     };
     console.print(&up(console, &config, &running, is_trial))?;
-    let signal = tokio::select! {
-        signal = signals.next() => signal,
-        // Not drained: whatever is left of it is not to be trusted with more. What was under way is on disk.
-        what = running.broken() => {
-            let what = format!("{what} ended by itself, so the service ends too");
-            return Err(Failure::new(what, "the log says why; start it again: what was under way is looked up then"));
+    let signal = loop {
+        tokio::select! {
+            signal = signals.next() => break signal,
+            () = hangup.next() => running.reload(),
+            // Not drained: whatever is left of it is not to be trusted with more. What was under way is on disk.
+            what = running.broken() => {
+                let what = format!("{what} ended by itself, so the service ends too");
+                return Err(Failure::new(what, "the log says why; start it again: what was under way is looked up then"));
+            }
         }
     };
     console.note(&format!("{signal}: draining; a second signal ends at once"));

@@ -1,4 +1,5 @@
-//! When the process is asked to end: SIGTERM from an orchestrator, SIGINT from a keyboard.
+//! What the process is asked from outside: to end (SIGTERM from an orchestrator, SIGINT from a keyboard), or to read its
+//! configuration again (SIGHUP).
 
 use std::io;
 
@@ -14,9 +15,7 @@ pub struct Signals {
 impl Signals {
     /// From here on the two no longer end the process by themselves.
     pub fn listen() -> Result<Self, Failure> {
-        let cant =
-            |error: io::Error| Failure::new(format!("this process can't listen for signals: {error}"), "look at the limits it runs under");
-        Ok(Self { term: signal(SignalKind::terminate()).map_err(cant)?, interrupt: signal(SignalKind::interrupt()).map_err(cant)? })
+        Ok(Self { term: listen_for(SignalKind::terminate())?, interrupt: listen_for(SignalKind::interrupt())? })
     }
 
     /// The next one's name. Nothing is lost when this is dropped while waiting.
@@ -26,4 +25,24 @@ impl Signals {
             _ = self.interrupt.recv() => "SIGINT",
         }
     }
+}
+
+pub struct Hangup(Signal);
+
+impl Hangup {
+    /// From here on it no longer ends the process.
+    pub fn listen() -> Result<Self, Failure> {
+        Ok(Self(listen_for(SignalKind::hangup())?))
+    }
+
+    /// Waits for the next one. Several that come together are one.
+    pub async fn next(&mut self) {
+        self.0.recv().await;
+    }
+}
+
+fn listen_for(kind: SignalKind) -> Result<Signal, Failure> {
+    let cant =
+        |error: io::Error| Failure::new(format!("this process can't listen for signals: {error}"), "look at the limits it runs under");
+    signal(kind).map_err(cant)
 }

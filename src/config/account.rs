@@ -130,6 +130,34 @@ impl ProviderConfig {
         })
     }
 
+    /// Takes over what `newer` authenticates with, and nothing else; whether that changed anything. Of an account that is at
+    /// another provider now, nothing is taken.
+    pub fn take_keys(&mut self, newer: &Self) -> bool {
+        let before = self.clone();
+        match (&mut *self, newer) {
+            (Self::Razorpay(here), Self::Razorpay(RazorpayConfig { key_id, key_secret, webhook_secrets, .. })) => {
+                here.key_id.clone_from(key_id);
+                here.key_secret = key_secret.clone();
+                here.webhook_secrets = webhook_secrets.clone();
+            }
+            (Self::Enkash(here), Self::Enkash(EnkashConfig { access_key, secret_key, api_key, .. })) => {
+                here.access_key.clone_from(access_key);
+                here.secret_key = secret_key.clone();
+                here.api_key.clone_from(api_key);
+            }
+            (Self::Oqpay(here), Self::Oqpay(OqpayConfig { registration_id, bearer_token, .. })) => {
+                here.registration_id = registration_id.clone();
+                here.bearer_token.clone_from(bearer_token);
+            }
+            (Self::Eko(here), Self::Eko(EkoConfig { developer_key, access_key, .. })) => {
+                here.developer_key.clone_from(developer_key);
+                here.access_key = access_key.clone();
+            }
+            (Self::Razorpay(_) | Self::Enkash(_) | Self::Oqpay(_) | Self::Eko(_), _) => return false,
+        }
+        *self != before
+    }
+
     /// The merchant accounts that this may be: several where what the provider knows one by is just being changed.
     pub(super) fn merchants(&self) -> Vec<Merchant<'_>> {
         let base_url = self.base_url();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::account::{
     AccountConfig, EnkashMandatesConfig, MandateMeaning, Merchant, NoticeMeaning, OqpayConfig, ProviderConfig, RazorpayConfig,
 };
-use super::{Backend, Config, SANDBOX_ACCOUNTS, callers};
+use super::{Backend, ClientCertificate, Config, SANDBOX_ACCOUNTS, TlsConfig, callers};
 use crate::domain::account::AccountName;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -33,6 +33,7 @@ pub(super) fn violations(config: &Config) -> Vec<Violation> {
         settlements: _,
         mandates,
         drain: _,
+        reload: _,
         log: _,
         callers: _,
         accounts,
@@ -95,6 +96,7 @@ pub(super) fn violations(config: &Config) -> Vec<Violation> {
             "lower the one or raise the other",
         );
     }
+    found.tls(&grpc.tls);
     if let Err(what) = mandates.rules() {
         let file = mandates.rules_file.display();
         found.add(["mandates.rules_file"], format!("`{file}` {what}"), "`upistream config rules` prints a file to begin with");
@@ -149,6 +151,24 @@ impl Found {
         if !holds {
             let what = format!("`{low}` ({low_value:?}) must be {must} `{high}` ({high_value:?})");
             self.add([low, high], what, "lower the one or raise the other");
+        }
+    }
+
+    /// What of TLS is of no use, or no protection, without the rest of it.
+    fn tls(&mut self, tls: &TlsConfig) {
+        let TlsConfig { cert_file, key_file, client_ca_file, client_certificate } = tls;
+        let [cert, key, client_ca] = ["grpc.tls.cert_file", "grpc.tls.key_file", "grpc.tls.client_ca_file"];
+        if cert_file.is_some() != key_file.is_some() {
+            let (given, missing) = if cert_file.is_some() { (cert, key) } else { (key, cert) };
+            self.add([cert, key], format!("`{given}` is set without `{missing}`"), "set both, or neither to listen without TLS");
+        }
+        if client_ca_file.is_some() && cert_file.is_none() && key_file.is_none() {
+            let what = format!("`{client_ca}` is set, but without `{cert}` there is no TLS that could ask for a certificate");
+            self.add([client_ca, cert], what, "set the certificate and its key, or leave the authorities out");
+        }
+        if *client_certificate == ClientCertificate::Required && client_ca_file.is_none() {
+            let what = format!("`grpc.tls.client_certificate` is \"required\", but `{client_ca}` does not say whose certificates are good");
+            self.add(["grpc.tls.client_certificate", client_ca], what, "name the file of the authorities, or make it \"optional\"");
         }
     }
 

@@ -8,9 +8,9 @@ use super::account::{MANDATE_MEANINGS, NOTICE_MEANINGS, PERIODS, RULES, SERVICE_
 use super::callers::{self, ACCOUNTS, API_KEY_HASHES, IDENTITIES, PERMISSIONS};
 use super::secrets::{Goes, SecretRule};
 use super::takes::{
-    Takes, address, anything, authorization, base_url, eko_base_url, eko_initiator_id, eko_user_code, header_text, key_id, key_prefix,
-    log_format, log_level, loopback_address, mandate_amount_unit, mandate_naming, mandate_no_rule, mandate_paths, mcc, order_lookup_path,
-    path, public_url, razorpay_account_id, retention_at_rest,
+    Takes, address, anything, authorization, base_url, client_certificate, eko_base_url, eko_initiator_id, eko_user_code, header_text,
+    key_id, key_prefix, log_format, log_level, loopback_address, mandate_amount_unit, mandate_naming, mandate_no_rule, mandate_paths, mcc,
+    order_lookup_path, path, public_url, razorpay_account_id, retention_at_rest,
 };
 
 /// What environment variables that set something begin with. Kubernetes' own `UPISTREAM_PORT_…` don't.
@@ -35,6 +35,10 @@ pub(super) const KEYS: &[Key] = &[
     number("grpc.deadline_margin_ms", 1, 10_000),
     number("grpc.streams_max", 1, 1_000_000),
     number("grpc.streams_per_caller_max", 1, 1_000_000),
+    text("grpc.tls.cert_file", anything),
+    text("grpc.tls.key_file", anything),
+    text("grpc.tls.client_ca_file", anything),
+    text("grpc.tls.client_certificate", client_certificate),
     text("webhooks.listen", address),
     text("webhooks.public_url", public_url),
     number("webhooks.body_bytes_max", 16 * 1024, 1024 * 1024),
@@ -92,6 +96,7 @@ pub(super) const KEYS: &[Key] = &[
     text("mandates.rules_file", anything),
     number("drain.delay_ms", 0, MS_MAX),
     number("drain.limit_ms", 0, MS_MAX),
+    number("reload.every_s", 1, 60 * 60),
     text("log.level", log_level),
     text("log.format", log_format),
     key("callers.*.api_key_hashes", Takes::Texts { fits: callers::api_key_hash, be: API_KEY_HASHES }),

@@ -20,6 +20,30 @@ pub struct GrpcConfig {
     pub deadline_margin_ms: u64,
     pub streams_max: usize,
     pub streams_per_caller_max: usize,
+    pub tls: TlsConfig,
+}
+
+/// Without a certificate the listener speaks no TLS.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsConfig {
+    /// PEM: our certificate first, then those between it and its authority.
+    #[serde(with = "empty_is_none")]
+    pub cert_file: Option<PathBuf>,
+    #[serde(with = "empty_is_none")]
+    pub key_file: Option<PathBuf>,
+    /// PEM: the authorities that callers' certificates come from. `None`: callers are asked for none.
+    #[serde(with = "empty_is_none")]
+    pub client_ca_file: Option<PathBuf>,
+    pub client_certificate: ClientCertificate,
+}
+
+/// Whether a caller may connect without a certificate. One that he shows must be good either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientCertificate {
+    Optional,
+    Required,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -143,6 +167,13 @@ pub struct DrainConfig {
     pub limit_ms: u64,
 }
 
+/// How changes of the configuration are taken while the service runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReloadConfig {
+    pub every_s: u64,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogConfig {
@@ -175,6 +206,13 @@ impl GrpcConfig {
 
     pub fn deadline_margin(&self) -> Duration {
         Duration::from_millis(self.deadline_margin_ms)
+    }
+}
+
+impl TlsConfig {
+    /// Whether the listener speaks TLS.
+    pub fn is_on(&self) -> bool {
+        self.cert_file.is_some()
     }
 }
 
@@ -260,6 +298,12 @@ impl DrainConfig {
     }
 }
 
+impl ReloadConfig {
+    pub fn every(&self) -> Duration {
+        Duration::from_secs(self.every_s)
+    }
+}
+
 impl Default for GrpcConfig {
     fn default() -> Self {
         Self {
@@ -269,7 +313,14 @@ impl Default for GrpcConfig {
             deadline_margin_ms: 100,
             streams_max: 10_000,
             streams_per_caller_max: 1_000,
+            tls: TlsConfig::default(),
         }
+    }
+}
+
+impl Default for TlsConfig {
+    fn default() -> Self {
+        Self { cert_file: None, key_file: None, client_ca_file: None, client_certificate: ClientCertificate::Optional }
     }
 }
 
@@ -381,6 +432,12 @@ impl Default for SettlementsConfig {
 impl Default for DrainConfig {
     fn default() -> Self {
         Self { delay_ms: 5_000, limit_ms: 25_000 }
+    }
+}
+
+impl Default for ReloadConfig {
+    fn default() -> Self {
+        Self { every_s: 30 }
     }
 }
 

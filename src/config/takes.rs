@@ -162,6 +162,10 @@ pub(super) fn log_format(text: &str) -> Result<(), String> {
     must(matches!(text, "text" | "json"), "\"text\" or \"json\"")
 }
 
+pub(super) fn client_certificate(text: &str) -> Result<(), String> {
+    must(matches!(text, "optional" | "required"), "\"optional\" or \"required\"")
+}
+
 pub(super) fn key_id(text: &str) -> Result<(), String> {
     // A colon would end it early in HTTP's basic authentication.
     let plain = |b: u8| b.is_ascii_graphic() && b != b':';
@@ -294,7 +298,7 @@ pub(super) mod tests {
             judged(path, &format!("\"{min}\""), false);
             judged(path, &format!("{min}.0"), false);
         }
-        assert_eq!(numbers, 60);
+        assert_eq!(numbers, 61);
     }
 
     #[test]

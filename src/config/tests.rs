@@ -386,6 +386,12 @@ fn listeners_that_others_can_reach_are_listed() {
     assert!(exposure("127.0.0.1:1", "0.0.0.0:2", "[::1]:3").is_empty());
     assert!(exposure("127.8.0.1:1", "0.0.0.0:2", "[::ffff:127.0.0.1]:3").is_empty());
     assert_eq!(exposure("0.0.0.0:1", "0.0.0.0:2", "[::]:3"), ["grpc.listen = 0.0.0.0:1", "admin.listen = [::]:3"]);
+    // With TLS and callers it is meant.
+    let tls =
+        "[grpc]\nlisten = '0.0.0.0:1'\n[grpc.tls]\ncert_file = '/tls/tls.crt'\nkey_file = '/tls/tls.key'\n[admin]\nlisten = '0.0.0.0:2'\n";
+    let exposed = |text: &str| load(&format!("{tls}{SHOP}{text}"), &[]).unwrap().config.exposure().len();
+    let by_key = CALLER.lines().filter(|line| !line.starts_with("identities")).collect::<Vec<_>>().join("\n");
+    assert_eq!((exposed(""), exposed(&by_key)), (2, 0));
 }
 
 #[test]

@@ -13,6 +13,8 @@ use crate::events::{Feed, Filter, Frame, Message, Start, Subscription, Subscript
 
 /// What a subscriber is told to wait before he comes again.
 const RECONNECT_AFTER: Duration = Duration::from_millis(500);
+/// Subscribers who are told goodbye together come back spread over this: all of them read the log then.
+const RECONNECT_SPREAD: Duration = Duration::from_secs(1);
 
 /// A page of the log, oldest first.
 pub struct EventsPage {
@@ -43,14 +45,16 @@ impl Engine {
 
     /// A subscription from `start`.
     pub async fn subscribe(&self, filter: Filter, start: Start, heartbeat: Duration) -> Result<Subscription, Error> {
-        if self.draining.is_cancelled() {
+        if self.leaving.is_cancelled() {
             return Err(Error::Draining { retry_after: RECONNECT_AFTER });
         }
         // A fifth more or less, so that connections made together don't end together.
         let permille = 800 + u32::try_from(self.randomness.bits() % 401).unwrap_or(0);
         let age = self.settings.subscription_age_max.saturating_mul(permille) / 1_000;
-        let pace = Pace { heartbeat, ends: Instant::now() + age, page: self.settings.events_page, retry_after: RECONNECT_AFTER };
-        Subscription::open(Arc::clone(&self.feed), filter, start, pace, self.draining.clone(), Arc::clone(&self.clock))
+        let permille = u32::try_from(self.randomness.bits() % 1_001).unwrap_or(0);
+        let retry_after = RECONNECT_AFTER + RECONNECT_SPREAD.saturating_mul(permille) / 1_000;
+        let pace = Pace { heartbeat, ends: Instant::now() + age, page: self.settings.events_page, retry_after };
+        Subscription::open(Arc::clone(&self.feed), filter, start, pace, self.leaving.clone(), Arc::clone(&self.clock))
             .await
             .map_err(Error::from)
     }

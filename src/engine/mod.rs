@@ -103,6 +103,8 @@ pub struct Engine {
     /// Partitions for whose replicas the last wait was in vain.
     lacking_replicas: Mutex<BTreeSet<Partition>>,
     /// Streams say goodbye.
+    leaving: CancellationToken,
+    /// Mutations are refused.
     draining: CancellationToken,
 }
 
@@ -133,6 +135,7 @@ impl Engine {
             tasks: TaskTracker::new(),
             woken: Notify::new(),
             lacking_replicas: Mutex::default(),
+            leaving: CancellationToken::new(),
             draining: CancellationToken::new(),
         })
     }
@@ -165,7 +168,12 @@ impl Engine {
         self.store.memory_percent().await
     }
 
-    /// From now on streams say goodbye and mutations are refused.
+    /// From now on streams say goodbye, and none begins.
+    pub fn say_goodbye(&self) {
+        self.leaving.cancel();
+    }
+
+    /// From now on mutations are refused.
     pub fn begin_drain(&self) {
         self.draining.cancel();
     }

@@ -130,9 +130,16 @@ pub(super) struct Shown<'a> {
 
 type Configured = BTreeMap<CallerName, KnownCaller>;
 
+/// Who may call now.
+struct Now {
+    known: Configured,
+    /// Nobody has to be known. Only where no caller was ever configured: a service whose last one is taken away lets nobody in.
+    is_open: bool,
+}
+
 /// The callers as they are now.
 pub struct Callers {
-    current: watch::Sender<Arc<Configured>>,
+    current: watch::Sender<Arc<Now>>,
     used: Mutex<BTreeMap<String, Arc<Used>>>,
 }
 
@@ -158,27 +165,29 @@ impl Drop for UnderWay {
 
 impl Callers {
     pub fn new(configured: Configured) -> Arc<Self> {
-        Arc::new(Self { current: watch::Sender::new(Arc::new(configured)), used: Mutex::default() })
+        let now = Now { is_open: configured.is_empty(), known: configured };
+        Arc::new(Self { current: watch::Sender::new(Arc::new(now)), used: Mutex::default() })
     }
 
-    /// From now on these. What streams are no longer entitled to ends at once.
-    pub fn replace(&self, configured: Configured) {
+    /// From now on these; whether that is news. What streams are no longer entitled to ends at once.
+    pub fn replace(&self, configured: Configured) -> bool {
         self.lock_used().retain(|name, _| configured.keys().any(|kept| kept.as_str() == name));
         self.current.send_if_modified(|current| {
-            let differs = **current != configured;
+            let differs = current.known != configured;
             if differs {
-                *current = Arc::new(configured);
+                *current = Arc::new(Now { is_open: current.is_open && configured.is_empty(), known: configured });
             }
             differs
-        });
+        })
     }
 
     /// Who shows this.
     pub(super) fn identify(&self, shown: Shown<'_>) -> Result<Caller, Unknown> {
-        let configured = Arc::clone(&self.current.borrow());
-        if configured.is_empty() {
+        let now = Arc::clone(&self.current.borrow());
+        if now.is_open {
             return Ok(Caller::local());
         }
+        let configured = &now.known;
         let by_identity = shown.identities.iter().find_map(|shown| {
             let (name, known) = configured.iter().find(|(_, known)| known.identities.contains(shown))?;
             Some(Caller::of(name, known, Credential::Identity(shown.clone())))
@@ -186,7 +195,7 @@ impl Callers {
         let Some(key) = shown.api_key else {
             return by_identity.ok_or(if shown.identities.is_empty() { Unknown::NoCredential } else { Unknown::Identity });
         };
-        let by_key = by_key(&configured, &ApiKeyHash::of(key)).ok_or(Unknown::Key)?;
+        let by_key = by_key(configured, &ApiKeyHash::of(key)).ok_or(Unknown::Key)?;
         match by_identity {
             Some(other) if other.name != by_key.name => Err(Unknown::Both),
             _ => Ok(by_key),
@@ -195,8 +204,8 @@ impl Callers {
 
     /// Counts a call, or says which limit it would pass.
     pub(super) fn admit(&self, caller: &Caller) -> Result<UnderWay, Error> {
-        let configured = Arc::clone(&self.current.borrow());
-        let Some((_, known)) = configured.iter().find(|(name, _)| name.as_str() == caller.name) else {
+        let now = Arc::clone(&self.current.borrow());
+        let Some((_, known)) = now.known.iter().find(|(name, _)| name.as_str() == caller.name) else {
             // Where nobody is configured, nobody is limited.
             return Ok(UnderWay(None));
         };
@@ -260,7 +269,7 @@ pub(super) enum Revoked {
 
 /// What a stream lives by.
 pub(super) struct Grant {
-    changes: watch::Receiver<Arc<Configured>>,
+    changes: watch::Receiver<Arc<Now>>,
     caller: Caller,
     permission: Permission,
     accounts: BTreeSet<AccountName>,
@@ -281,10 +290,10 @@ impl Grant {
         }
     }
 
-    fn lost(&self, configured: &Configured) -> Option<Revoked> {
+    fn lost(&self, now: &Now) -> Option<Revoked> {
         let current = match &self.caller.credential {
-            Credential::None => configured.is_empty().then(Caller::local),
-            credential => configured.iter().find(|(name, _)| name.as_str() == self.caller.name).and_then(|(name, known)| {
+            Credential::None => now.is_open.then(Caller::local),
+            credential => now.known.iter().find(|(name, _)| name.as_str() == self.caller.name).and_then(|(name, known)| {
                 let holds = match credential {
                     Credential::None => false,
                     Credential::ApiKey(hash) => known.api_key_hashes.contains(hash),

@@ -16,7 +16,7 @@ mod outer;
 mod page;
 mod payment;
 pub mod pb;
-pub mod peer;
+mod peer;
 mod permissions;
 mod qr;
 mod refund;
@@ -37,6 +37,7 @@ pub use authentication::Authentication;
 pub use call::{Deadlines, LOCAL_CALLER};
 pub use callers::{Callers, KnownCaller};
 pub use outer::FrameworkErrors;
+pub use peer::PeerIdentity;
 pub use resource::EventEncoder;
 
 use crate::domain::account::AccountName;

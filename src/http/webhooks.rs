@@ -22,6 +22,7 @@ use super::client_address::client_address;
 use crate::domain::account::AccountName;
 use crate::engine::Engine;
 use crate::engine::webhook::NotReceived;
+use crate::held::Held;
 use crate::telemetry::traceparent;
 
 /// Stands for every account that is not ours: a metric's label must not be the caller's to choose.
@@ -33,8 +34,8 @@ pub type TrustedProxies = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 /// What the door is told by the configuration.
 #[derive(Clone)]
 pub struct WebhookSettings {
-    /// The unguessable parts of each account's URL: current and previous.
-    pub url_secrets: BTreeMap<AccountName, Vec<SecretString>>,
+    /// The unguessable parts of each account's URL: current and previous. Looked at anew with each callback.
+    pub url_secrets: BTreeMap<AccountName, Held<Vec<SecretString>>>,
     pub body_bytes_max: usize,
     pub concurrency_max: usize,
     /// How long a body may take to arrive.
@@ -112,6 +113,7 @@ impl Door {
     fn account_of(&self, account: &str, secret: &str) -> Result<&AccountName, NoDoor<'_>> {
         let known = self.settings.url_secrets.iter().find(|(name, _)| name.as_str() == account);
         let (name, secrets) = known.ok_or(NoDoor { account: UNKNOWN, reason: "unknown_account" })?;
+        let secrets = secrets.get();
         let matches =
             secrets.iter().fold(subtle::Choice::from(0), |found, known| found | known.expose_secret().as_bytes().ct_eq(secret.as_bytes()));
         if bool::from(matches) { Ok(name) } else { Err(NoDoor { account: name.as_str(), reason: "wrong_url_secret" }) }

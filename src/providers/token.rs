@@ -38,6 +38,10 @@ const NEW_TOKEN_DOUBTED: Duration = Duration::from_secs(5);
 pub trait Login: Send + Sync {
     /// Asks for a new token, once. It is given up after `timeout`.
     async fn login(&self, timeout: Duration) -> Result<NewToken, NoToken>;
+
+    /// Which credentials a login is made with: another number each time that they were replaced. A token of other ones is used
+    /// no more.
+    fn credentials(&self) -> u64;
 }
 
 /// What a login brings.
@@ -136,6 +140,7 @@ impl TokenCache {
     /// A token that is good for a while yet. While this process has one there is no I/O; otherwise it is waited for, for at
     /// most `timeout`.
     pub async fn token(&self, timeout: Duration) -> Result<Token, NoToken> {
+        self.renewal.mirror.belong_to(self.renewal.credentials());
         if let Some(token) = self.renewal.mirror.fresh(Instant::now()) {
             return Ok(token);
         }

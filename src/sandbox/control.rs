@@ -11,7 +11,7 @@ use super::faults::{Fault, WebhookFault};
 use super::razorpay;
 use super::state::SeenRequest;
 use super::webhooks::Delivery;
-use super::{Sandbox, Simulated, Switches};
+use super::{RazorpaySecrets, Sandbox, Simulated, Switches};
 
 const VPA_DEFAULT: &str = "asha.rao@examplebank";
 const AMOUNT_MAX: i64 = 1_000_000_000_000;
@@ -121,6 +121,13 @@ impl Sandbox {
         let parsed = reqwest::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         parsed.ok_or_else(|| ControlError::BadUrl(url.to_owned()))?;
         self.inner.change(|state, _| state.webhook_urls.insert(account.to_owned(), url.to_owned()));
+        Ok(())
+    }
+
+    /// The account's merchant at Razorpay makes new secrets. A restart of the sandbox takes them back.
+    pub fn set_razorpay_secrets(&self, account: &str, secrets: RazorpaySecrets) -> Result<(), ControlError> {
+        self.check_account(account)?;
+        self.inner.change(|state, _| state.razorpay_secrets.insert(account.to_owned(), secrets));
         Ok(())
     }
 

@@ -32,6 +32,15 @@ pub struct RazorpayMerchant {
     pub webhook_secret: SecretString,
 }
 
+/// What a merchant at Razorpay has made new there.
+#[derive(Clone, Debug)]
+pub struct RazorpaySecrets {
+    /// All that are taken: the old one and the new one for a while.
+    pub key_secrets: Vec<SecretString>,
+    /// What webhooks are signed with from now on. Those that wait to be sent again keep their signature.
+    pub webhook_secret: SecretString,
+}
+
 #[derive(Clone, Debug)]
 pub struct EnkashMerchant {
     pub access_key: String,

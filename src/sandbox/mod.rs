@@ -56,7 +56,7 @@ pub use enkash::{
 };
 pub use faults::{Fault, FaultKind, WebhookFault, WebhookFaultKind};
 pub use mandates::{ApprovalCourse, DebitCourse, DebitEnd, MandateSwitches, NoticeCourse, NoticeEnd, PayerAct};
-pub use merchant::{EkoMerchant, EnkashMerchant, Merchant, OqpayMerchant, RazorpayMerchant, SandboxAccount};
+pub use merchant::{EkoMerchant, EnkashMerchant, Merchant, OqpayMerchant, RazorpayMerchant, RazorpaySecrets, SandboxAccount};
 pub use oqpay::OqpaySwitches;
 pub use razorpay::BulkSettlement;
 pub use simulated::Simulated;

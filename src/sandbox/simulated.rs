@@ -108,7 +108,7 @@ impl Simulated {
         now_ms: i64,
     ) -> Result<&'a SandboxAccount, Reply> {
         match self {
-            Self::Razorpay => Ok(razorpay::authenticate(&asked.headers, accounts, &state.switches)?),
+            Self::Razorpay => Ok(razorpay::authenticate(&asked.headers, accounts, state)?),
             Self::Enkash => enkash::authenticate(asked, accounts, state, now_ms),
             Self::Oqpay => oqpay::authenticate(asked, accounts, &state.switches),
             Self::Eko => eko::authenticate(asked, accounts, &state.switches, now_ms),

@@ -14,7 +14,7 @@ use super::dice::Dice;
 use super::faults::Faults;
 use super::switches::Switches;
 use super::webhooks::Queue;
-use super::{Merchant, SandboxAccount, StartError, eko, enkash, oqpay, razorpay};
+use super::{Merchant, RazorpaySecrets, SandboxAccount, StartError, eko, enkash, oqpay, razorpay};
 
 const FORMAT: u32 = 1;
 /// Requests that are remembered.
@@ -38,6 +38,9 @@ pub struct State {
     pub faults: Faults,
     #[serde(skip)]
     pub seen: VecDeque<SeenRequest>,
+    /// Razorpay's secrets of accounts that were given others than at the start.
+    #[serde(skip)]
+    pub razorpay_secrets: BTreeMap<String, RazorpaySecrets>,
 }
 
 /// One request as it was asked and answered. The credentials are left out.
@@ -80,6 +83,7 @@ impl Default for State {
             eko: BTreeMap::new(),
             faults: Faults::default(),
             seen: VecDeque::new(),
+            razorpay_secrets: BTreeMap::new(),
         }
     }
 }
@@ -117,7 +121,9 @@ impl State {
     pub fn desk<'a>(&'a mut self, account: &'a SandboxAccount, now_ms: i64, spread_ms: u64, base_url: &'a str) -> AnyDesk<'a> {
         let name = &account.name;
         let secret = match &account.merchant {
-            Merchant::Razorpay(merchant) => Some(&merchant.webhook_secret),
+            Merchant::Razorpay(merchant) => {
+                Some(self.razorpay_secrets.get(name).map_or(&merchant.webhook_secret, |given| &given.webhook_secret))
+            }
             Merchant::Enkash(_) | Merchant::Oqpay(_) | Merchant::Eko(_) => None,
         };
         let has_url = self.webhook_urls.contains_key(name);

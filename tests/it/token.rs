@@ -61,6 +61,10 @@ impl Login for LoginEndpoint {
         tokio::time::sleep(Duration::from_millis(50)).await;
         Ok(NewToken { token: format!("secret-token-{number}").into(), expires_in: self.expires_in })
     }
+
+    fn credentials(&self) -> u64 {
+        0
+    }
 }
 
 /// One replica's cache.

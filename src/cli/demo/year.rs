@@ -320,8 +320,7 @@ mod tests {
         let running = app::start(place.config(), options).await.unwrap();
         let simulated = running.sandbox.clone().unwrap();
         let (console, out, _) = console();
-        let args =
-            ClientArgs { address: format!("http://{}", running.grpc), json: false, deadline: DEADLINE, credential: Default::default() };
+        let args = ClientArgs::inside(format!("http://{}", running.grpc), DEADLINE);
         let client = Client::connect(&args, &console).await.unwrap_or_else(|failure| panic!("{failure:?}"));
 
         let toured = tour(&client, &console, &Clocks { service: &clock, providers: &simulated }, 9).await;

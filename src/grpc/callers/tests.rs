@@ -44,6 +44,11 @@ fn where_nobody_is_configured_everybody_may_everything() {
     let caller = callers.identify(Shown::default()).unwrap();
     assert_eq!((caller.name.as_str(), caller.permissions().count()), (LOCAL_CALLER, Permission::ALL.len()));
     assert!(caller.sees(&account("any")) && callers.admit(&caller).is_ok());
+    // Once there was a caller, nobody is let in because there is none any more.
+    assert!(callers.replace(named(&[("orders", known())])) && !callers.replace(named(&[("orders", known())])));
+    assert!(callers.replace(Configured::new()));
+    assert_eq!(callers.identify(Shown::default()).map(|caller| caller.name), Err(Unknown::NoCredential));
+    assert_eq!(by_key(&callers, KEY).map(|caller| caller.name), Err(Unknown::Key));
 }
 
 #[test]

@@ -22,6 +22,7 @@ use crate::domain::account::{
 use crate::domain::fact::Evidence;
 use crate::domain::money::Money;
 use crate::domain::qr::Usage;
+use crate::held::Held;
 
 mod classify;
 mod payment;
@@ -51,9 +52,7 @@ const NO_SETTLEMENTS: &str = "Eko publishes no list of settlements; its callback
 pub struct EkoSettings {
     /// Host and context path, such as `https://api.eko.in/ekoicici`, without the `v3` of its paths.
     pub base_url: String,
-    pub developer_key: String,
-    /// What calls are signed with. The first is used.
-    pub access_keys: Vec<SecretString>,
+    pub keys: Held<Keys>,
     /// The partner's registered mobile number.
     pub initiator_id: String,
     pub user_code: String,
@@ -69,26 +68,21 @@ pub struct EkoSettings {
     pub now_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
 
+/// What calls are made as.
+#[derive(Clone)]
+pub struct Keys {
+    pub developer_key: String,
+    /// What calls are signed with. The first is used.
+    pub access_keys: Vec<SecretString>,
+}
+
 /// `account` at Eko, ready to be called through `http`.
 pub fn provider(account: AccountName, settings: EkoSettings, http: HttpClient) -> Provider {
-    let EkoSettings {
-        base_url,
-        developer_key,
-        access_keys,
-        initiator_id,
-        user_code,
-        activate_service,
-        service_code,
-        timeout,
-        deadline_floor,
-        now_ms,
-    } = settings;
+    let EkoSettings { base_url, keys, initiator_id, user_code, activate_service, service_code, timeout, deadline_floor, now_ms } = settings;
     let line = http.line().clone();
     let party = Party { account: account.clone(), provider: ProviderId::Eko };
-    let developer_key = HeaderValue::try_from(developer_key).ok().map(sensitive);
-    let access_key = access_keys.into_iter().next();
     let base = base_url.parse().ok();
-    let api = Api { http, party, base, developer_key, access_key, initiator_id, user_code, timeout, now_ms };
+    let api = Api { http, party, base, keys, initiator_id, user_code, timeout, now_ms };
     let activation = if activate_service { OnceCell::new() } else { OnceCell::new_with(Some(())) };
     Provider {
         id: ProviderId::Eko,
@@ -161,10 +155,8 @@ struct Api {
     party: Party,
     /// `None`: what is configured is no URL, and every call ends before it is sent.
     base: Option<Url>,
-    /// `None`: what is configured can't stand in a header.
-    developer_key: Option<HeaderValue>,
-    /// `None`: there is nothing to sign with.
-    access_key: Option<SecretString>,
+    /// Looked at anew with each call.
+    keys: Held<Keys>,
     initiator_id: String,
     user_code: String,
     timeout: Duration,
@@ -241,8 +233,10 @@ impl Api {
 
     /// The headers that authenticate one call, signed for this moment.
     fn headers(&self) -> Result<HeaderMap, NoAnswer> {
-        let developer_key = self.developer_key.clone().ok_or_else(|| not_sent("the configured developer key can't stand in a header"))?;
-        let access_key = self.access_key.as_ref().ok_or_else(|| not_sent("no access key is configured"))?;
+        let keys = self.keys.get();
+        let developer_key = HeaderValue::try_from(keys.developer_key.as_str()).ok().map(sensitive);
+        let developer_key = developer_key.ok_or_else(|| not_sent("the configured developer key can't stand in a header"))?;
+        let access_key = keys.access_keys.first().ok_or_else(|| not_sent("no access key is configured"))?;
         let timestamp = (self.now_ms)().to_string();
         let signed = HeaderValue::try_from(signing::secret_key(access_key, &timestamp)).expect("base64 is plain");
         Ok(HeaderMap::from_iter([

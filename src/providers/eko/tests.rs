@@ -21,11 +21,14 @@ const ACCESS_KEY: &str = "11111111-2222-4333-8444-555555555555";
 const NOW_MS: u64 = 1_767_225_600_000;
 const SIGNED: &str = "+X055jGXBygW9eOpHGCyZQDD5t0hqZS7x8pazcEyn38=";
 
+fn keys(developer_key: &str, access_keys: Vec<SecretString>) -> Held<Keys> {
+    Held::new(Keys { developer_key: developer_key.to_owned(), access_keys })
+}
+
 fn settings(base_url: &str) -> EkoSettings {
     EkoSettings {
         base_url: base_url.to_owned(),
-        developer_key: "becbbce45f79c6f5109f848acd540567".to_owned(),
-        access_keys: vec![ACCESS_KEY.into(), "older".into()],
+        keys: keys("becbbce45f79c6f5109f848acd540567", vec![ACCESS_KEY.into(), "older".into()]),
         initiator_id: "9962981729".to_owned(),
         user_code: "20810200".to_owned(),
         activate_service: false,
@@ -164,8 +167,8 @@ async fn what_can_not_be_sent_is_not_delivered() {
     }
     let server = Server::start(Vec::new()).await;
     let here = || settings(&server.url());
-    let odd_key = EkoSettings { developer_key: "a\nb".to_owned(), ..here() };
-    for settings in [EkoSettings { access_keys: Vec::new(), ..here() }, odd_key] {
+    let odd_key = EkoSettings { keys: keys("a\nb", vec![ACCESS_KEY.into()]), ..here() };
+    for settings in [EkoSettings { keys: keys("a-developer-key", Vec::new()), ..here() }, odd_key] {
         assert_eq!(named(&creation(settings).create(&order(), "ref1", Sending::First, TIMEOUT).await), "not_delivered");
     }
     let for_nobody = QrOrder { customer: None, ..order() };

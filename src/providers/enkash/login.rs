@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{NowMs, wire};
+use super::{Keys, NowMs, wire};
+use crate::held::Held;
 use crate::providers::Cause;
 use crate::providers::http::{Call, HttpClient, NoAnswer, Party, Url};
 use crate::providers::reading::read;
@@ -24,11 +25,8 @@ pub(super) struct EnkashLogin {
     pub party: Party,
     /// `None`: what is configured is no URL.
     pub url: Option<Url>,
-    pub access_key: String,
-    /// `None`: there is no secret to send.
-    pub secret_key: Option<SecretString>,
-    /// `None`: the access key is sent in its place, as one live caller does [code B].
-    pub api_key: Option<SecretString>,
+    /// Looked at anew with each login.
+    pub keys: Held<Keys>,
     /// Milliseconds since 1970.
     pub now_ms: NowMs,
 }
@@ -50,18 +48,23 @@ impl Login for EnkashLogin {
             None => Err(no_token("the login brought no token: the keys may be wrong".to_owned())),
         }
     }
+
+    fn credentials(&self) -> u64 {
+        self.keys.version()
+    }
 }
 
 impl EnkashLogin {
     fn call(&self, timeout: Duration) -> Result<Call, NoAnswer> {
         let not_sent = |text: &str| NoAnswer::NotSent(Cause(text.to_owned()));
         let url = self.url.clone().ok_or_else(|| not_sent("the configured base_url is no URL"))?;
-        let secret_key = self.secret_key.as_ref().ok_or_else(|| not_sent("no secret key is configured"))?;
-        let api_key = self.api_key.as_ref().map_or(self.access_key.as_str(), |key| key.expose_secret());
+        let keys = self.keys.get();
+        let secret_key = keys.secret_keys.first().ok_or_else(|| not_sent("no secret key is configured"))?;
+        let api_key = keys.api_key.as_ref().map_or(keys.access_key.as_str(), |key| key.expose_secret());
         let mut api_key = HeaderValue::try_from(api_key).map_err(|_| not_sent("the API key has characters that no header can have"))?;
         api_key.set_sensitive(true);
         let headers = HeaderMap::from_iter([(HeaderName::from_static("api-key"), api_key)]);
-        let login = wire::Login { access_key: &self.access_key, secret_key: secret_key.expose_secret() };
+        let login = wire::Login { access_key: &keys.access_key, secret_key: secret_key.expose_secret() };
         Call::post("Login", url, headers, timeout).json(&login)
     }
 }

@@ -26,6 +26,7 @@ use crate::domain::fact::Evidence;
 use crate::domain::money::Money;
 use crate::domain::qr::Usage;
 use crate::domain::refund::RefundSpeed;
+use crate::held::Held;
 
 mod classify;
 mod debit;
@@ -68,20 +69,16 @@ pub type NowMs = Arc<dyn Fn() -> u64 + Send + Sync>;
 pub struct EnkashSettings {
     /// Scheme and host.
     pub base_url: String,
-    pub access_key: String,
-    /// The first is used.
-    pub secret_keys: Vec<SecretString>,
+    pub keys: Held<Keys>,
     /// Whether the token goes out as `Bearer …` (the documented form) or bare (what one live caller had to do).
     pub bearer: bool,
-    /// The login's `API-Key`; `None`: the access key.
-    pub api_key: Option<SecretString>,
     /// Where an order is found by our reference, with `{merchantOrderId}` in it. The path is not published; `None`: a lost
     /// answer can't be looked up.
     pub order_lookup_path: Option<String>,
     /// Whether codes may be made whose payments nobody hears of.
     pub allow_unobservable_qr: bool,
     /// Where Payment Notify goes: holds the unguessable part of our URL.
-    pub notify_url: Option<SecretString>,
+    pub notify_url: Held<Option<SecretString>>,
     /// `None`: how mandates are spoken of is not known, and there are none.
     pub mandates: Option<EnkashMandateSettings>,
     /// The merchant's category: four digits.
@@ -90,6 +87,16 @@ pub struct EnkashSettings {
     pub timeout: Duration,
     pub deadline_floor: Duration,
     pub now_ms: NowMs,
+}
+
+/// What calls and logins are made as.
+#[derive(Clone)]
+pub struct Keys {
+    pub access_key: String,
+    /// The first is used.
+    pub secret_keys: Vec<SecretString>,
+    /// The login's `API-Key`; `None`: the access key is sent in its place, as one live caller does [code B].
+    pub api_key: Option<SecretString>,
 }
 
 /// What the access token is kept with.
@@ -104,10 +111,8 @@ pub struct Tokens {
 pub fn provider(account: AccountName, settings: EnkashSettings, http: HttpClient, tokens: Tokens) -> Provider {
     let EnkashSettings {
         base_url,
-        access_key,
-        secret_keys,
+        keys,
         bearer,
-        api_key,
         order_lookup_path,
         allow_unobservable_qr,
         notify_url,
@@ -124,14 +129,12 @@ pub fn provider(account: AccountName, settings: EnkashSettings, http: HttpClient
         http: http.clone(),
         party: party.clone(),
         url: base.as_ref().and_then(|base| below(base, &["api", "v0", "merchant", "token"], &[])),
-        access_key: access_key.clone(),
-        secret_key: secret_keys.first().cloned(),
-        api_key,
+        keys: keys.clone(),
         now_ms: now_ms.clone(),
     };
     let Tokens { shelf, key, random } = tokens;
     let tokens = TokenCache::new(TokenParts { account: account.clone(), login: Arc::new(login), shelf, key, random });
-    let api = Api { http, party, base, access_key, bearer, timeout, tokens };
+    let api = Api { http, party, base, keys, bearer, timeout, tokens };
     let doubt = if order_lookup_path.is_some() { DoubtCure::Lookup } else { DoubtCure::None };
     let refunds = Arc::new(refund::EnkashRefunds { api: api.clone() });
     let codes = Arc::new(qr::EnkashQrCodes { api: api.clone(), order_lookup_path, notify_url });
@@ -242,7 +245,8 @@ struct Api {
     party: Party,
     /// `None`: what is configured is no URL, and every call ends before it is sent.
     base: Option<Url>,
-    access_key: String,
+    /// Looked at anew with each call.
+    keys: Held<Keys>,
     bearer: bool,
     timeout: Duration,
     tokens: TokenCache,
@@ -353,7 +357,7 @@ impl Api {
         let authorization = if self.bearer { format!("Bearer {token}") } else { token.to_owned() };
         Ok(HeaderMap::from_iter([
             (AUTHORIZATION, secret(authorization)?),
-            (HeaderName::from_static("merchantaccesskey"), secret(self.access_key.clone())?),
+            (HeaderName::from_static("merchantaccesskey"), secret(self.keys.get().access_key.clone())?),
         ]))
     }
 }

@@ -16,6 +16,7 @@ use crate::domain::money::Money;
 use crate::domain::personal::Sight;
 use crate::domain::qr::{CloseReason, Customer, QrCode, QrOrder, QrSnapshot, QrStatus, Usage};
 use crate::domain::upi::{LinkError, LinkKind, UpiLink};
+use crate::held::Held;
 use crate::providers::indian_mobile::ten_digits;
 use crate::providers::reading::{Unreadable, id, read, unreadable};
 use crate::providers::{
@@ -33,7 +34,7 @@ const SEARCH_LIMIT: u32 = 100;
 pub struct EnkashQrCodes {
     pub(super) api: Api,
     pub(super) order_lookup_path: Option<String>,
-    pub(super) notify_url: Option<SecretString>,
+    pub(super) notify_url: Held<Option<SecretString>>,
 }
 
 #[async_trait]
@@ -114,10 +115,11 @@ impl EnkashQrCodes {
     /// `POST /api/v0/orders` [P3].
     async fn create_order(&self, order: &QrOrder, our_ref: &str, sending: Sending, timeout: Duration) -> Result<Created, CallError> {
         let amount = order.amount.ok_or_else(|| CallError::NotDelivered(Cause("an order needs an amount".to_owned())))?;
+        let notify_url = self.notify_url.get();
         let body = wire::CreateOrder {
             order_id: our_ref,
             amount: wire::Amount { value: decimal(amount)?, currency: "INR" },
-            notify_url: self.notify_url.as_ref().map(ExposeSecret::expose_secret),
+            notify_url: (*notify_url).as_ref().map(ExposeSecret::expose_secret),
             customer_info: order.customer.as_ref().map(customer_info),
             custom_parameters: &order.notes,
             description: &order.description,

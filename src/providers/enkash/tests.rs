@@ -27,13 +27,11 @@ const PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4n
 pub(super) fn settings(base_url: String) -> EnkashSettings {
     EnkashSettings {
         base_url,
-        access_key: "AK1".to_owned(),
-        secret_keys: vec!["the-secret".into()],
+        keys: Held::new(Keys { access_key: "AK1".to_owned(), secret_keys: vec!["the-secret".into()], api_key: None }),
         bearer: true,
-        api_key: None,
         order_lookup_path: Some("/api/v0/orders/merchant/{merchantOrderId}".to_owned()),
         allow_unobservable_qr: true,
-        notify_url: Some("https://pay.example/hooks/enkash".into()),
+        notify_url: Held::new(Some("https://pay.example/hooks/enkash".into())),
         mandates: None,
         mcc: None,
         timeout: TIMEOUT,
@@ -144,9 +142,28 @@ async fn a_refused_token_is_renewed_once_and_the_call_made_once_more() {
 }
 
 #[tokio::test]
+async fn new_keys_and_a_new_url_are_used_from_the_next_call_on() {
+    let second = TOKEN.replace("tkn-7f2c", "tkn-second");
+    let server = Server::start(vec![answer(TOKEN), answer(ORDER_CREATED), answer(second), answer(ORDER_CREATED)]).await;
+    let settings = settings(server.url());
+    let (keys, notify_url) = (settings.keys.clone(), settings.notify_url.clone());
+    let qr = with(settings).qr.expect("EnKash has QR codes");
+    assert!(qr.creation.create(&order(Usage::SingleUse), "inv-1001", Sending::First, TIMEOUT).await.is_ok());
+    keys.replace(Keys { access_key: "AK2".to_owned(), secret_keys: vec!["newer".into(), "the-secret".into()], api_key: None });
+    notify_url.replace(Some("https://pay.example/hooks/newer".into()));
+    assert!(qr.creation.create(&order(Usage::SingleUse), "inv-1002", Sending::First, TIMEOUT).await.is_ok());
+
+    let heard = server.heard();
+    assert_eq!(heard[2].line, "POST /api/v0/merchant/token", "a token of the old keys is used no more");
+    assert_eq!(serde_json::from_str::<Value>(&heard[2].body).ok(), Some(json!({"accessKey": "AK2", "secretKey": "newer"})));
+    assert!(heard[3].head.contains("authorization: Bearer tkn-second") && heard[3].head.contains("merchantaccesskey: AK2"));
+    assert!(heard[3].body.contains("https://pay.example/hooks/newer"), "{}", heard[3].body);
+}
+
+#[tokio::test]
 async fn the_token_goes_out_bare_where_that_is_configured() {
     let server = Server::start(vec![answer(TOKEN), answer(ORDER_CREATED)]).await;
-    let qr = with(EnkashSettings { bearer: false, notify_url: None, ..settings(server.url()) }).qr.expect("EnKash has QR codes");
+    let qr = with(EnkashSettings { bearer: false, notify_url: Held::new(None), ..settings(server.url()) }).qr.expect("EnKash has QR codes");
     assert!(qr.creation.create(&order(Usage::SingleUse), "inv-1001", Sending::First, TIMEOUT).await.is_ok());
     let ordered = &server.heard()[1];
     assert!(ordered.head.contains("authorization: tkn-7f2c"), "{}", ordered.head);

@@ -19,6 +19,7 @@ use crate::domain::fact::Evidence;
 use crate::domain::money::Money;
 use crate::domain::personal::Vpa;
 use crate::domain::qr::Usage;
+use crate::held::Held;
 
 mod classify;
 mod qr;
@@ -48,10 +49,7 @@ pub type CallbacksProve = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 pub struct OqpaySettings {
     /// Scheme and host, without the `api/V5` of its paths.
     pub base_url: String,
-    /// All that authenticates the account in the documented calls. The first is used.
-    pub registration_ids: Vec<SecretString>,
-    /// Sent as a bearer token besides, where the provider asks for one: its documentation has none.
-    pub bearer_token: Option<SecretString>,
+    pub keys: Held<Keys>,
     /// `Some`: that a callback came to the secret URL from such an address is evidence enough. `None`: callbacks prove
     /// nothing.
     pub callbacks_prove: Option<CallbacksProve>,
@@ -63,14 +61,22 @@ pub struct OqpaySettings {
     pub deadline_floor: Duration,
 }
 
+/// What calls are made as.
+#[derive(Clone)]
+pub struct Keys {
+    /// All that authenticates the account in the documented calls. The first is used.
+    pub registration_ids: Vec<SecretString>,
+    /// Sent as a bearer token besides, where the provider asks for one: its documentation has none.
+    pub bearer_token: Option<SecretString>,
+}
+
 /// `account` at OQPay, ready to be called through `http`.
 pub fn provider(account: AccountName, settings: OqpaySettings, http: HttpClient) -> Provider {
-    let OqpaySettings { base_url, registration_ids, bearer_token, callbacks_prove, payee_vpas, timeout, deadline_floor } = settings;
+    let OqpaySettings { base_url, keys, callbacks_prove, payee_vpas, timeout, deadline_floor } = settings;
     let payees = webhook::Payees(payee_vpas);
     let line = http.line().clone();
     let party = Party { account: account.clone(), provider: ProviderId::Oqpay };
-    let authorization = bearer_token.as_ref().map(bearer);
-    let api = Api { http, party, base: base_url.parse().ok(), registration_id: registration_ids.into_iter().next(), authorization };
+    let api = Api { http, party, base: base_url.parse().ok(), keys };
     let evidence = if callbacks_prove.is_some() { Evidence::UrlSecret } else { Evidence::Unproven };
     Provider {
         id: ProviderId::Oqpay,
@@ -146,10 +152,8 @@ struct Api {
     party: Party,
     /// `None`: what is configured is no URL, and every call ends before it is sent.
     base: Option<Url>,
-    /// `None`: there is nothing to send.
-    registration_id: Option<SecretString>,
-    /// The inner `None`: the configured token can't stand in a header.
-    authorization: Option<Option<HeaderValue>>,
+    /// Looked at anew with each call.
+    keys: Held<Keys>,
 }
 
 impl Api {
@@ -159,8 +163,8 @@ impl Api {
         self.http.send(&self.party, call).await
     }
 
-    fn registration_id(&self) -> Result<&str, NoAnswer> {
-        let id = self.registration_id.as_ref().map(|id| id.expose_secret()).filter(|id| !id.is_empty());
+    fn registration_id(&self) -> Result<SecretString, NoAnswer> {
+        let id = self.keys.get().registration_ids.first().filter(|id| !id.expose_secret().is_empty()).cloned();
         id.ok_or_else(|| not_sent("no registration id is configured"))
     }
 
@@ -171,11 +175,10 @@ impl Api {
     }
 
     fn headers(&self) -> Result<HeaderMap, NoAnswer> {
-        match &self.authorization {
-            None => Ok(HeaderMap::new()),
-            Some(Some(authorization)) => Ok(HeaderMap::from_iter([(AUTHORIZATION, authorization.clone())])),
-            Some(None) => Err(not_sent("the configured bearer token can't stand in a header")),
-        }
+        let keys = self.keys.get();
+        let Some(token) = &keys.bearer_token else { return Ok(HeaderMap::new()) };
+        let authorization = bearer(token).ok_or_else(|| not_sent("the configured bearer token can't stand in a header"))?;
+        Ok(HeaderMap::from_iter([(AUTHORIZATION, authorization)]))
     }
 }
 

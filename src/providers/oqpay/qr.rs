@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use secrecy::ExposeSecret;
 
 use super::wire;
 use super::{Api, classify};
@@ -50,12 +51,13 @@ impl OqpayQrCodes {
     async fn asked(&self, order: &QrOrder, timeout: Duration) -> Result<crate::providers::http::Answer, NoAnswer> {
         let rupees = order.amount.and_then(whole_rupees).ok_or_else(|| super::not_sent("the order has no amount in whole rupees"))?;
         let person = Person::of(order.customer.as_ref());
+        let registration_id = self.api.registration_id()?;
         let body = wire::CreateQr {
             customer_name: person.name.as_deref(),
             customer_mobile: person.mobile.as_deref(),
             customer_email: person.email.as_deref(),
             amount: rupees,
-            registration_id: self.api.registration_id()?,
+            registration_id: registration_id.expose_secret(),
         };
         self.api.act(Operation::CreateQr, &["api", "V5", "Payin", "DynamicQRCode"], &body, timeout).await
     }

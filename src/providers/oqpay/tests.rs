@@ -17,11 +17,15 @@ const ANSWER: &str = include_str!("../../../tests/golden/oqpay/create_qr.answer.
 const ERROR: &str = include_str!("../../../tests/golden/oqpay/error.json");
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+fn keys(registration_ids: &[&str], bearer_token: Option<&str>) -> Held<Keys> {
+    let registration_ids = registration_ids.iter().map(|text| SecretString::from(*text)).collect();
+    Held::new(Keys { registration_ids, bearer_token: bearer_token.map(SecretString::from) })
+}
+
 fn settings(base_url: &str) -> OqpaySettings {
     OqpaySettings {
         base_url: base_url.to_owned(),
-        registration_ids: vec!["OQP-XXX".into(), "OQP-OLD".into()],
-        bearer_token: None,
+        keys: keys(&["OQP-XXX", "OQP-OLD"], None),
         callbacks_prove: None,
         payee_vpas: Vec::new(),
         timeout: TIMEOUT,
@@ -99,7 +103,7 @@ async fn a_code_is_asked_for_once_and_as_documented() {
 #[tokio::test]
 async fn nothing_is_sent_that_was_not_given() {
     let server = Server::answering(200, ANSWER).await;
-    let with_token = OqpaySettings { bearer_token: Some("t0ken".into()), ..settings(&server.url()) };
+    let with_token = OqpaySettings { keys: keys(&["OQP-XXX"], Some("t0ken")), ..settings(&server.url()) };
     let without_customer = QrOrder { customer: None, ..order() };
     let outcome = creation(with_token).create(&without_customer, "ref1", Sending::First, TIMEOUT).await;
     assert_eq!(named(&outcome), "ok");
@@ -153,8 +157,8 @@ async fn what_can_not_be_sent_is_not_delivered() {
     }
     let server = Server::start(Vec::new()).await;
     let here = || settings(&server.url());
-    let odd_token = OqpaySettings { bearer_token: Some("a\nb".into()), ..here() };
-    for settings in [OqpaySettings { registration_ids: Vec::new(), ..here() }, odd_token] {
+    let odd_token = OqpaySettings { keys: keys(&["OQP-XXX"], Some("a\nb")), ..here() };
+    for settings in [OqpaySettings { keys: keys(&[], None), ..here() }, odd_token] {
         assert_eq!(named(&creation(settings).create(&order(), "ref1", Sending::First, TIMEOUT).await), "not_delivered");
     }
     let with_paise = QrOrder { amount: Some(Money::from_paise(50_050)), ..order() };

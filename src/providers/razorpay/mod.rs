@@ -27,6 +27,7 @@ use crate::domain::fact::Evidence;
 use crate::domain::money::Money;
 use crate::domain::qr::Usage;
 use crate::domain::refund::RefundSpeed;
+use crate::held::Held;
 
 mod classify;
 mod debit;
@@ -62,11 +63,9 @@ const ID_CHARS_MAX: usize = 64;
 pub struct RazorpaySettings {
     /// Scheme and host, without the `v1` of its paths.
     pub base_url: String,
-    pub key_id: String,
-    /// The first is used.
-    pub key_secrets: Vec<SecretString>,
+    pub key: Held<ApiKey>,
     /// All are accepted: after a change, older callbacks still come with the older one.
-    pub webhook_secrets: Vec<SecretString>,
+    pub webhook_secrets: Held<Vec<SecretString>>,
     /// `acc_…`; where set, callbacks that name another account are not read.
     pub account_id: Option<String>,
     /// Of one call.
@@ -82,6 +81,14 @@ pub struct RazorpaySettings {
     pub mcc: Option<String>,
 }
 
+/// What calls are made as. The two come and go together: a new key has a new id and a new secret.
+#[derive(Clone, Debug)]
+pub struct ApiKey {
+    pub id: String,
+    /// The first is used.
+    pub secrets: Vec<SecretString>,
+}
+
 /// What a merchant can't do with a mandate [8.6].
 const NO_UPDATE: &str = "at Razorpay a mandate can't be changed: it has to be made anew";
 const NO_PAUSE: &str = "at Razorpay only the payer can pause a mandate, in the UPI app";
@@ -91,8 +98,7 @@ const NO_RESUME: &str = "at Razorpay only the payer can resume a mandate, in the
 pub fn provider(account: AccountName, settings: RazorpaySettings, http: HttpClient) -> Provider {
     let RazorpaySettings {
         base_url,
-        key_id,
-        key_secrets,
+        key,
         webhook_secrets,
         account_id,
         timeout,
@@ -104,8 +110,7 @@ pub fn provider(account: AccountName, settings: RazorpaySettings, http: HttpClie
     } = settings;
     let line = http.line().clone();
     let party = Party { account: account.clone(), provider: ProviderId::Razorpay };
-    let authorization = key_secrets.first().and_then(|secret| basic(&key_id, secret));
-    let api = Api { http, party, base: base_url.parse().ok(), authorization, timeout };
+    let api = Api { http, party, base: base_url.parse().ok(), key, timeout };
     let limits = qr::Limits { close_by_min, close_by_max, notes_value_max };
     let codes = Arc::new(qr::RazorpayQrCodes { api: api.clone(), limits });
     let refunds = Arc::new(refund::RazorpayRefunds { api: api.clone(), notes_value_max });
@@ -220,8 +225,8 @@ struct Api {
     party: Party,
     /// `None`: what is configured is no URL, and every call ends before it is sent.
     base: Option<Url>,
-    /// `None`: there is no secret to send.
-    authorization: Option<HeaderValue>,
+    /// Looked at anew with each call.
+    key: Held<ApiKey>,
     timeout: Duration,
 }
 
@@ -351,7 +356,8 @@ impl Api {
     }
 
     fn headers(&self) -> Result<HeaderMap, NoAnswer> {
-        let authorization = self.authorization.clone();
+        let key = self.key.get();
+        let authorization = key.secrets.first().and_then(|secret| basic(&key.id, secret));
         let authorization = authorization.ok_or_else(|| NoAnswer::NotSent(Cause("no key secret is configured".to_owned())))?;
         Ok(HeaderMap::from_iter([(AUTHORIZATION, authorization)]))
     }

@@ -63,12 +63,15 @@ impl Razorpay for Server {
     }
 }
 
+fn key(secrets: &[&str]) -> ApiKey {
+    ApiKey { id: "rzp_test_1".to_owned(), secrets: secrets.iter().map(|text| SecretString::from(*text)).collect() }
+}
+
 fn settings(base_url: &str) -> RazorpaySettings {
     RazorpaySettings {
         base_url: base_url.to_owned(),
-        key_id: "rzp_test_1".to_owned(),
-        key_secrets: vec!["newer".into(), "older".into()],
-        webhook_secrets: vec!["whsec".into()],
+        key: Held::new(key(&["newer", "older"])),
+        webhook_secrets: Held::new(vec!["whsec".into()]),
         account_id: None,
         timeout: TIMEOUT,
         deadline_floor: Duration::from_secs(2),
@@ -82,8 +85,7 @@ fn settings(base_url: &str) -> RazorpaySettings {
 /// How the API at `base_url` is called, for what is no trait's.
 pub(super) fn api_at(base_url: &str) -> Api {
     let party = Party { account: "shop".parse().expect("a plain name"), provider: ProviderId::Razorpay };
-    let authorization = basic("rzp_test_1", &"newer".into());
-    Api { http: client(), party, base: base_url.parse().ok(), authorization, timeout: TIMEOUT }
+    Api { http: client(), party, base: base_url.parse().ok(), key: Held::new(key(&["newer"])), timeout: TIMEOUT }
 }
 
 pub(super) fn provider_at(base_url: &str) -> Provider {
@@ -250,7 +252,7 @@ async fn what_can_not_be_sent_is_not_delivered() {
     }
 
     let server = Server::start(Vec::new()).await;
-    let without_secret = RazorpaySettings { key_secrets: Vec::new(), ..settings(&format!("http://{}", server.address)) };
+    let without_secret = RazorpaySettings { key: Held::new(key(&[])), ..settings(&format!("http://{}", server.address)) };
     let http = HttpClient::for_loopback(unhindered()).expect("a client without roots needs nothing from the machine");
     let qr = provider("shop".parse().expect("a plain name"), without_secret, http).qr.expect("Razorpay has QR codes");
     assert_eq!(named(&qr.creation.create(&order(), "ref1", Sending::First, TIMEOUT).await), "not_delivered");

@@ -2,7 +2,7 @@
 //! belongs to a code of ours is the engine's to find out, unless the callback says so itself.
 
 use bytes::Bytes;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde_json::value::RawValue;
 
 use super::violations::REFERENCE_NOTE;
@@ -10,6 +10,7 @@ use super::wire::{self, Unreadable};
 use super::{debit, id, is_a, mandate, mandate_wire, payment, qr, refund, settlement, time};
 use crate::domain::payment::{PaymentSnapshot, PaymentStatus};
 use crate::domain::refund::RefundSnapshot;
+use crate::held::Held;
 use crate::providers::signature::{Verified, hmac_sha256_hex};
 use crate::providers::{BadSignature, Callback, NotUnderstood, Observation, PaymentOrigin, ProvedCallbacks, Sender, told};
 
@@ -51,14 +52,12 @@ const FOREIGN_FAMILIES: &[&str] = &[
 
 /// Callbacks about one account.
 pub struct RazorpayWebhooks {
-    secrets: Vec<SecretString>,
+    secrets: Held<Vec<SecretString>>,
     account_id: Option<String>,
 }
 
 impl RazorpayWebhooks {
-    pub fn new(secrets: Vec<SecretString>, account_id: Option<String>) -> Self {
-        // Anybody can sign with an empty secret.
-        let secrets = secrets.into_iter().filter(|secret| !secret.expose_secret().is_empty()).collect();
+    pub fn new(secrets: Held<Vec<SecretString>>, account_id: Option<String>) -> Self {
         Self { secrets, account_id }
     }
 }
@@ -66,7 +65,7 @@ impl RazorpayWebhooks {
 impl ProvedCallbacks for RazorpayWebhooks {
     fn verify(&self, sender: &Sender<'_>, body: Bytes) -> Result<Verified, BadSignature> {
         let signature = sender.headers.get(SIGNATURE).and_then(|value| value.to_str().ok()).ok_or(BadSignature)?;
-        hmac_sha256_hex(&self.secrets, signature, body)
+        hmac_sha256_hex(&self.secrets.get(), signature, body)
     }
 
     fn read(&self, callback: &Verified) -> Result<Callback, NotUnderstood> {

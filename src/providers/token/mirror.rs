@@ -31,11 +31,36 @@ struct Inner {
     failed: Option<(NoToken, Instant)>,
     failures: u32,
     own_logins: u64,
+    /// The credentials that all of this was come by with.
+    credentials: u64,
+    /// What lies on the shelf was come by with others, or may have been.
+    shelf_is_from_before: bool,
 }
 
 impl Mirror {
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets all that was come by with other credentials than these.
+    pub fn belong_to(&self, credentials: u64) {
+        let mut inner = self.inner();
+        if inner.credentials == credentials {
+            return;
+        }
+        let Inner { refused, own_logins, .. } = std::mem::take(&mut *inner);
+        *inner = Inner { refused, own_logins, credentials, shelf_is_from_before: true, ..Inner::default() };
+    }
+
+    /// Whether what lies on the shelf, which is `version`, may have been come by with other credentials. It is taken no more;
+    /// what is laid down after it is.
+    pub fn takes_nothing_from_before(&self, version: Option<Fence>) -> bool {
+        let mut inner = self.inner();
+        let is_from_before = std::mem::take(&mut inner.shelf_is_from_before);
+        if is_from_before {
+            inner.refused = inner.refused.max(version);
+        }
+        is_from_before
     }
 
     /// The token, if it is good at `now`.
@@ -51,9 +76,12 @@ impl Mirror {
         self.inner().failed.as_ref().filter(|(_, until)| now < *until).map(|(cause, _)| Err(cause.clone()))
     }
 
-    /// Notes the token to use. False: it was refused meanwhile.
-    pub fn keep(&self, token: &Token, until: Instant) -> bool {
+    /// Notes the token to use, which `credentials` brought. False: it was refused meanwhile, or they were replaced.
+    pub fn keep(&self, token: &Token, until: Instant, credentials: u64) -> bool {
         let mut inner = self.inner();
+        if inner.credentials != credentials {
+            return false;
+        }
         if matches!(token.version, Version::Shared(version) if inner.refused == Some(version)) {
             return false;
         }

@@ -76,6 +76,11 @@ impl Renewal {
         Self { mirror: Mirror::default(), login, shelf, seal, random }
     }
 
+    /// Which credentials the next login is made with.
+    pub fn credentials(&self) -> u64 {
+        self.login.credentials()
+    }
+
     /// Comes by a token and notes how that ended.
     pub async fn renew(&self) -> Result<Token, NoToken> {
         let renewed = match self.shared().await {
@@ -117,11 +122,19 @@ impl Renewal {
 
     /// The token on the shelf, if it is one that we can open and that nobody here saw refused.
     async fn look(&self) -> Result<Option<Token>, ShelfError> {
-        let asked = Instant::now();
-        let Some(Shelved { version, left, sealed }) = in_time(self.shelf.get()).await? else { return Ok(None) };
+        let (asked, credentials) = (Instant::now(), self.credentials());
+        let found = in_time(self.shelf.get()).await?;
+        if self.mirror.takes_nothing_from_before(found.as_ref().map(|found| found.version)) {
+            // Other replicas log in once more for this. Whose credentials brought what lies there, nobody can tell.
+            if let Some(Shelved { version, .. }) = found {
+                self.discard(version).await;
+            }
+            return Ok(None);
+        }
+        let Some(Shelved { version, left, sealed }) = found else { return Ok(None) };
         let Some(text) = self.seal.open(&sealed) else { return Ok(None) };
         let token = Token { text, version: Version::Shared(version), is_ours: false };
-        Ok(self.mirror.keep(&token, asked + left.min(FRESH_MAX)).then_some(token))
+        Ok(self.mirror.keep(&token, asked + left.min(FRESH_MAX), credentials).then_some(token))
     }
 
     /// What whoever has the turn does: looks once more, and logs in.
@@ -144,7 +157,7 @@ impl Renewal {
     /// Logs in, and mirrors the token.
     async fn log_in(&self, version: Version) -> Result<(Token, Instant), NoToken> {
         // Its life counts from here: later is when we heard of it.
-        let asked = Instant::now();
+        let (asked, credentials) = (Instant::now(), self.credentials());
         let answered = timeout(LOGIN_TIMEOUT, self.login.login(LOGIN_TIMEOUT)).await;
         let NewToken { token: text, expires_in } = answered
             .unwrap_or_else(|_| Err(NoToken(Cause(format!("the login gave no answer within {} ms", LOGIN_TIMEOUT.as_millis())))))?;
@@ -157,7 +170,8 @@ impl Renewal {
         }
         let token = Token { text, version, is_ours: true };
         let until = asked + fresh_for(expires_in);
-        self.mirror.keep(&token, until);
+        // Where the credentials were replaced meanwhile, it serves whoever waits for it and nobody after him.
+        self.mirror.keep(&token, until, credentials);
         Ok((token, until))
     }
 
@@ -186,10 +200,14 @@ impl Renewal {
     /// Takes a refused token out of use.
     pub async fn refused(&self, token: &Token) {
         self.mirror.refused(token);
-        if let Version::Shared(version) = token.version
-            && let Err(cause) = in_time(self.shelf.discard(version)).await
-        {
-            debug!(account = %self.seal.account, "a refused token was not discarded, the next login replaces it: {cause}");
+        if let Version::Shared(version) = token.version {
+            self.discard(version).await;
+        }
+    }
+
+    async fn discard(&self, version: Fence) {
+        if let Err(cause) = in_time(self.shelf.discard(version)).await {
+            debug!(account = %self.seal.account, "a token was not discarded, the next login replaces it: {cause}");
         }
     }
 

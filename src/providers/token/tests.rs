@@ -64,6 +64,35 @@ async fn a_token_is_renewed_a_margin_before_it_expires() {
     assert_eq!(told_at_once(&cache, 1).await, ["token-2"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn new_credentials_are_logged_in_with_at_once_wherever_the_token_lies() {
+    let account = Account::new();
+    let (cache, other) = (account.replica(), account.replica());
+    assert_eq!(told_at_once(&cache, 1).await, ["token-1"]);
+    account.replace_keys();
+    assert_eq!(told_at_once(&cache, 100).await, ["token-2"], "the old one lay here and on the shelf");
+    // Nobody can tell it whose credentials brought what lies on the shelf.
+    assert_eq!(told_at_once(&other, 100).await, ["token-3"]);
+    assert_eq!(told_at_once(&other, 1).await, ["token-3"]);
+    assert_eq!(account.logins(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_old_credentials_bring_late_is_used_by_nobody_else() {
+    let account = Account::new();
+    let cache = account.replica();
+    account.next_logins([Step::After(SECOND)]);
+    let early = tokio::spawn({
+        let cache = cache.clone();
+        async move { told_at_once(&cache, 1).await }
+    });
+    advance(500 * MS).await;
+    account.replace_keys();
+    assert_eq!(told_at_once(&cache, 10).await, ["token-2"]);
+    assert_eq!(early.await.unwrap(), ["token-1"]);
+    assert_eq!(told_at_once(&cache, 1).await, ["token-2"]);
+}
+
 #[test]
 fn the_margin_suits_the_life_of_the_token() {
     let check = |expires_in, used_for| assert_eq!(renewal::fresh_for(expires_in), used_for, "{expires_in:?}");

@@ -9,10 +9,11 @@ use secrecy::ExposeSecret;
 use subtle::ConstantTimeEq;
 
 use super::error::ApiError;
-use crate::sandbox::switches::Switches;
+use crate::sandbox::state::State;
 use crate::sandbox::{Merchant, RazorpayMerchant, SandboxAccount};
 
-pub fn authenticate<'a>(headers: &HeaderMap, accounts: &'a [SandboxAccount], switches: &Switches) -> Result<&'a SandboxAccount, ApiError> {
+pub fn authenticate<'a>(headers: &HeaderMap, accounts: &'a [SandboxAccount], state: &State) -> Result<&'a SandboxAccount, ApiError> {
+    let switches = &state.switches;
     let refused = |description| {
         let status = if switches.auth_status_400 { 400 } else { 401 };
         match switches.auth_old_style {
@@ -23,8 +24,9 @@ pub fn authenticate<'a>(headers: &HeaderMap, accounts: &'a [SandboxAccount], swi
     let (key_id, key_secret) = credentials(headers).ok_or_else(|| refused("Authentication failed"))?;
     let found = accounts.iter().find_map(|account| Some((account, merchant(account).filter(|merchant| merchant.key_id == key_id)?)));
     let (account, merchant) = found.ok_or_else(|| refused("The api key provided is invalid"))?;
-    let expected = merchant.key_secret.expose_secret().as_bytes();
-    match bool::from(expected.ct_eq(key_secret.as_bytes())) {
+    let given = state.razorpay_secrets.get(&account.name);
+    let valid = given.map_or(std::slice::from_ref(&merchant.key_secret), |given| &given.key_secrets);
+    match valid.iter().any(|valid| bool::from(valid.expose_secret().as_bytes().ct_eq(key_secret.as_bytes()))) {
         true => Ok(account),
         false => Err(refused("The api secret provided is invalid")),
     }

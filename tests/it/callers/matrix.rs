@@ -13,7 +13,7 @@ use upistream::grpc::pb;
 use upistream::grpc::pb::resolve_doubt_request::Decision;
 use upistream::grpc::pb::subscribe_request::Start;
 
-use super::{caller, configure, key};
+use super::{by, caller, configure, key};
 use crate::mandate::{debit_order, mandate_order};
 use crate::support::app::{ACCOUNT, App, callback, close_order, order, provider, told};
 
@@ -207,10 +207,11 @@ impl World {
     async fn state(&self) -> Vec<String> {
         let account = || ACCOUNT.to_owned();
         let app = &self.app;
-        let qrs = app.qrs().list_qrs(pb::ListQrsRequest { account: account(), ..Default::default() }).await;
-        let refunds = app.refunds().list_refunds(pb::ListRefundsRequest { account: account(), ..Default::default() }).await;
-        let mandates = app.mandates().list_mandates(pb::ListMandatesRequest { account: account(), ..Default::default() }).await;
-        let debits = app.mandates().list_debits(pb::ListDebitsRequest { account: account(), ..Default::default() }).await;
+        let qrs = app.qrs().list_qrs(by("all", pb::ListQrsRequest { account: account(), ..Default::default() })).await;
+        let refunds = app.refunds().list_refunds(by("all", pb::ListRefundsRequest { account: account(), ..Default::default() })).await;
+        let mandates = pb::ListMandatesRequest { account: account(), ..Default::default() };
+        let mandates = app.mandates().list_mandates(by("all", mandates)).await;
+        let debits = app.mandates().list_debits(by("all", pb::ListDebitsRequest { account: account(), ..Default::default() })).await;
         let mut state = Vec::new();
         state.extend(qrs.expect("codes").into_inner().qrs.iter().map(|qr| format!("{} {:?}", qr.id, qr.state())));
         state.extend(refunds.expect("refunds").into_inner().refunds.iter().map(|refund| refund.id.clone()));
@@ -352,7 +353,7 @@ async fn what_another_account_has_does_not_exist() {
         assert_eq!(seen, None, "{}", asked.path);
     }
     // Nothing was done, either.
-    configure(&world.app, []);
+    configure(&world.app, [caller("all", &Permission::ALL)]);
     assert_eq!(world.state().await, before);
 }
 

@@ -101,9 +101,8 @@ fn line(account: AccountName) -> Line {
 fn engine(store: AnyStore, fake: &Arc<OnceAReference>) -> Arc<Engine> {
     let settings = razorpay::RazorpaySettings {
         base_url: "http://127.0.0.1:9".to_owned(),
-        key_id: KEY_ID.to_owned(),
-        key_secrets: vec!["secret".to_owned().into()],
-        webhook_secrets: vec!["secret-of-callbacks".to_owned().into()],
+        key: razorpay::ApiKey { id: KEY_ID.to_owned(), secrets: vec!["secret".to_owned().into()] }.into(),
+        webhook_secrets: vec!["secret-of-callbacks".to_owned().into()].into(),
         account_id: None,
         timeout: Duration::from_secs(1),
         deadline_floor: Duration::from_millis(100),

@@ -12,6 +12,7 @@ use tonic::transport::Channel;
 use upistream::sandbox::Sandbox;
 
 use super::app::{ACCOUNT, KEY_ID, KEY_SECRET, MERCHANT, PATIENCE, URL_SECRET, WEBHOOK_SECRET};
+use super::redis::signal;
 
 /// How often a start is tried again whose ports somebody else took between our look and its own.
 const STARTS_MAX: u32 = 5;
@@ -20,6 +21,8 @@ const STARTS_MAX: u32 = 5;
 pub struct Process {
     child: Child,
     pub channel: Channel,
+    pub grpc: SocketAddr,
+    pub webhooks: SocketAddr,
     log: PathBuf,
 }
 
@@ -75,7 +78,7 @@ impl Process {
         let channel = tokio::time::timeout(PATIENCE, connected).await.ok().flatten()?;
         let hook = format!("http://{webhooks}/webhooks/{ACCOUNT}/{URL_SECRET}");
         provider.set_webhook_url(ACCOUNT, &hook).expect("the sandbox knows the account");
-        Some(Self { child, channel, log })
+        Some(Self { child, channel, grpc, webhooks, log })
     }
 
     /// What it has logged.
@@ -93,10 +96,13 @@ impl Process {
     }
 
     /// SIGTERM. Returns how it ended.
-    pub async fn terminate(mut self) -> ExitStatus {
-        // A shell has its own `kill`; a bare machine may have no other.
-        let told = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", self.id())).status().await;
-        assert!(told.is_ok_and(|status| status.success()), "the process can't be told to end");
+    pub async fn terminate(self) -> ExitStatus {
+        signal(self.id(), "TERM");
+        self.ended().await
+    }
+
+    /// Waits until it is gone. How it ended.
+    pub async fn ended(mut self) -> ExitStatus {
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         ended.unwrap_or_else(|_| panic!("it did not end; its log:\n{}", read(&self.log))).expect("the child is ours")
     }

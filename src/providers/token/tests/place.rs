@@ -47,7 +47,7 @@ pub struct Account {
 
 impl Account {
     pub fn new() -> Self {
-        let login = FakeLogin { logins: AtomicU32::new(0), steps: Mutex::default() };
+        let login = FakeLogin { logins: AtomicU32::new(0), keys: AtomicU64::new(0), steps: Mutex::default() };
         let shelf = MoodyShelf { shelf: MemoryShelf::default(), mood: Mutex::new(Mood::Well), asked: AtomicU32::new(0) };
         Self { login: Arc::new(login), shelf: Arc::new(shelf) }
     }
@@ -75,6 +75,11 @@ impl Account {
         self.login.steps.lock().unwrap_or_else(PoisonError::into_inner).extend(steps);
     }
 
+    /// From now on logins are made with other keys.
+    pub fn replace_keys(&self) {
+        self.login.keys.fetch_add(1, Ordering::SeqCst);
+    }
+
     pub fn logins(&self) -> u32 {
         self.login.logins.load(Ordering::SeqCst)
     }
@@ -100,6 +105,7 @@ fn random() -> Random {
 
 struct FakeLogin {
     logins: AtomicU32,
+    keys: AtomicU64,
     steps: Mutex<VecDeque<Step>>,
 }
 
@@ -123,6 +129,10 @@ impl Login for FakeLogin {
         }
         tokio::time::sleep(takes).await;
         Ok(NewToken { token: token.into(), expires_in: Duration::from_secs(30 * 60) })
+    }
+
+    fn credentials(&self) -> u64 {
+        self.keys.load(Ordering::SeqCst)
     }
 }
 
