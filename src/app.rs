@@ -28,7 +28,7 @@ use crate::engine::debit::MandateSettings;
 use crate::engine::settlement::SettlementSettings;
 use crate::engine::{Engine, Parts, Settings, schedule::Patience};
 use crate::events::Feed;
-use crate::grpc::{self, ApiSettings, Deadlines, FrameworkErrors, Heartbeats};
+use crate::grpc::{self, ApiSettings, CallTelemetry, Deadlines, FrameworkErrors, Heartbeats};
 use crate::http::{self, WebhookSettings};
 use crate::sandbox::Sandbox;
 use crate::store::AnyStore;
@@ -140,9 +140,9 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     let admin = address(&admin_listener, "admin.listen", config.admin.listen)?;
 
     let (config, simulated) = sandbox::start_where_wanted(config, webhooks, &randomness).await?;
-    let means = Means { clock: Arc::clone(&clock), randomness: Arc::clone(&randomness), tokens };
-    let providers = providers::all(&config, &means)?;
     let metrics = Arc::new(Metrics::new());
+    let means = Means { clock: Arc::clone(&clock), randomness: Arc::clone(&randomness), tokens, metrics: Arc::clone(&metrics) };
+    let providers = providers::all(&config, &means)?;
     let feed = Feed::new(Arc::clone(&store), Arc::new(grpc::EventEncoder), config.events.ring_frames);
     feed.start().await?;
     let engine = Engine::new(Parts {
@@ -164,7 +164,8 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
 
     let routes = grpc::routes(Arc::clone(&engine), api_settings(&config))?.add_service(health_service);
     let framework_errors = FrameworkErrors { request_bytes_max: config.grpc.request_bytes_max };
-    tasks.spawn("the gRPC listener", serve_grpc(grpc_listener, routes, framework_errors, closing.clone()));
+    let layers = (CallTelemetry::new(engine.metrics().clone()), framework_errors);
+    tasks.spawn("the gRPC listener", serve_grpc(grpc_listener, routes, layers, closing.clone()));
     let hooks = http::webhooks::router(Arc::clone(&engine), webhook_settings(&config));
     tasks.spawn("the webhook listener", http::serve::serve(webhook_listener, hooks, HTTP_CONNECTIONS_MAX, closing.clone()));
     let operators = http::admin::router(Arc::clone(&engine), ready);
@@ -305,7 +306,13 @@ fn webhook_settings(config: &Config) -> WebhookSettings {
     }
 }
 
-async fn serve_grpc(listener: TcpListener, routes: tonic::service::Routes, framework_errors: FrameworkErrors, closing: CancellationToken) {
+/// `layers`: the outermost first.
+async fn serve_grpc(
+    listener: TcpListener,
+    routes: tonic::service::Routes,
+    layers: (CallTelemetry, FrameworkErrors),
+    closing: CancellationToken,
+) {
     let incoming = connections::of(listener, GRPC_CONNECTIONS_MAX);
     let served = Server::builder()
         // An idle connection that never spoke would hold up a stop otherwise.
@@ -313,7 +320,8 @@ async fn serve_grpc(listener: TcpListener, routes: tonic::service::Routes, frame
         .max_concurrent_streams(Some(HTTP2_STREAMS_MAX))
         .http2_keepalive_interval(Some(HTTP2_KEEPALIVE_EVERY))
         .http2_keepalive_timeout(Some(HTTP2_KEEPALIVE_TIMEOUT))
-        .layer(framework_errors)
+        .layer(layers.0)
+        .layer(layers.1)
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, closing.cancelled_owned());
     if let Err(cause) = served.await {

@@ -37,7 +37,7 @@ pub use sandbox::{EKO_SANDBOX, ENKASH_SANDBOX, OQPAY_SANDBOX, RAZORPAY_SANDBOX, 
 pub use secrets::{REDACTED, Secrets};
 pub use settings::{
     AdminConfig, Backend, DrainConfig, EmbeddedConfig, EventsConfig, GrpcConfig, IdempotencyConfig, LogConfig, LogFormat, ReconcilerConfig,
-    SandboxSettings, SettlementsConfig, StoreConfig, WebhooksConfig,
+    SandboxSettings, SettlementsConfig, StoreConfig, TelemetryConfig, WebhooksConfig,
 };
 
 /// Everything that can be set. What `load` gives keeps all limits; one put together by hand is not judged.
@@ -55,6 +55,7 @@ pub struct Config {
     pub mandates: MandatesConfig,
     pub drain: DrainConfig,
     pub log: LogConfig,
+    pub telemetry: TelemetryConfig,
     pub accounts: BTreeMap<AccountName, AccountConfig>,
     /// `Some` where an in-process sandbox is to be started.
     pub sandbox: Option<SandboxSettings>,

@@ -17,12 +17,14 @@ use crate::domain::personal::Vpa;
 use crate::domain::upi::{DayRule, Pattern};
 use crate::providers::http::HttpClient;
 use crate::providers::{Provider, eko, enkash, oqpay, razorpay};
+use crate::telemetry::{self, Metrics};
 
 /// What adapters are made with besides their settings.
 pub(super) struct Means {
     pub clock: Arc<dyn Clock>,
     pub randomness: Arc<Randomness>,
     pub tokens: TokenPlaces,
+    pub metrics: Arc<Metrics>,
 }
 
 /// All accounts, ready to be called.
@@ -34,12 +36,13 @@ fn one(config: &Config, name: &AccountName, account: &AccountConfig, means: &Mea
     // A loopback client needs no certificate authorities, which a bare machine may not have.
     let is_loopback = account.provider.base_url().starts_with("http://");
     let client = if is_loopback { HttpClient::for_loopback()? } else { HttpClient::new()? };
+    let client = if config.telemetry.propagate_to_providers { client.with_trace_headers(telemetry::add_to) } else { client };
     let name = name.clone();
     let mut provider = match &account.provider {
         ProviderConfig::Razorpay(settings) => razorpay::provider(name, of_razorpay(settings), client),
         ProviderConfig::Enkash(settings) => {
             let notify_url = callback_url(&config.webhooks, &name, account);
-            let tokens = means.tokens.of(&name, &means.randomness);
+            let tokens = means.tokens.of(&name, &means.randomness, &means.metrics);
             enkash::provider(name, of_enkash(settings, notify_url, means), client, tokens)
         }
         ProviderConfig::Oqpay(settings) => oqpay::provider(name, of_oqpay(settings), client),

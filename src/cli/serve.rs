@@ -11,6 +11,7 @@ use super::table::{self, Cell};
 use super::{config, logs};
 use crate::app::{self, Options, Running};
 use crate::config::{Config, SANDBOX_ACCOUNT};
+use crate::telemetry::Export;
 
 /// Run the service
 ///
@@ -35,16 +36,29 @@ pub struct ServeArgs {
 
 pub async fn run(ServeArgs { config: file, insecure }: ServeArgs, console: &Console) -> Result<(), Failure> {
     let config = config::load(file.as_deref())?.config;
-    logs::start(&config.log)?;
+    let mut export = logs::start_with_export(&config.log, &config.telemetry)?;
+    let ended = serve(config, file.is_none(), insecure, export.as_mut(), console).await;
+    // Whoever ends it at once, or could not start it, does not wait for a collector.
+    if let (Some(export), true) = (export, ended.is_ok()) {
+        export.stop().await;
+    }
+    ended
+}
+
+/// From start to end. `without_file`: no configuration was given.
+async fn serve(config: Config, without_file: bool, insecure: bool, export: Option<&mut Export>, console: &Console) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     // Nobody routes to a trial set-up, so there is nobody to wait for before it stops.
-    let is_trial = file.is_none() && config.sandbox.is_some();
+    let is_trial = without_file && config.sandbox.is_some();
     let options = Options { insecure, drain: !is_trial, ..Options::default() };
     let started = console.during("starting", app::start(config.clone(), options));
     let running = tokio::select! {
         started = started => started.map_err(|error| not_started(&error))?,
         signal = signals.next() => return Err(Failure::new(format!("{signal} while starting"), "start it again")),
     };
+    if let Some(export) = export {
+        export.watch(running.engine().metrics());
+    }
     console.print(&up(console, &config, &running, is_trial))?;
     let signal = tokio::select! {
         signal = signals.next() => signal,

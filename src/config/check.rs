@@ -33,6 +33,7 @@ pub(super) fn violations(config: &Config) -> Vec<Violation> {
         mandates,
         drain: _,
         log: _,
+        telemetry: _,
         accounts,
         sandbox,
     } = config;

@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use super::account::{MANDATE_MEANINGS, NOTICE_MEANINGS, PERIODS, RULES, SERVICE_CODES};
 use super::secrets::{Goes, SecretRule};
 use super::takes::{
-    Takes, address, anything, authorization, base_url, eko_base_url, eko_initiator_id, eko_user_code, header_text, key_id, key_prefix,
-    log_format, log_level, loopback_address, mandate_amount_unit, mandate_naming, mandate_no_rule, mandate_paths, mcc, order_lookup_path,
-    path, public_url, razorpay_account_id, retention_at_rest,
+    Takes, address, anything, authorization, base_url, collector_url, eko_base_url, eko_initiator_id, eko_user_code, header_text, key_id,
+    key_prefix, log_format, log_level, loopback_address, mandate_amount_unit, mandate_naming, mandate_no_rule, mandate_paths, mcc,
+    order_lookup_path, path, public_url, razorpay_account_id, retention_at_rest, service_instance, service_name,
 };
 
 /// What environment variables that set something begin with. Kubernetes' own `UPISTREAM_PORT_…` don't.
@@ -85,6 +85,13 @@ pub(super) const KEYS: &[Key] = &[
     number("drain.limit_ms", 0, MS_MAX),
     text("log.level", log_level),
     text("log.format", log_format),
+    text("telemetry.otlp_endpoint", collector_url),
+    number("telemetry.trace_percent", 0, 100),
+    number("telemetry.export_every_ms", 1_000, MS_MAX),
+    number("telemetry.queue_spans", 64, 65_536),
+    text("telemetry.service_name", service_name),
+    text("telemetry.service_instance", service_instance),
+    key("telemetry.propagate_to_providers", Takes::Flag),
     text("sandbox.listen", loopback_address),
     text("sandbox.state_file", anything),
     needed("accounts.*.webhook_url_secrets", secret(16, Goes::IntoAUrl)),

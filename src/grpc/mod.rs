@@ -21,6 +21,7 @@ mod resource;
 mod settlement;
 mod settlement_resource;
 mod status;
+mod telemetry;
 mod violations;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +33,7 @@ use tonic::service::Routes;
 pub use call::{Deadlines, LOCAL_CALLER};
 pub use outer::FrameworkErrors;
 pub use resource::EventEncoder;
+pub use telemetry::CallTelemetry;
 
 use crate::domain::account::AccountName;
 use crate::engine::Engine;
