@@ -27,6 +27,7 @@ mod settlement;
 mod simulation;
 mod store;
 mod support;
+mod telemetry;
 mod tidy;
 mod token;
 mod unseen;
