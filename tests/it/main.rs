@@ -23,6 +23,7 @@ mod redis;
 mod reflection;
 mod refund;
 mod restart;
+mod secrecy;
 mod settlement;
 mod simulation;
 mod store;
