@@ -79,20 +79,11 @@ pub fn joins(span: &Span, trace: Option<&str>) {
     }
 }
 
-/// Adds the context of the span that runs now to the headers of a request.
+/// Adds the place of the span that runs now to the headers of a request: ids, and nothing of what the caller's `tracestate`
+/// says, which is not meant for strangers.
 pub fn add_to(headers: &mut HeaderMap) {
-    if !is_kept() {
-        return;
-    }
-    let context = Context::current();
-    let span = context.span();
-    let here = span.span_context();
-    if let Some(Ok(value)) = written(here).map(HeaderValue::try_from) {
+    if let Some(Ok(value)) = current().map(HeaderValue::try_from) {
         headers.insert(TRACEPARENT, value);
-        let tracestate = here.trace_state().header();
-        if let (false, Ok(value)) = (tracestate.is_empty(), HeaderValue::try_from(tracestate)) {
-            headers.insert(TRACESTATE, value);
-        }
     }
 }
 

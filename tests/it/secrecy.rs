@@ -266,4 +266,7 @@ fn a_panic_that_shows_settings_and_records_shows_no_secret_and_nobody() {
     let said = panicked.expect_err("it is meant to").downcast::<String>().expect("a panic with values says a text");
     assert!(said.contains("razorpay") || said.contains("Razorpay"), "{said}");
     has_nothing_planted("a panic's message", &said);
+    // Whoever looks finds what is there.
+    let careless = format!("{said}\n{}", EMAIL.to_uppercase());
+    assert!(catch_unwind(|| has_nothing_planted("a careless message", &careless)).is_err());
 }
