@@ -96,10 +96,11 @@ impl Engine {
         self.learn_once_or_again(record, fact, told).instrument(span).await
     }
 
-    /// The span of learning about what has this header. What a callback tells belongs to the trace of what it is about.
+    /// The span of learning about what has this header. What nobody asked for, as a callback tells it, belongs to the trace
+    /// of what it is about.
     pub(super) fn span_of_learning(&self, header: &Header, told: &Told) -> Span {
         let span = info_span!("learn", resource.id = %header.id);
-        if told.cause == Cause::Webhook {
+        if !matches!(told.cause, Cause::Rpc | Cause::Operator) {
             telemetry::joins(&span, header.trace(self.clock.now()));
         }
         span

@@ -260,7 +260,7 @@ fn a_panic_that_shows_settings_and_records_shows_no_secret_and_nobody() {
     assert!(vpa.is_some() && phone.is_some() && email.is_some() && name.is_some());
     let payer = Payer { vpa: vpa.clone(), phone: phone.clone(), email: email.clone() };
     let customer = Customer { provider_ref: None, name: name.clone(), phone: phone.clone(), email: email.clone() };
-    let debtor = MandatePayer { vpa, name, phone, email, ..MandatePayer::default() };
+    let debtor = MandatePayer { vpa, name, phone, email };
     let shown = BTreeMap::from([("accounts", format!("{:?}", config.accounts)), ("settings", format!("{:?}", config.describe()))]);
     let panicked = catch_unwind(AssertUnwindSafe(|| panic!("{config:?} {shown:?} {payer:?} {customer:?} {debtor:#?}")));
     let said = panicked.expect_err("it is meant to").downcast::<String>().expect("a panic with values says a text");

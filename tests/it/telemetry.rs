@@ -12,8 +12,9 @@ use tonic::Request;
 use upistream::grpc::pb;
 use upistream::grpc::pb::event_service_client::EventServiceClient;
 use upistream::grpc::pb::qr_service_client::QrServiceClient;
-use upistream::sandbox::{PayOptions, Sandbox};
+use upistream::sandbox::{FaultKind, PayOptions, Sandbox};
 
+use crate::providers::shop::{At, Shop};
 use crate::support::app::{ACCOUNT, App, order, provider, until};
 use crate::support::collector::{Collector, Seen};
 use crate::support::process::{Process, serve};
@@ -40,7 +41,8 @@ impl Story {
 fn exporting(config: &Path, collector: &str) -> Command {
     let mut command = serve(config);
     command.env("UPISTREAM__TELEMETRY__OTLP_ENDPOINT", collector).env("UPISTREAM__TELEMETRY__EXPORT_EVERY_MS", "1000");
-    command.env("UPISTREAM__TELEMETRY__PROPAGATE_TO_PROVIDERS", "true");
+    // Callbacks tell first, however slow the machine is.
+    command.env("UPISTREAM__RECONCILER__FIRST_LOOK_S", "60");
     command.env("UPISTREAM__LOG__FORMAT", "json").env("UPISTREAM__LOG__LEVEL", "upistream=debug");
     command
 }
@@ -208,6 +210,33 @@ async fn every_metric_is_registered_and_documented_and_no_other() {
     }
     let calls = "rpc_server_call_duration_seconds_count{rpc_method=\"upistream.v1.QrService/CreateQr\",rpc_response_status_code=\"OK\",rpc_system_name=\"grpc\"} 1";
     assert!(text.contains(calls), "{text}");
+}
+
+#[tokio::test]
+async fn a_doubt_shows_its_age_until_somebody_decides_it() {
+    let app = App::start().await;
+    let age = async || {
+        app.running.engine().tidy_once().await.expect("the store answers");
+        let line = format!("upistream_doubt_oldest_seconds{{account=\"{ACCOUNT}\"}} ");
+        app.metrics().await.lines().find_map(|found| found.strip_prefix(&line)?.parse::<u64>().ok())
+    };
+    assert_eq!(age().await, Some(0));
+    // Nobody finds out what became of it.
+    app.lose_callbacks();
+    app.provider.set_list_lag(1_000_000_000);
+    app.fault("qr.create", FaultKind::AnswerLost);
+    assert_eq!(app.create("one", 49_900).await.state(), pb::QrState::Requested);
+    app.advance(Duration::from_secs(600));
+    let old = age().await.expect("it is measured");
+    assert!((600..700).contains(&old), "{old}");
+}
+
+#[tokio::test]
+async fn logins_are_counted() {
+    let shop = Shop::open(At::Enkash).await;
+    shop.code("one").await;
+    let metrics = shop.app.metrics().await;
+    assert!(metrics.contains("upistream_token_logins_total{account=\"enkash\",result=\"ok\"} 1\n"), "{metrics}");
 }
 
 #[tokio::test]
