@@ -16,7 +16,7 @@ pub mod tokens;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::Stream;
@@ -35,12 +35,12 @@ use crate::engine::debit::MandateSettings;
 use crate::engine::settlement::SettlementSettings;
 use crate::engine::{Engine, Parts, Settings, schedule::Patience};
 use crate::events::Feed;
-use crate::grpc::{self, ApiSettings, Authentication, Callers, Deadlines, FrameworkErrors, Heartbeats};
+use crate::grpc::{self, ApiSettings, Authentication, CallTelemetry, Callers, Deadlines, FrameworkErrors, Heartbeats};
 use crate::http::{self, WebhookSettings};
 use crate::sandbox::Sandbox;
 use crate::store::AnyStore;
 use crate::store::sqlite::Synchronous;
-use crate::telemetry::Metrics;
+use crate::telemetry::{self, Metrics};
 use providers::Means;
 use reload::{Applier, Reload};
 use secrets::AccountSecrets;
@@ -166,7 +166,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     let (config, simulated) = sandbox::start_where_wanted(config, webhooks, &randomness).await?;
     let metrics = Arc::new(Metrics::new());
     let calls = Arc::new(calls::CallMetrics(Arc::clone(&metrics)));
-    let means = Means { clock: Arc::clone(&clock), randomness: Arc::clone(&randomness), tokens, calls };
+    let means = Means { clock: Arc::clone(&clock), randomness: Arc::clone(&randomness), tokens, calls, metrics: Arc::clone(&metrics) };
     let (providers, secrets) = providers::all(&config, &means)?;
     let feed = Feed::new(Arc::clone(&store), Arc::new(grpc::EventEncoder), config.events.ring_frames);
     feed.start().await?;
@@ -191,8 +191,9 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     let routes = grpc::routes(Arc::clone(&engine), Arc::clone(&callers), api_settings(&config))?.add_service(health_service);
     let framework_errors = FrameworkErrors { request_bytes_max: config.grpc.request_bytes_max };
     let authentication = Authentication { callers: Arc::clone(&callers), request_bytes_max: config.grpc.request_bytes_max };
+    let layers = (CallTelemetry::new(engine.metrics().clone()), framework_errors, authentication);
     let incoming = connections::of(grpc_listener, GRPC_CONNECTIONS_MAX, tls.clone());
-    tasks.spawn("the gRPC listener", serve_grpc(incoming, routes, framework_errors, authentication, closing.clone()));
+    tasks.spawn("the gRPC listener", serve_grpc(incoming, routes, layers, closing.clone()));
     let hooks = http::webhooks::router(Arc::clone(&engine), webhook_settings(&config, &secrets));
     tasks.spawn("the webhook listener", http::serve::serve(webhook_listener, hooks, HTTP_CONNECTIONS_MAX, closing.clone()));
     let operators = http::admin::router(Arc::clone(&engine), ready);
@@ -201,7 +202,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
 
     let reload = Arc::new(Notify::new());
     if let Some(source) = source {
-        let again = Reload::new(source, configured, appliers(secrets, tls, Arc::clone(&callers)));
+        let again = Reload::new(source, configured, appliers(secrets, tls, Arc::clone(&callers), &config.log.level));
         tasks.spawn("the reload of the configuration", again.run(Arc::clone(&reload), stopping.clone()));
     }
 
@@ -340,9 +341,20 @@ fn api_settings(config: &Config) -> ApiSettings {
 }
 
 /// Who takes what without a restart.
-fn appliers(secrets: Vec<AccountSecrets>, tls: Option<Tls>, callers: Arc<Callers>) -> Vec<Applier> {
+fn appliers(secrets: Vec<AccountSecrets>, tls: Option<Tls>, callers: Arc<Callers>, level: &str) -> Vec<Applier> {
     let take_callers = move |config: &Config| Ok(callers.replace(callers::of(config)).then(|| "callers".to_owned()).into_iter().collect());
+    let level = Mutex::new(level.to_owned());
+    let take_level = move |config: &Config| {
+        let mut level = level.lock().unwrap_or_else(PoisonError::into_inner);
+        if *level == config.log.level {
+            return Ok(Vec::new());
+        }
+        telemetry::set_level(&config.log.level).map_err(|error| error.to_string())?;
+        level.clone_from(&config.log.level);
+        Ok(vec!["log.level".to_owned()])
+    };
     let mut appliers = vec![
+        Applier { keys: &["log.level"], apply: Box::new(take_level) },
         Applier { keys: secrets::KEYS, apply: Box::new(move |config| Ok(secrets::take(&secrets, config))) },
         Applier { keys: &["callers"], apply: Box::new(take_callers) },
     ];
@@ -361,11 +373,11 @@ fn webhook_settings(config: &Config, secrets: &[AccountSecrets]) -> WebhookSetti
     }
 }
 
+/// `layers`: the outermost first.
 async fn serve_grpc(
     incoming: impl Stream<Item = std::io::Result<connections::Connection>>,
     routes: tonic::service::Routes,
-    framework_errors: FrameworkErrors,
-    authentication: Authentication,
+    layers: (CallTelemetry, FrameworkErrors, Authentication),
     closing: CancellationToken,
 ) {
     let served = Server::builder()
@@ -374,8 +386,9 @@ async fn serve_grpc(
         .max_concurrent_streams(Some(HTTP2_STREAMS_MAX))
         .http2_keepalive_interval(Some(HTTP2_KEEPALIVE_EVERY))
         .http2_keepalive_timeout(Some(HTTP2_KEEPALIVE_TIMEOUT))
-        .layer(framework_errors)
-        .layer(authentication)
+        .layer(layers.0)
+        .layer(layers.1)
+        .layer(layers.2)
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, closing.cancelled_owned());
     if let Err(cause) = served.await {

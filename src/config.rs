@@ -41,8 +41,8 @@ pub use sandbox::{EKO_SANDBOX, ENKASH_SANDBOX, OQPAY_SANDBOX, RAZORPAY_SANDBOX, 
 pub use secrets::{REDACTED, Secrets};
 pub use settings::{
     AdminConfig, Backend, ClientCertificate, DrainConfig, EmbeddedConfig, EventsConfig, GrpcConfig, IdempotencyConfig, LogConfig,
-    LogFormat, ProviderCallsConfig, ReconcilerConfig, ReloadConfig, SandboxSettings, SettlementsConfig, StoreConfig, TlsConfig,
-    WebhooksConfig,
+    LogFormat, ProviderCallsConfig, ReconcilerConfig, ReloadConfig, SandboxSettings, SettlementsConfig, StoreConfig, TelemetryConfig,
+    TlsConfig, WebhooksConfig,
 };
 
 /// Everything that can be set. What `load` gives keeps all limits; one put together by hand is not judged.
@@ -62,6 +62,7 @@ pub struct Config {
     pub drain: DrainConfig,
     pub reload: ReloadConfig,
     pub log: LogConfig,
+    pub telemetry: TelemetryConfig,
     /// Who may call. With none, whoever reaches the gRPC listener may do everything.
     pub callers: BTreeMap<CallerName, CallerConfig>,
     pub accounts: BTreeMap<AccountName, AccountConfig>,

@@ -1,13 +1,42 @@
-//! The name of every metric, and the trace context of requests. How logs are shown is the command line's business.
+//! What the process tells of itself: the name of every metric, the log, and traces. It knows nothing of what is measured.
+
+mod export;
+mod lags;
+mod logs;
+mod otlp;
+mod trace;
 
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
+pub use export::{Export, ExportSettings, NoExport};
+pub use lags::{Lags, Watched};
+pub use logs::{Lines, NoLevel, install, set_level};
+pub use trace::{add_to, continues, current, from_here, joins, traceparent};
+
 /// Up to the longest time that a call to a provider is usually given.
 const CALL_SECONDS: [f64; 9] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// OpenTelemetry's `rpc.server.call.duration`, as Prometheus writes it.
+const RPC_DURATION: &str = "rpc_server_call_duration_seconds";
+/// The bounds that OpenTelemetry recommends for it.
+const RPC_SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
-/// All metrics of the process. Their names stand here and in the README.
+/// All metrics of the process. Their names stand here and in the README. A clone counts for the same.
+#[derive(Clone)]
 pub struct Metrics {
     registry: Registry,
+    /// How long calls took, by method and status; a subscription counts when it ends.
+    pub rpc_duration: HistogramVec,
+    /// Events that this replica wrote, by account.
+    pub events_appended: IntCounterVec,
+    /// How long the oldest record in doubt has been so, in seconds, by account; 0 where none is. Alert on it.
+    pub doubt_oldest: IntGaugeVec,
+    /// Logins for access tokens, by account and how they ended.
+    pub token_logins: IntCounterVec,
+    /// Leases that ran out under this replica in the middle of its work, by kind of record: another may have taken over. One
+    /// that was killed can't count.
+    pub lease_takeovers: IntCounterVec,
+    /// How far subscribers are behind the log.
+    pub lags: Lags,
     /// Callbacks by account and what became of them.
     pub webhooks: IntCounterVec,
     /// Callbacks that were refused, by account and why. Each may be a lost fact: alert on it, but for the account
@@ -72,6 +101,24 @@ impl Metrics {
             registry.register(Box::new(gauges.clone())).expect("each metric is registered once");
             gauges
         };
+        let rpc_duration = HistogramVec::new(
+            HistogramOpts::new(RPC_DURATION, "How long calls took, by method and status.").buckets(RPC_SECONDS.to_vec()),
+            &["rpc_system_name", "rpc_method", "rpc_response_status_code"],
+        )
+        .expect("the name, labels and bounds of a metric are constants that are valid");
+        registry.register(Box::new(rpc_duration.clone())).expect("each metric is registered once");
+        let events_appended = counters("upistream_events_appended_total", "Events written by this replica.", &["account"]);
+        let token_logins =
+            counters("upistream_token_logins_total", "Logins for access tokens by account and how they ended.", &["account", "result"]);
+        let lease_takeovers =
+            counters("upistream_lease_takeovers_total", "Leases that ran out under this replica in the middle of its work.", &["kind"]);
+        let subscriber_lag = IntGaugeVec::new(
+            Opts::new("upistream_subscriber_lag_events", "Events that the slowest subscriber of a name has not taken yet."),
+            &["subscriber"],
+        )
+        .expect("the name and labels of a metric are constants that are valid");
+        registry.register(Box::new(subscriber_lag.clone())).expect("each metric is registered once");
+        let doubt_oldest = gauges("upistream_doubt_oldest_seconds", "Age of the oldest record in doubt.");
         let quarantined = gauges("upistream_quarantined", "Callbacks kept because they could not be applied.");
         let settlement_breaks = gauges("upistream_settlement_breaks_open", "Open differences between settlements and records.");
         let provider_breaker_open =
@@ -88,6 +135,12 @@ impl Metrics {
         registry.register(Box::new(provider_call_duration.clone())).expect("each metric is registered once");
         Self {
             registry,
+            rpc_duration,
+            events_appended,
+            doubt_oldest,
+            token_logins,
+            lease_takeovers,
+            lags: Lags::new(subscriber_lag),
             webhooks,
             webhooks_refused,
             contradictions,
@@ -107,7 +160,12 @@ impl Metrics {
 
     /// The metrics in Prometheus' text format.
     pub fn text(&self) -> String {
-        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+        TextEncoder::new().encode_to_string(&self.gather()).unwrap_or_default()
+    }
+
+    fn gather(&self) -> Vec<prometheus::proto::MetricFamily> {
+        self.lags.measure();
+        self.registry.gather()
     }
 }
 
@@ -115,12 +173,4 @@ impl Default for Metrics {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// A W3C `traceparent` header's value, if it is one.
-pub fn traceparent(value: &[u8]) -> Option<String> {
-    const LEN: usize = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".len();
-    let fits = value.len() == LEN && value.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-');
-    let text = std::str::from_utf8(value).ok()?;
-    fits.then(|| text.to_owned())
 }

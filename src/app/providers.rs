@@ -20,6 +20,7 @@ use crate::providers::bulkhead::BulkheadSettings;
 use crate::providers::http::HttpClient;
 use crate::providers::line::{CallObserver, Line, LineSettings};
 use crate::providers::{Provider, eko, enkash, oqpay, razorpay};
+use crate::telemetry::{self, Metrics};
 
 /// What adapters are made with besides their settings.
 pub(super) struct Means {
@@ -27,6 +28,7 @@ pub(super) struct Means {
     pub randomness: Arc<Randomness>,
     pub tokens: TokenPlaces,
     pub calls: Arc<dyn CallObserver>,
+    pub metrics: Arc<Metrics>,
 }
 
 /// All accounts, ready to be called, and the cells that each of them looks for its secrets in.
@@ -40,6 +42,7 @@ fn one(config: &Config, name: &AccountName, account: &AccountConfig, means: &Mea
     let is_loopback = account.provider.base_url().starts_with("http://");
     let line = Line::new(name.clone(), of_line(&config.provider_calls), Arc::clone(&means.calls));
     let client = if is_loopback { HttpClient::for_loopback(line)? } else { HttpClient::new(line)? };
+    let client = if config.telemetry.propagate_to_providers { client.with_trace_headers(telemetry::add_to) } else { client };
     let callbacks = CallbackUrl { public_url: config.webhooks.public_url.clone(), account: name.clone() };
     let name = name.clone();
     let (mut provider, cells) = match &account.provider {
@@ -49,7 +52,7 @@ fn one(config: &Config, name: &AccountName, account: &AccountConfig, means: &Mea
         }
         ProviderConfig::Enkash(settings) => {
             let cells = EnkashCells::of(settings, callbacks.with(&account.webhook_url_secrets));
-            let tokens = means.tokens.of(&name, &means.randomness);
+            let tokens = means.tokens.of(&name, &means.randomness, &means.metrics);
             (enkash::provider(name, of_enkash(settings, &cells, means), client, tokens), Cells::Enkash(cells))
         }
         ProviderConfig::Oqpay(settings) => {

@@ -14,6 +14,7 @@ use crate::providers::enkash::Tokens;
 use crate::providers::token::{Fence, MemoryShelf, SealKey, ShelfError, Shelved, TokenShelf};
 use crate::store::StoreError;
 use crate::store::redis::{RedisStore, RedisTokens, StoredToken};
+use crate::telemetry::Metrics;
 
 /// Where accounts keep their tokens: shared by all replicas where they share a store.
 pub(super) struct TokenPlaces {
@@ -32,13 +33,17 @@ impl TokenPlaces {
         Self { store: Some(store), key }
     }
 
-    pub(super) fn of(&self, account: &AccountName, randomness: &Arc<Randomness>) -> Tokens {
+    pub(super) fn of(&self, account: &AccountName, randomness: &Arc<Randomness>, metrics: &Metrics) -> Tokens {
         let shelf: Arc<dyn TokenShelf> = match &self.store {
             Some(store) => shelf_in(store, account.clone()),
             None => Arc::new(MemoryShelf::default()),
         };
         let randomness = Arc::clone(randomness);
-        Tokens { shelf, key: self.key.clone(), random: Arc::new(move || randomness.bits()) }
+        let (logins, account) = (metrics.token_logins.clone(), account.clone());
+        let told = Arc::new(move |brought_one| {
+            logins.with_label_values(&[account.as_str(), if brought_one { "ok" } else { "failed" }]).inc();
+        });
+        Tokens { shelf, key: self.key.clone(), random: Arc::new(move || randomness.bits()), told }
     }
 }
 

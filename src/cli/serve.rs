@@ -11,6 +11,7 @@ use super::table::{self, Cell};
 use super::{config, logs};
 use crate::app::{self, Options, Running};
 use crate::config::{Config, SANDBOX_ACCOUNT};
+use crate::telemetry::Export;
 
 /// Run the service
 ///
@@ -38,7 +39,23 @@ pub struct ServeArgs {
 
 pub async fn run(ServeArgs { config: file, insecure }: ServeArgs, console: &Console) -> Result<(), Failure> {
     let config = config::load(file.as_deref())?.config;
-    logs::start(&config.log)?;
+    let mut export = logs::start_with_export(&config.log, &config.telemetry)?;
+    let ended = serve(config, file, insecure, export.as_mut(), console).await;
+    // Whoever ends it at once, or could not start it, does not wait for a collector.
+    if let (Some(export), true) = (export, ended.is_ok()) {
+        export.stop().await;
+    }
+    ended
+}
+
+/// From start to end. `file`: that of the configuration.
+async fn serve(
+    config: Config,
+    file: Option<PathBuf>,
+    insecure: bool,
+    export: Option<&mut Export>,
+    console: &Console,
+) -> Result<(), Failure> {
     let (mut signals, mut hangup) = (Signals::listen()?, Hangup::listen()?);
     // Nobody routes to a trial set-up, so there is nobody to wait for before it stops.
     let is_trial = file.is_none() && config.sandbox.is_some();
@@ -49,6 +66,9 @@ pub async fn run(ServeArgs { config: file, insecure }: ServeArgs, console: &Cons
         started = started => started.map_err(|error| not_started(&error))?,
         signal = signals.next() => return Err(Failure::new(format!("{signal} while starting"), "start it again")),
     };
+    if let Some(export) = export {
+        export.watch(running.engine().metrics());
+    }
     console.print(&up(console, &config, &running, is_trial))?;
     let signal = loop {
         tokio::select! {

@@ -35,6 +35,7 @@ pub(super) fn violations(config: &Config) -> Vec<Violation> {
         drain: _,
         reload: _,
         log: _,
+        telemetry: _,
         callers: _,
         accounts,
         sandbox,

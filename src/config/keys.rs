@@ -8,9 +8,9 @@ use super::account::{MANDATE_MEANINGS, NOTICE_MEANINGS, PERIODS, RULES, SERVICE_
 use super::callers::{self, ACCOUNTS, API_KEY_HASHES, IDENTITIES, PERMISSIONS};
 use super::secrets::{Goes, SecretRule};
 use super::takes::{
-    Takes, address, anything, authorization, base_url, client_certificate, eko_base_url, eko_initiator_id, eko_user_code, header_text,
-    key_id, key_prefix, log_format, log_level, loopback_address, mandate_amount_unit, mandate_naming, mandate_no_rule, mandate_paths, mcc,
-    order_lookup_path, path, public_url, razorpay_account_id, retention_at_rest,
+    Takes, address, anything, authorization, base_url, client_certificate, collector_url, eko_base_url, eko_initiator_id, eko_user_code,
+    header_text, key_id, key_prefix, log_format, log_level, loopback_address, mandate_amount_unit, mandate_naming, mandate_no_rule,
+    mandate_paths, mcc, order_lookup_path, path, public_url, razorpay_account_id, retention_at_rest, service_instance, service_name,
 };
 
 /// What environment variables that set something begin with. Kubernetes' own `UPISTREAM_PORT_…` don't.
@@ -99,6 +99,13 @@ pub(super) const KEYS: &[Key] = &[
     number("reload.every_s", 1, 60 * 60),
     text("log.level", log_level),
     text("log.format", log_format),
+    text("telemetry.otlp_endpoint", collector_url),
+    number("telemetry.trace_percent", 0, 100),
+    number("telemetry.export_every_ms", 1_000, MS_MAX),
+    number("telemetry.queue_spans", 64, 65_536),
+    text("telemetry.service_name", service_name),
+    text("telemetry.service_instance", service_instance),
+    key("telemetry.propagate_to_providers", Takes::Flag),
     key("callers.*.api_key_hashes", Takes::Texts { fits: callers::api_key_hash, be: API_KEY_HASHES }),
     key("callers.*.identities", Takes::Texts { fits: callers::identity, be: IDENTITIES }),
     needed("callers.*.accounts", Takes::Texts { fits: callers::account, be: ACCOUNTS }),

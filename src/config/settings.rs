@@ -189,6 +189,23 @@ pub enum LogFormat {
     Json,
 }
 
+/// Where traces and metrics are sent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TelemetryConfig {
+    /// `None`: nothing is sent, and no span is kept.
+    #[serde(with = "empty_is_none")]
+    pub otlp_endpoint: Option<String>,
+    pub trace_percent: u8,
+    pub export_every_ms: u64,
+    pub queue_spans: usize,
+    pub service_name: String,
+    /// `None`: a new one with each start.
+    #[serde(with = "empty_is_none")]
+    pub service_instance: Option<String>,
+    pub propagate_to_providers: bool,
+}
+
 /// That there is a `[sandbox]` is what switches it on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -301,6 +318,12 @@ impl DrainConfig {
 impl ReloadConfig {
     pub fn every(&self) -> Duration {
         Duration::from_secs(self.every_s)
+    }
+}
+
+impl TelemetryConfig {
+    pub fn export_every(&self) -> Duration {
+        Duration::from_millis(self.export_every_ms)
     }
 }
 
@@ -444,6 +467,20 @@ impl Default for ReloadConfig {
 impl Default for LogConfig {
     fn default() -> Self {
         Self { level: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        Self {
+            otlp_endpoint: None,
+            trace_percent: 100,
+            export_every_ms: 15_000,
+            queue_spans: 4_096,
+            service_name: "upistream".to_owned(),
+            service_instance: None,
+            propagate_to_providers: false,
+        }
     }
 }
 

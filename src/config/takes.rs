@@ -107,6 +107,31 @@ pub(super) fn public_url(text: &str) -> Result<(), String> {
     )
 }
 
+/// The collector is most often the machine's own or the cluster's, which speaks without TLS.
+pub(super) fn collector_url(text: &str) -> Result<(), String> {
+    let is_plain = |uri: &http::Uri| {
+        let has_host =
+            uri.host().is_some_and(|host| !host.is_empty()) && !uri.authority().is_some_and(|place| place.as_str().contains('@'));
+        matches!(uri.scheme_str(), Some("http" | "https")) && has_host && matches!(uri.path(), "" | "/") && uri.query().is_none()
+    };
+    must(
+        text.is_empty() || (!text.ends_with('/') && text.parse::<http::Uri>().as_ref().is_ok_and(is_plain)),
+        "empty or the URL of a collector that speaks OTLP over gRPC, without a path, such as http://127.0.0.1:4317",
+    )
+}
+
+pub(super) fn service_name(text: &str) -> Result<(), String> {
+    must(!text.is_empty() && is_plain_name(text), "1 to 64 letters, digits, `-`, `_` or `.`")
+}
+
+pub(super) fn service_instance(text: &str) -> Result<(), String> {
+    must(is_plain_name(text), "empty, or at most 64 letters, digits, `-`, `_` or `.`")
+}
+
+fn is_plain_name(text: &str) -> bool {
+    text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
+
 /// A path would most often be the API's version, which the calls bring along. On loopback it is the sandbox's way of telling
 /// its providers apart.
 pub(super) fn base_url(text: &str) -> Result<(), String> {
@@ -298,7 +323,7 @@ pub(super) mod tests {
             judged(path, &format!("\"{min}\""), false);
             judged(path, &format!("{min}.0"), false);
         }
-        assert_eq!(numbers, 61);
+        assert_eq!(numbers, 64);
     }
 
     #[test]
@@ -365,6 +390,25 @@ pub(super) mod tests {
         judged("webhooks.trusted_proxies", "'10.0.0.0/8'", false);
         judged("webhooks.trusted_proxies", "[8]", false);
     }
+
+    #[test]
+    fn settings_of_telemetry_are_judged() {
+        for url in ["", "http://127.0.0.1:4317", "https://otel.example.com:4317", "http://collector"] {
+            judged("telemetry.otlp_endpoint", &format!("'{url}'"), true);
+        }
+        for url in
+            ["127.0.0.1:4317", "http://collector/", "http://collector/v1/traces", "http://me:pass@collector", "grpc://collector", "http://"]
+        {
+            judged("telemetry.otlp_endpoint", &format!("'{url}'"), false);
+        }
+        judged("telemetry.service_name", "'pay-upi.1'", true);
+        judged("telemetry.service_name", "''", false);
+        judged("telemetry.service_instance", "''", true);
+        judged("telemetry.service_instance", "'a b'", false);
+        judged("telemetry.propagate_to_providers", "true", true);
+        judged("telemetry.propagate_to_providers", "'yes'", false);
+    }
+
     #[test]
     fn settings_of_enkash_are_judged() {
         judged("accounts.*.enkash.base_url", "'https://olympus-pg-uat.enkash.in'", true);

@@ -262,7 +262,7 @@ pub struct Event {
     pub evidence: Evidence,
     /// When it happened, as far as we know; the log adds when it was recorded.
     pub occur_time: Timestamp,
-    /// The W3C trace context of the request or callback behind it.
+    /// The W3C trace context of the work that wrote it, in the trace of what it is about.
     pub traceparent: Option<String>,
     /// Whether this write entered a terminal state.
     pub terminal: bool,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::account::{AccountName, ProviderId};
@@ -15,6 +15,10 @@ pub const REFERENCE_CHARS_MAX: usize = 64;
 pub const LABELS_MAX: usize = 16;
 pub const LABEL_KEY_CHARS_MAX: usize = 40;
 pub const LABEL_VALUE_CHARS_MAX: usize = 128;
+
+/// For how long what happens to a resource belongs to the trace of its creation. Payments, refunds and debits are over by
+/// then; what stands for years, such as a mandate or a shop's code, would make a trace without an end.
+const TRACED_FOR: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// What every resource carries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +44,9 @@ pub struct Header {
     pub claim: Option<String>,
     /// What an operator wrote when he decided about it.
     pub operator_note: Option<String>,
+    /// The W3C trace context in which it was asked for, where it was in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
     /// A newer release wrote more into this record than is known here: it may be shown, and is not written again, which
     /// would lose that.
     #[serde(skip)]
@@ -63,6 +70,7 @@ impl Header {
             contradictions: Vec::new(),
             claim: None,
             operator_note: None,
+            traceparent: None,
             has_unknown_parts: false,
         }
     }
@@ -70,6 +78,11 @@ impl Header {
     /// The header of this resource's next revision, written at `at`.
     pub fn next(&self, at: Timestamp) -> Self {
         Self { revision: self.revision + 1, update_time: at.max(self.update_time), ..self.clone() }
+    }
+
+    /// The trace that what happens to it at `at` belongs to.
+    pub fn trace(&self, at: Timestamp) -> Option<&str> {
+        self.traceparent.as_deref().filter(|_| at.duration_since(self.create_time) <= TRACED_FOR)
     }
 
     /// The next revision, with one more contradiction; `None` where it is kept already or too many are.
@@ -81,5 +94,26 @@ impl Header {
         let mut next = self.next(contradiction.time);
         next.contradictions.push(contradiction.clone());
         Some(next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::id::{Kind, Partition};
+
+    #[test]
+    fn what_happens_within_a_week_belongs_to_the_trace_of_the_creation() {
+        let created = Timestamp::UNIX_EPOCH;
+        let id = Id::new(Kind::Qr, Partition(0), 0, 1);
+        let untraced = Header::first(id, &"shop".parse().expect("a plain name"), ProviderId::Razorpay, created);
+        assert_eq!(untraced.trace(created), None);
+        let traceparent = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned());
+        let header = Header { traceparent: traceparent.clone(), ..untraced };
+        let after = |hours| created + SignedDuration::from_hours(hours);
+        assert_eq!(header.trace(after(7 * 24)), traceparent.as_deref());
+        assert_eq!(header.trace(after(7 * 24 + 1)), None);
+        let kept = serde_json::to_value(&header).expect("a header is JSON");
+        assert_eq!(serde_json::from_value::<Header>(kept).expect("it was just written"), header);
     }
 }

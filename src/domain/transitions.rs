@@ -41,6 +41,7 @@ fn header(kind: Kind) -> Header {
         contradictions: Vec::new(),
         claim: Some("claim".to_owned()),
         operator_note: None,
+        traceparent: None,
         has_unknown_parts: false,
     }
 }

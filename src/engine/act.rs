@@ -322,8 +322,13 @@ impl Engine {
         }
         let lease = self.settings.patience.lease;
         let renewed_from = Instant::now();
-        if !self.store.renew(work.intent.id(), hold.fence, lease).await.unwrap_or(false) {
-            return false;
+        match self.store.renew(work.intent.id(), hold.fence, lease).await {
+            Ok(true) => {}
+            Ok(false) => {
+                self.metrics.lease_takeovers.with_label_values(&[work.intent.id().kind().prefix()]).inc();
+                return false;
+            }
+            Err(_) => return false,
         }
         hold.until = renewed_from + lease;
         true

@@ -71,6 +71,7 @@ impl Engine {
                 reference: wish.reference.clone(),
                 labels,
                 claim: Some(scope.0.clone()),
+                traceparent: asked.traceparent.clone(),
                 ..Header::first(id, &account, provider.id, now)
             };
             let limit = self.settings.mandates.rules.at(planned.permitted).afa_limit_of(self.mcc_of(&provider));

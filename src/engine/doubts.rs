@@ -26,9 +26,12 @@ use crate::domain::qr::{QrFact, QrState, QrStatus, Usage};
 use crate::domain::refund::{Refund, RefundFact, RefundState};
 use crate::domain::settlement::SettlementFact;
 use crate::providers::{AskError, KnownQr, KnownRefund, Violation};
-use crate::store::{ClaimStep, Commit, Conflict, Guard, ListKey, Look, PAGE_MAX};
+use crate::store::{ClaimStep, Commit, Conflict, Guard, ListKey, Look, PAGE_MAX, StoreError};
 
 mod mandate;
+
+/// Pages that are read to find the oldest doubt, newest first. With more than these anybody is alerted already.
+const MEASURED_PAGES_MAX: usize = 10;
 
 /// Why a record is in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +101,25 @@ impl Engine {
             doubts.extend(doubt.filter(|doubt| !self.may_be_under_way(doubt, now)));
         }
         Ok((doubts, next))
+    }
+
+    /// For how many seconds an account's oldest doubt is one; 0: there is none.
+    pub(super) async fn oldest_doubt_s(&self, account: &AccountName) -> Result<u64, StoreError> {
+        let partition = self.partition_of(account.as_str());
+        let list = ListKey { account: account.to_string(), key: DOUBTS.to_owned() };
+        let (now, mut oldest, mut before) = (self.clock.now(), None, None);
+        for _ in 0..MEASURED_PAGES_MAX {
+            let page = self.store.list(partition, &list, before.as_ref(), PAGE_MAX).await?;
+            for stored in &page {
+                let doubt = Doubt::of(decode(stored)?).filter(|doubt| !self.may_be_under_way(doubt, now));
+                oldest = doubt.map(|doubt| doubt.since).into_iter().chain(oldest).min();
+            }
+            if page.len() < PAGE_MAX {
+                break;
+            }
+            before = page.last().map(|stored| stored.id.clone());
+        }
+        Ok(oldest.map_or(0, |oldest| since(oldest, now).as_secs()))
     }
 
     /// A record that may be in doubt.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
-use tracing::{error, warn};
+use tracing::{Instrument, Span, error, info_span, warn};
 
 use super::Engine;
 use super::error::Error;
@@ -15,6 +15,7 @@ use crate::clock::{after, since};
 use crate::domain::debit::{Debit, DebitFact};
 use crate::domain::event::{Event, EventKind, Fact, Record};
 use crate::domain::fact::{Cause, Contradiction, Evidence, Learned};
+use crate::domain::header::Header;
 use crate::domain::id::{Id, Kind};
 use crate::domain::mandate::{Mandate, MandateFact};
 use crate::domain::payment::Payment;
@@ -25,6 +26,7 @@ use crate::store::record;
 use crate::store::{
     Batch, Change, ClaimStep, Commit, Conflict, Fence, Guard, LeaseStep, Look, NewEvent, Reference, StoreError, Stored, Written,
 };
+use crate::telemetry;
 
 /// How often a fact is learned again after another writer came first. Each time that writer got something done.
 const RACES_MAX: usize = 16;
@@ -90,7 +92,22 @@ impl Outcome {
 impl Engine {
     /// Learns `fact` about `record`. Begins with the record as the caller has it, so that no read is needed where
     /// nobody else wrote meanwhile.
-    pub(super) async fn learn(&self, mut record: Record, fact: &Fact, told: &Told) -> Result<Outcome, StoreError> {
+    pub(super) async fn learn(&self, record: Record, fact: &Fact, told: &Told) -> Result<Outcome, StoreError> {
+        let span = self.span_of_learning(record.header(), told);
+        self.learn_once_or_again(record, fact, told).instrument(span).await
+    }
+
+    /// The span of learning about what has this header. What nobody asked for, as a callback tells it, belongs to the trace
+    /// of what it is about.
+    pub(super) fn span_of_learning(&self, header: &Header, told: &Told) -> Span {
+        let span = info_span!("learn", resource.id = %header.id);
+        if !matches!(told.cause, Cause::Rpc | Cause::Operator) {
+            telemetry::joins(&span, header.trace(self.clock.now()));
+        }
+        span
+    }
+
+    async fn learn_once_or_again(&self, mut record: Record, fact: &Fact, told: &Told) -> Result<Outcome, StoreError> {
         for _ in 0..RACES_MAX {
             let now = self.clock.now();
             let overtaken = told.is_overtaken_by(&record);
@@ -251,6 +268,12 @@ impl Engine {
             let cause = match self.store.commit(batch.clone()).await {
                 Err(StoreError::InDoubt(cause)) => cause,
                 Err(StoreError::Unavailable(cause)) if in_doubt => cause,
+                Ok(Commit::Done(written)) => {
+                    for event in batch.changes.iter().filter_map(|change| change.event.as_ref()) {
+                        self.metrics.events_appended.with_label_values(&[event.account.as_str()]).inc();
+                    }
+                    return Ok(Commit::Done(written));
+                }
                 ended => return ended,
             };
             in_doubt = true;
@@ -272,13 +295,19 @@ impl Engine {
         }
         let terminal = after.is_terminal() && before.as_ref().is_none_or(|before| before.state_name() != after.state_name());
         let event_id = self.randomness.id(Kind::Event, header.id.partition(), now);
+        let trace = match told.cause {
+            Cause::Rpc | Cause::Operator => told.traceparent.clone(),
+            Cause::Webhook | Cause::Reconciliation | Cause::Timer => {
+                header.trace(now).map(str::to_owned).or_else(|| told.traceparent.clone())
+            }
+        };
         let event = Event {
             id: event_id.clone(),
             kind: *event,
             cause: told.cause,
             evidence: told.evidence,
             occur_time: told.occur_time,
-            traceparent: told.traceparent.clone(),
+            traceparent: telemetry::from_here(trace),
             terminal,
             record: after.for_event(),
         };
@@ -287,7 +316,7 @@ impl Engine {
             id: header.id.clone(),
             from: before.as_ref().map(|before| before.header().revision),
             body: Some(record::encode(after)?),
-            event: Some(NewEvent { id: event_id, body: record::encode(&event)? }),
+            event: Some(NewEvent { id: event_id, account: header.account.clone(), body: record::encode(&event)? }),
             references: index::references(before.as_ref(), after),
             join,
             leave,

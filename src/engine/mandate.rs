@@ -60,6 +60,7 @@ impl Engine {
             reference,
             labels,
             claim: Some(scope.0.clone()),
+            traceparent: asked.traceparent.clone(),
             ..Header::first(id, &account, provider.id, now)
         };
         let intent = Record::Mandate(Mandate::requested(header, order.clone()));

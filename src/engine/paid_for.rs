@@ -1,6 +1,8 @@
 //! What a payment is made for, by what the provider names: a code, or an order of a debit or of a mandate's registration;
 //! and how a payment of it is recorded.
 
+use tracing::Instrument;
+
 use super::Engine;
 use super::index::{DEBIT_ORDER, MANDATE_REGISTRATION, PAYMENT_AT_PROVIDER, QR_AT_PROVIDER, QR_OURS};
 use super::learn::{Outcome, Step, Told};
@@ -10,7 +12,7 @@ use crate::domain::header::Header;
 use crate::domain::id::Kind;
 use crate::domain::mandate::Mandate;
 use crate::domain::payment::{Expected, Payment, PaymentFact, PaymentSnapshot, PaymentStatus, Through};
-use crate::domain::qr::Qr;
+use crate::domain::qr::{Qr, Usage};
 use crate::domain::upi::UpiLink;
 use crate::providers::Provider;
 use crate::store::{Commit, Conflict, LeaseStep, StoreError};
@@ -33,6 +35,14 @@ impl PaidFor {
             PaidFor::Qr(qr) => &qr.header,
             PaidFor::Debit(debit) => &debit.header,
             PaidFor::Registration(mandate) => &mandate.header,
+        }
+    }
+
+    /// Whether what is asked for here and the payment are one story: a code for many payments is not.
+    fn is_for_one_payment(&self) -> bool {
+        match self {
+            PaidFor::Qr(qr) => qr.order.usage == Usage::SingleUse,
+            PaidFor::Debit(_) | PaidFor::Registration(_) => true,
         }
     }
 
@@ -89,6 +99,11 @@ impl Engine {
 
     /// Records a payment, or learns more about it.
     pub(super) async fn observe_payment(&self, paid_for: PaidFor, snapshot: &PaymentSnapshot, told: &Told) -> Result<Record, StoreError> {
+        let span = self.span_of_learning(paid_for.header(), told);
+        self.record_payment(paid_for, snapshot, told).instrument(span).await
+    }
+
+    async fn record_payment(&self, paid_for: PaidFor, snapshot: &PaymentSnapshot, told: &Told) -> Result<Record, StoreError> {
         let parent = paid_for.header().id.clone();
         let account = paid_for.header().account.clone();
         // One after the other in this process: each moves the parent's totals, and all but one would have to begin anew.
@@ -143,6 +158,7 @@ impl Engine {
             provider_ref: Some(snapshot.provider_ref.clone()),
             reference: parent.reference.clone(),
             labels: parent.labels.clone(),
+            traceparent: parent.trace(now).filter(|_| paid_for.is_for_one_payment()).map(str::to_owned),
             ..Header::first(id, &parent.account, parent.provider, now)
         };
         (header, paid_for.expected())

@@ -76,6 +76,7 @@ impl Engine {
             contradictions: Vec::new(),
             claim: Some(scope.0.clone()),
             operator_note: None,
+            traceparent: asked.traceparent.clone(),
             has_unknown_parts: false,
         };
         let qr = Record::Qr(Qr::requested(header, order.clone()));

@@ -71,6 +71,7 @@ impl Engine {
                 reference: wish.reference.clone(),
                 labels,
                 claim: Some(scope.0),
+                traceparent: asked.traceparent.clone(),
                 ..Header::first(refund_id, &account, provider.id, now)
             };
             let refund = Refund::requested(header, &payment, wish.order.clone());

@@ -19,6 +19,7 @@ use crate::clock::after;
 use crate::domain::account::AccountName;
 use crate::domain::id::Kind;
 use crate::store::{Leased, ListKey, Look, StoreError};
+use crate::telemetry;
 
 /// The pause after the store gave no answer.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(500);
@@ -147,6 +148,7 @@ impl Engine {
             None => None,
         };
         let span = info_span!("reconcile", resource.id = %id);
+        telemetry::joins(&span, self.trace_of(&leased).as_deref());
         // The lease is renewed beside the step, never instead of it: a step that is not driven on could hold what the
         // renewal waits for.
         // Of a debit it may be an attempt that is under way: that is waited for.
@@ -180,12 +182,18 @@ impl Engine {
     /// Renews a lease again and again. Ends never.
     async fn keep_lease(&self, leased: &Leased) {
         let (id, lease) = (&leased.record.id, self.settings.patience.lease);
+        let mut is_lost = false;
         loop {
             tokio::time::sleep(lease / 3).await;
             match self.store.renew(id, leased.fence, lease).await {
                 Ok(true) => {}
                 // Somebody else has it: what this step still learns is true all the same.
-                Ok(false) => warn!("the lease on `{id}` ran out during a step"),
+                Ok(false) => {
+                    warn!("the lease on `{id}` ran out during a step");
+                    if !std::mem::replace(&mut is_lost, true) {
+                        self.metrics.lease_takeovers.with_label_values(&[id.kind().prefix()]).inc();
+                    }
+                }
                 Err(cause) => warn!("the lease on `{id}` could not be renewed: {cause}"),
             }
         }
@@ -210,6 +218,15 @@ impl Engine {
         let record = super::learn::decode(&leased.record).ok()?;
         let in_doubt = !super::idempotency::is_decided(&record);
         Some((record.header().account.clone(), in_doubt))
+    }
+
+    /// The trace that a look at a leased record belongs to.
+    fn trace_of(&self, leased: &Leased) -> Option<String> {
+        if matches!(leased.record.id.kind(), Kind::Quarantined | Kind::SettlementSync) {
+            return None;
+        }
+        let record = super::learn::decode(&leased.record).ok()?;
+        record.header().trace(self.clock.now()).map(str::to_owned)
     }
 
     /// Removes what its retention no longer keeps.
@@ -237,6 +254,8 @@ impl Engine {
             self.metrics.settlement_breaks.with_label_values(&[account.as_str()]).set(i64::try_from(open).unwrap_or(i64::MAX));
             let list = ListKey { account: account.to_string(), key: QUARANTINE.to_owned() };
             let kept = self.store.count(self.partition_of(account.as_str()), &list).await?;
+            let oldest = self.oldest_doubt_s(account).await?;
+            self.metrics.doubt_oldest.with_label_values(&[account.as_str()]).set(i64::try_from(oldest).unwrap_or(i64::MAX));
             self.metrics.quarantined.with_label_values(&[account.as_str()]).set(i64::try_from(kept).unwrap_or(i64::MAX));
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! One watcher a process: a wake-up, then one read of the new entries into one ring that all live subscribers share.
 //! An event is decoded and encoded once, however many they are.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
+use super::subscription::Progress;
 use super::token::Positions;
 use crate::domain::event::Event;
 use crate::domain::id::Partition;
@@ -89,6 +91,13 @@ impl Feed {
 
     fn read(&self) -> MutexGuard<'_, Positions> {
         self.read.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many events of its partitions a subscription has not read, as far as the watcher has read itself.
+    pub fn behind(&self, progress: &Progress) -> u64 {
+        let known: u64 =
+            self.read().iter().filter(|(partition, _)| progress.partitions.contains(partition)).map(|(_, last)| last.seq).sum();
+        known.saturating_sub(progress.read.load(Ordering::Relaxed))
     }
 
     /// An entry of the log as a frame.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -73,6 +74,14 @@ pub struct Pace {
     pub retry_after: Duration,
 }
 
+/// How far a subscription has read, for those who watch it from outside.
+#[derive(Debug)]
+pub struct Progress {
+    pub(super) partitions: BTreeSet<Partition>,
+    /// The last entries' numbers, added up.
+    pub(super) read: AtomicU64,
+}
+
 enum Source {
     /// One page of the log as it was read. Each entry is looked into when its turn comes, so that a subscriber who
     /// doesn't read holds no more than these bytes.
@@ -86,6 +95,7 @@ pub struct Subscription {
     feed: Arc<Feed>,
     filter: Filter,
     positions: Positions,
+    progress: Arc<Progress>,
     source: Source,
     /// Whose page was read last: the next read begins with the partition after it, so that none waits for another.
     served_last: Option<Partition>,
@@ -109,7 +119,14 @@ impl Subscription {
         let positions = starting_positions(&feed, &partitions, start).await?;
         let next_heartbeat = Instant::now() + pace.heartbeat;
         let source = Source::Log(VecDeque::new());
-        Ok(Self { feed, filter, positions, source, served_last: None, pace, next_heartbeat, drain, now })
+        let read = positions.values().map(|position| position.seq).sum();
+        let progress = Arc::new(Progress { partitions: positions.keys().copied().collect(), read: AtomicU64::new(read) });
+        Ok(Self { feed, filter, positions, progress, source, served_last: None, pace, next_heartbeat, drain, now })
+    }
+
+    /// How far it is, also while nobody asks it for the next message.
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
     }
 
     /// The token of what was read so far.
@@ -213,6 +230,7 @@ impl Subscription {
             return false;
         }
         *own = next;
+        self.progress.read.fetch_add(1, Ordering::Relaxed);
         true
     }
 

@@ -14,7 +14,7 @@ use super::fingerprint;
 use crate::domain::account::AccountName;
 use crate::domain::personal::Sight;
 use crate::engine::{Asked, Engine, Error, error::STORE_RETRY_AFTER};
-use crate::telemetry::traceparent;
+use crate::telemetry;
 
 /// The caller where none is configured: whoever reaches the loopback address.
 pub const LOCAL_CALLER: &str = "local";
@@ -46,7 +46,9 @@ impl Call {
             sight: caller.sight(),
             caller,
             deadline: Instant::now() + time.saturating_sub(deadlines.margin),
-            traceparent: metadata.get("traceparent").and_then(|value| traceparent(value.as_bytes())),
+            // The span of this call, which goes on with the caller's; where none is kept, the caller's own.
+            traceparent: telemetry::current()
+                .or_else(|| metadata.get("traceparent").and_then(|value| telemetry::traceparent(value.as_bytes()))),
         }
     }
 

@@ -24,6 +24,7 @@ use crate::domain::personal::Sight;
 use crate::engine::Error;
 use crate::events::filter::kinds_matching;
 use crate::events::{Filter, Message, Start, SubscriptionEnd};
+use crate::telemetry::Watched;
 
 const ACCOUNTS_MAX: usize = 100;
 const TYPES_MAX: usize = 50;
@@ -61,7 +62,9 @@ impl EventService for Api {
         info!(subscriber = subscriber_name, "a subscription starts");
         let sight = call.sight;
         self.engine.metrics().subscribers.inc();
-        let counted = Counted { engine: std::sync::Arc::clone(&self.engine), _place: place };
+        let (feed, progress) = (std::sync::Arc::clone(self.engine.feed()), subscription.progress());
+        let watched = self.engine.metrics().lags.watch(&subscriber_name, move || feed.behind(&progress));
+        let counted = Counted { engine: std::sync::Arc::clone(&self.engine), _place: place, _watched: watched };
         let state = (subscription, Some(confirmation), false, (counted, grant));
         let stream = stream::unfold(state, move |(mut subscription, confirmation, ended, (counted, mut grant))| async move {
             if ended {
@@ -126,6 +129,7 @@ impl EventService for Api {
 struct Counted {
     engine: std::sync::Arc<crate::engine::Engine>,
     _place: super::Place,
+    _watched: Watched,
 }
 
 impl Drop for Counted {

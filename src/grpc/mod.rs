@@ -25,6 +25,7 @@ mod resource;
 mod settlement;
 mod settlement_resource;
 mod status;
+mod telemetry;
 mod violations;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +40,7 @@ pub use callers::{Callers, KnownCaller};
 pub use outer::FrameworkErrors;
 pub use peer::PeerIdentity;
 pub use resource::EventEncoder;
+pub use telemetry::CallTelemetry;
 
 use crate::domain::account::AccountName;
 use crate::engine::Engine;

@@ -16,14 +16,14 @@ use futures_util::StreamExt;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
-use tracing::{Instrument, debug, info_span, warn};
+use tracing::{Instrument, Span, debug, field, info_span, warn};
 
 use super::client_address::client_address;
 use crate::domain::account::AccountName;
 use crate::engine::Engine;
 use crate::engine::webhook::NotReceived;
 use crate::held::Held;
-use crate::telemetry::traceparent;
+use crate::telemetry;
 
 /// Stands for every account that is not ours: a metric's label must not be the caller's to choose.
 const UNKNOWN: &str = "unknown";
@@ -64,8 +64,18 @@ async fn receive(
     body: Body,
 ) -> Response {
     // The route's template stands in the span, never the path: it holds a secret.
-    let span = info_span!("webhook", http.route = "/webhooks/{account}/{secret}", account = tracing::field::Empty);
-    door.answer(peer, &account, &secret, &headers, body).instrument(span).await
+    // Nor does it go on with a trace that the sender names: he is outside, and may be anybody.
+    let span = info_span!(
+        "webhook",
+        otel.kind = "server",
+        http.request.method = "POST",
+        http.route = "/webhooks/{account}/{secret}",
+        account = field::Empty,
+        http.response.status_code = field::Empty,
+    );
+    let answer = door.answer(peer, &account, &secret, &headers, body).instrument(span.clone()).await;
+    span.record("http.response.status_code", answer.status().as_u16());
+    answer
 }
 
 impl Door {
@@ -81,7 +91,7 @@ impl Door {
                 return StatusCode::NOT_FOUND.into_response();
             }
         };
-        tracing::Span::current().record("account", account.as_str());
+        Span::current().record("account", account.as_str());
         let refused = |reason: &'static str, code: StatusCode| {
             self.engine.metrics().webhooks_refused.with_label_values(&[account.as_str(), reason]).inc();
             warn!(account = %account, client = %client, reason, "a callback is refused: {reason}");
@@ -95,7 +105,8 @@ impl Door {
             Ok(Err(NotRead::Broken)) => return refused("body_broken", StatusCode::BAD_REQUEST),
             Err(_) => return refused("body_too_slow", StatusCode::REQUEST_TIMEOUT),
         };
-        let traceparent = headers.get("traceparent").and_then(|value| traceparent(value.as_bytes()));
+        let named = || headers.get("traceparent").and_then(|value| telemetry::traceparent(value.as_bytes()));
+        let traceparent = telemetry::current().or_else(named);
         match self.engine.receive_callback(account, client, headers, body, traceparent).await {
             Ok("") => StatusCode::OK.into_response(),
             Ok(acknowledgement) => ([(header::CONTENT_TYPE, "application/json")], acknowledgement).into_response(),

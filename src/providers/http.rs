@@ -37,6 +37,8 @@ const ASKED_WITH_A_BODY: [&str; 3] = ["LookUpQr", "FetchSettlements", "Login"];
 pub struct HttpClient {
     inner: reqwest::Client,
     line: Line,
+    /// Adds the trace context of a call to its headers; `None`: providers are told none.
+    trace_headers: Option<fn(&mut HeaderMap)>,
 }
 
 /// Why there is no client.
@@ -99,6 +101,11 @@ impl HttpClient {
         &self.line
     }
 
+    /// The same client, whose calls carry what `add` adds to their headers within the span of each.
+    pub fn with_trace_headers(self, add: fn(&mut HeaderMap)) -> Self {
+        Self { trace_headers: Some(add), ..self }
+    }
+
     fn build(builder: reqwest::ClientBuilder, line: Line) -> Result<Self, NoClient> {
         // Nothing is ever sent twice behind our back: no redirects, and none of the client's own retries. One repetition
         // can't be turned off and is harmless: a request that found its pooled connection closed before its first byte
@@ -113,7 +120,7 @@ impl HttpClient {
             .user_agent(concat!("upistream/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| NoClient(described(error)))?;
-        Ok(Self { inner, line })
+        Ok(Self { inner, line, trace_headers: None })
     }
 
     /// Makes one call, once.
@@ -121,11 +128,13 @@ impl HttpClient {
         let Party { account, provider } = party;
         let span = info_span!(
             "provider.call",
+            otel.kind = "client",
             account = account.as_str(),
             provider = provider.as_str(),
             operation = call.operation,
             status = field::Empty,
             duration_ms = field::Empty,
+            otel.status_code = field::Empty,
         );
         let started = Instant::now();
         async {
@@ -136,6 +145,9 @@ impl HttpClient {
                 Err(NoAnswer::NotSent(_)) => span.record("status", "not_sent"),
                 Err(NoAnswer::Lost(_)) => span.record("status", "lost"),
             };
+            if outcome.as_ref().map_or(true, |answer| answer.status.is_server_error()) {
+                span.record("otel.status_code", "ERROR");
+            }
             span.record("duration_ms", u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
             outcome
         }
@@ -146,7 +158,10 @@ impl HttpClient {
     /// Makes the call once it may be made: what is held back is certainly not sent.
     async fn exchange(&self, call: Call) -> Result<Answer, NoAnswer> {
         let (deadline, purpose) = (Instant::now() + call.timeout, call.purpose());
-        let Call { operation, method, url, headers, body, timeout } = call;
+        let Call { operation, method, url, mut headers, body, timeout } = call;
+        if let Some(add) = self.trace_headers {
+            add(&mut headers);
+        }
         let mut request = self.inner.request(method, url).headers(headers);
         if let Some(body) = body {
             request = request.body(body);
@@ -440,6 +455,28 @@ mod tests {
         let listener = server.await.expect("the server does not panic");
         let again = tokio::time::timeout(Duration::from_millis(200), listener.accept()).await;
         assert!(again.is_err(), "the request was sent again");
+    }
+
+    #[tokio::test]
+    async fn a_provider_is_told_of_a_trace_only_where_that_is_wanted() {
+        let (listener, address) = listener().await;
+        let server = tokio::spawn(async move {
+            let mut requests = Vec::new();
+            for _ in 0..2 {
+                let (mut stream, _) = listener.accept().await.expect("somebody calls");
+                requests.push(read_request(&mut stream).await);
+                stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{}").await.expect("the client listens");
+            }
+            requests
+        });
+        assert!(call(&client(), address, Duration::from_secs(10)).await.is_ok());
+        let telling = client().with_trace_headers(|headers| {
+            headers.insert("traceparent", HeaderValue::from_static("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
+        });
+        assert!(call(&telling, address, Duration::from_secs(10)).await.is_ok());
+        let requests = server.await.expect("the server does not panic");
+        let tells = |request: &String| request.contains("traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n");
+        assert_eq!(requests.iter().map(tells).collect::<Vec<_>>(), [false, true], "{requests:?}");
     }
 
     /// What was logged, of all crates and at all levels.

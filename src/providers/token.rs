@@ -113,6 +113,9 @@ impl<E> From<E> for CallFailed<E> {
     }
 }
 
+/// Hears of each login how it ended: true, it brought a token.
+pub type LoginTold = Arc<dyn Fn(bool) + Send + Sync>;
+
 /// What a [`TokenCache`] is made of.
 pub struct TokenParts {
     pub account: AccountName,
@@ -122,6 +125,7 @@ pub struct TokenParts {
     /// What tokens are sealed with on the shelf; `None`: they lie there as they are.
     pub key: Option<SealKey>,
     pub random: Random,
+    pub told: LoginTold,
 }
 
 /// One account's access token.

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use crate::domain::account::AccountName;
 use crate::domain::id::{Id, Kind, Partition};
 
 mod batch;
@@ -115,6 +116,8 @@ pub struct ListKey {
 #[derive(Clone, Debug)]
 pub struct NewEvent {
     pub id: Id,
+    /// Whose it is, for those who count; what is kept of it is in the body.
+    pub account: AccountName,
     pub body: Bytes,
 }
 

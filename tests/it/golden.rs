@@ -71,6 +71,7 @@ fn full_header(kind: Kind) -> Header {
         }],
         claim: Some(text("local\nshop\nCreateQr\nkey-1")),
         operator_note: Some(text("looked at the dashboard")),
+        traceparent: None,
         has_unknown_parts: false,
     }
 }

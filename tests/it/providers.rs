@@ -7,7 +7,7 @@ mod enkash;
 mod enkash_mandates;
 mod enkash_refunds;
 mod settlements;
-mod shop;
+pub mod shop;
 mod stories;
 
 use shop::{At, Shop};

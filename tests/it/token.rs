@@ -75,6 +75,7 @@ fn cache(store: &RedisStore, login: &Arc<LoginEndpoint>, key: Option<&str>) -> T
         shelf: shelf_in(store, ACCOUNT.parse().expect("a plain name")),
         key: key.map(|key| SealKey::read(&key.into()).expect("a good key")),
         random: Arc::new(rand::random::<u128>),
+        told: Arc::new(|_| ()),
     })
 }
 

@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 
 use super::http::{Call, HttpClient, NoAnswer, Party, Url};
 use super::reading::{Unreadable, read, unreadable};
-use super::token::{CallFailed, NoToken, Random, SealKey, Token, TokenCache, TokenParts, TokenShelf};
+use super::token::{CallFailed, LoginTold, NoToken, Random, SealKey, Token, TokenCache, TokenParts, TokenShelf};
 use super::{AskError, CallError, Cause, Mandates, Provider, QrCodes, Refunds, Sending, Settlements, Webhooks, indian_time};
 use crate::domain::account::{
     AccountName, Capabilities, DoubtCure, Operation, OperationCapability, ProviderId, QrUsageCapability, RefundCapability,
@@ -105,6 +105,7 @@ pub struct Tokens {
     pub shelf: Arc<dyn TokenShelf>,
     pub key: Option<SealKey>,
     pub random: Random,
+    pub told: LoginTold,
 }
 
 /// `account` at EnKash, ready to be called through `http`.
@@ -132,8 +133,8 @@ pub fn provider(account: AccountName, settings: EnkashSettings, http: HttpClient
         keys: keys.clone(),
         now_ms: now_ms.clone(),
     };
-    let Tokens { shelf, key, random } = tokens;
-    let tokens = TokenCache::new(TokenParts { account: account.clone(), login: Arc::new(login), shelf, key, random });
+    let Tokens { shelf, key, random, told } = tokens;
+    let tokens = TokenCache::new(TokenParts { account: account.clone(), login: Arc::new(login), shelf, key, random, told });
     let api = Api { http, party, base, keys, bearer, timeout, tokens };
     let doubt = if order_lookup_path.is_some() { DoubtCure::Lookup } else { DoubtCure::None };
     let refunds = Arc::new(refund::EnkashRefunds { api: api.clone() });

@@ -46,7 +46,7 @@ pub(super) fn at(server: &Server) -> Provider {
 }
 
 pub(super) fn with(settings: EnkashSettings) -> Provider {
-    let tokens = Tokens { shelf: Arc::new(MemoryShelf::default()), key: None, random: Arc::new(|| 7) };
+    let tokens = Tokens { shelf: Arc::new(MemoryShelf::default()), key: None, random: Arc::new(|| 7), told: Arc::new(|_| ()) };
     provider("shop".parse().expect("a plain name"), settings, client(), tokens)
 }
 

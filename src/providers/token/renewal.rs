@@ -11,7 +11,7 @@ use tracing::{debug, warn};
 
 use super::mirror::Mirror;
 use super::seal::Seal;
-use super::{Cause, Fence, Login, NewToken, NoToken, Random, ShelfError, Shelved, Token, TokenParts, TokenShelf, Version};
+use super::{Cause, Fence, Login, LoginTold, NewToken, NoToken, Random, ShelfError, Shelved, Token, TokenParts, TokenShelf, Version};
 
 /// How long a login may take.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -48,6 +48,7 @@ pub(super) struct Renewal {
     shelf: Arc<dyn TokenShelf>,
     seal: Seal,
     random: Random,
+    told: LoginTold,
 }
 
 /// Why the shared way brought no token.
@@ -71,9 +72,9 @@ impl From<NoToken> for Short {
 
 impl Renewal {
     pub fn new(parts: TokenParts) -> Self {
-        let TokenParts { account, login, shelf, key, random } = parts;
+        let TokenParts { account, login, shelf, key, random, told } = parts;
         let seal = Seal { account, key, random: Arc::clone(&random) };
-        Self { mirror: Mirror::default(), login, shelf, seal, random }
+        Self { mirror: Mirror::default(), login, shelf, seal, random, told }
     }
 
     /// Which credentials the next login is made with.
@@ -156,6 +157,12 @@ impl Renewal {
 
     /// Logs in, and mirrors the token.
     async fn log_in(&self, version: Version) -> Result<(Token, Instant), NoToken> {
+        let logged_in = self.log_in_once(version).await;
+        (self.told)(logged_in.is_ok());
+        logged_in
+    }
+
+    async fn log_in_once(&self, version: Version) -> Result<(Token, Instant), NoToken> {
         // Its life counts from here: later is when we heard of it.
         let (asked, credentials) = (Instant::now(), self.credentials());
         let answered = timeout(LOGIN_TIMEOUT, self.login.login(LOGIN_TIMEOUT)).await;

@@ -42,7 +42,7 @@ async fn an_entry_that_cannot_be_read_stops_its_own_partition_only() {
         id: id(Kind::Qr),
         from: None,
         body: Some("{}".into()),
-        event: Some(NewEvent { id: id(Kind::Event), body: "no event".into() }),
+        event: Some(NewEvent { id: id(Kind::Event), account: "shop".parse().expect("a name"), body: "no event".into() }),
         references: Vec::new(),
         join: Vec::new(),
         leave: Vec::new(),

@@ -178,7 +178,7 @@ pub fn new_event() -> Option<NewEvent> {
 pub fn new_event_in(partition: Partition) -> Option<NewEvent> {
     let id = new_id_in(partition, Kind::Event);
     let body = Bytes::from(format!("happened: {id}"));
-    Some(NewEvent { id, body })
+    Some(NewEvent { id, account: "shop".parse().expect("a name"), body })
 }
 
 pub fn batch(changes: impl IntoIterator<Item = Change>) -> Batch {

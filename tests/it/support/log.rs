@@ -70,6 +70,7 @@ impl Feeder {
             contradictions: Vec::new(),
             claim: None,
             operator_note: None,
+            traceparent: None,
             has_unknown_parts: false,
         }
     }
@@ -117,7 +118,11 @@ impl Feeder {
                 id: event.record.id().clone(),
                 from: None,
                 body: Some(record::encode(&event.record).expect("records are written")),
-                event: Some(NewEvent { id: event.id.clone(), body: record::encode(event).expect("so are events") }),
+                event: Some(NewEvent {
+                    id: event.id.clone(),
+                    account: self.account.clone(),
+                    body: record::encode(event).expect("so are events"),
+                }),
                 references: Vec::new(),
                 join: Vec::new(),
                 leave: Vec::new(),

@@ -4,6 +4,7 @@ pub mod agreement;
 pub mod alone;
 pub mod app;
 pub mod authority;
+pub mod collector;
 pub mod log;
 pub mod process;
 pub mod redis;

@@ -23,6 +23,7 @@ pub struct Process {
     pub channel: Channel,
     pub grpc: SocketAddr,
     pub webhooks: SocketAddr,
+    pub admin: SocketAddr,
     log: PathBuf,
 }
 
@@ -60,7 +61,12 @@ impl Process {
         let log = folder.join("serve.log");
         let file = File::create(&log).expect("the folder is ours");
         let mut command = command(&config);
-        command.current_dir(folder).kill_on_drop(true).stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+        command
+            .current_dir(folder)
+            .kill_on_drop(true)
+            .stdin(Stdio::null())
+            .stderr(file.try_clone().expect("a file has room for another handle"))
+            .stdout(file);
         let mut child = command.spawn().unwrap_or_else(|cause| panic!("{command:?} can't be run: {cause}"));
         let connected = async {
             let mut pause = tokio::time::interval(Duration::from_millis(5));
@@ -78,10 +84,10 @@ impl Process {
         let channel = tokio::time::timeout(PATIENCE, connected).await.ok().flatten()?;
         let hook = format!("http://{webhooks}/webhooks/{ACCOUNT}/{URL_SECRET}");
         provider.set_webhook_url(ACCOUNT, &hook).expect("the sandbox knows the account");
-        Some(Self { child, channel, grpc, webhooks, log })
+        Some(Self { child, channel, grpc, webhooks, admin, log })
     }
 
-    /// What it has logged.
+    /// What it has printed and logged.
     pub fn log(&self) -> String {
         read(&self.log)
     }

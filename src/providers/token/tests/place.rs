@@ -64,6 +64,7 @@ impl Account {
             shelf: self.shelf(),
             key: key.map(|key| SealKey::read(&format!("{key:064x}").into()).expect("64 digits")),
             random: random(),
+            told: Arc::new(|_| ()),
         })
     }
 
