@@ -43,6 +43,11 @@ impl Engine {
         if debit.state.is_terminal() {
             return Ok(Stepped::NobodyToAsk);
         }
+        if self.sending_is_held()
+            && let Some(stepped) = self.look_for_unknown_attempts(provider, &mandates, &mandate, &debit, fence, told).await?
+        {
+            return Ok(stepped);
+        }
         if mandate.state.is_terminal() {
             return self.learn_in_time(debit, DebitFact::MandateEnded, told).await;
         }
@@ -66,6 +71,9 @@ impl Engine {
             return self.learn_in_time(debit, DebitFact::Rescheduled(next), told).await;
         }
         if !mandate.permits_debits() || !mandate.header.contradictions.is_empty() || !debit.header.contradictions.is_empty() {
+            return self.hold_up(&debit, fence, now).await;
+        }
+        if self.sending_is_held() {
             return self.hold_up(&debit, fence, now).await;
         }
         if wants_notice {
@@ -94,7 +102,7 @@ impl Engine {
 
     /// Executes the debit: the attempt is written down first, with what it means for the mandate, and only by whoever holds the
     /// lease on the debit. A mandate that moved meanwhile, by a revoke say, lets nothing be written.
-    async fn attempt(
+    pub(in crate::engine) async fn attempt(
         &self,
         provider: &Provider,
         mandates: &Mandates,
@@ -120,6 +128,12 @@ impl Engine {
         if let Commit::Conflict(_) = self.commit_surely(batch).await? {
             // Somebody else moved it or the mandate: it is looked at anew.
             self.store.release(&debit.header.id, fence, Look::At(now)).await?;
+            return Ok(Stepped::Learned);
+        }
+        if self.sending_is_held() {
+            // It stands for one that may have been made, and that nobody can ask about.
+            self.learn(Record::Debit(begun.clone()), &Fact::Debit(DebitFact::AttemptLost), &by_time).await?;
+            self.store.release(&debit.header.id, fence, Look::Keep).await?;
             return Ok(Stepped::Learned);
         }
         let replicated = self.store.replicated(debit.header.id.partition(), Some(write)).await;
@@ -294,7 +308,10 @@ impl Engine {
                     return self.no_news_of_notice(mandate, debit, stepped, told).await;
                 }
             },
-            None if provider.capabilities.doubt(Operation::CreateDebit) == DoubtCure::SafeResend && !is_proof => {
+            None if provider.capabilities.doubt(Operation::CreateDebit) == DoubtCure::SafeResend
+                && !is_proof
+                && !self.sending_is_held() =>
+            {
                 let order = notice_order(&debit, &notice, mandate);
                 return match mandates.notices.notify(&order, Sending::Again, provider.call_timeout).await {
                     Ok(snapshot) => self.learn_notice(debit, &notice, snapshot, told).await,
