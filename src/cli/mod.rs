@@ -24,6 +24,7 @@ mod sandbox;
 mod serve;
 mod settlement;
 mod signals;
+mod store;
 mod table;
 mod tail;
 #[cfg(test)]
@@ -70,6 +71,7 @@ enum Command {
     Account(account::AccountArgs),
     Admin(admin::AdminArgs),
     Config(config::ConfigArgs),
+    Store(store::StoreArgs),
 }
 
 /// Does what was typed, says what went wrong, and answers the exit code.
@@ -98,6 +100,7 @@ impl Command {
             Self::Account(args) => account::run(args, console).await,
             Self::Admin(args) => admin::run(args, console).await,
             Self::Config(args) => config::run(args, console).await,
+            Self::Store(args) => store::run(args, console).await,
         }
     }
 
@@ -113,6 +116,7 @@ impl Command {
             Self::Settlement(args) => args.client.json,
             Self::Account(args) => args.client.json,
             Self::Admin(args) => args.client.json,
+            Self::Store(args) => args.json(),
             Self::Demo(_) | Self::Serve(_) | Self::Sandbox(_) | Self::Config(_) => false,
         }
     }
