@@ -139,7 +139,6 @@ impl Engine {
     ///
     /// Where an attempt is made by an order that was there before, the order shows what was paid by it. Where none can be asked
     /// about, one that may have been made counts as one whose answer was lost: an operator decides, and no other is made.
-    #[expect(clippy::too_many_arguments, reason = "one step of one record, with all that it needs")]
     pub(super) async fn look_for_unknown_attempts(
         &self,
         provider: &Provider,
@@ -155,12 +154,13 @@ impl Engine {
                 return Ok(None);
             }
             error!(resource.id = %id, "`{id}` may have been executed after the backup was made, and nobody can be asked: an operator has to decide");
-            self.attempt(provider, mandates, mandate, debit.clone(), fence, told).await?;
-            let Record::Debit(now) = self.read_again(id).await? else { return Ok(Some(Stepped::NobodyToAsk)) };
-            if now.open_attempt().is_none() && now.header.contradictions.is_empty() {
-                // It has no state to follow an attempt from: what it says is contradicted by that there may be one.
-                self.learn(Record::Debit(now), &Fact::Debit(DebitFact::AttemptBegun { claim: None }), told).await?;
+            let stands = self.stand_for_unknown_attempt(provider, mandates, mandate, debit, fence, told).await?;
+            if stands.open_attempt().is_none() && stands.header.contradictions.is_empty() {
+                // It has no state to follow an attempt from: that there may be one contradicts it.
+                self.learn(Record::Debit(stands), &Fact::Debit(DebitFact::AttemptBegun { claim: None }), told).await?;
             }
+            let record = self.read_again(id).await?;
+            self.give_back(&record, told).await?;
             return Ok(Some(Stepped::Learned));
         }
         let attempted = debit.attempts.iter().filter_map(|attempt| order_of(mandates, attempt));
@@ -177,8 +177,10 @@ impl Engine {
                     continue;
                 }
                 found = true;
+                let Record::Debit(current) = self.read_again(id).await? else { continue };
+                let stands = self.stand_for_unknown_attempt(provider, mandates, mandate, &current, fence, told).await?;
                 let told = Told { occur_time: payment.pay_time, fence: None, ..told.clone() };
-                self.observe_payment(PaidFor::Debit(debit.clone()), payment, &told).await?;
+                self.observe_payment(PaidFor::Debit(stands), payment, &told).await?;
             }
         }
         if !found {
@@ -187,6 +189,28 @@ impl Engine {
         let record = self.read_again(id).await?;
         self.give_back(&record, told).await?;
         Ok(Some(Stepped::Learned))
+    }
+
+    /// Notes an attempt that may have been made as one whose answer was lost, unless one is open; the debit as it is then.
+    async fn stand_for_unknown_attempt(
+        &self,
+        provider: &Provider,
+        mandates: &Mandates,
+        mandate: &Mandate,
+        debit: &Debit,
+        fence: Fence,
+        told: &Told,
+    ) -> Result<Debit, StoreError> {
+        if debit.open_attempt().is_some() || debit.state.is_terminal() {
+            return Ok(debit.clone());
+        }
+        // The mandate counts what is under way: as it is now.
+        let mandate = self.mandate_of(debit).await?.unwrap_or_else(|| mandate.clone());
+        self.attempt(provider, mandates, &mandate, debit.clone(), fence, told).await?;
+        match self.read_again(&debit.header.id).await? {
+            Record::Debit(current) => Ok(current),
+            _ => Ok(debit.clone()),
+        }
     }
 }
 

@@ -29,5 +29,6 @@ mod store;
 mod support;
 mod tidy;
 mod token;
+mod transfer;
 mod unseen;
 mod webhook;

@@ -133,7 +133,6 @@ impl Engine {
         if self.sending_is_held() {
             // It stands for one that may have been made, and that nobody can ask about.
             self.learn(Record::Debit(begun.clone()), &Fact::Debit(DebitFact::AttemptLost), &by_time).await?;
-            self.store.release(&debit.header.id, fence, Look::Keep).await?;
             return Ok(Stepped::Learned);
         }
         let replicated = self.store.replicated(debit.header.id.partition(), Some(write)).await;
