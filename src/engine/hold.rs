@@ -160,6 +160,14 @@ impl Engine {
                 self.learn(Record::Debit(stands), &Fact::Debit(DebitFact::AttemptBegun { claim: None }), told).await?;
             }
             let record = self.read_again(id).await?;
+            let is_noted = match &record {
+                Record::Debit(now) => now.open_attempt().is_some() || now.state.is_terminal() || !now.header.contradictions.is_empty(),
+                _ => true,
+            };
+            if !is_noted {
+                // Something else moved it just then.
+                return Ok(Some(Stepped::Unanswered));
+            }
             self.give_back(&record, told).await?;
             return Ok(Some(Stepped::Learned));
         }

@@ -72,8 +72,7 @@ mod tests {
         assert_eq!(places(&id, &kept).unwrap(), ["l:qr", "f:shop\n3:x\nyz"]);
         let stored = stored(id.clone(), kept.clone()).unwrap();
         assert_eq!((stored.revision, &stored.body[..]), (12, &b"{\"a\": \"1 2 3\"}"[..]));
-        let places = places(&id, &kept).unwrap();
-        assert_eq!(super::kept(12, &places, &stored.body), kept, "and written");
+        assert_eq!(super::kept(12, &places(&id, &kept).unwrap(), &stored.body), kept, "and written");
         for broken in ["", "1", "1 ", "x 0 body", "1 99 body", "-1 0 body"] {
             assert!(super::stored(id.clone(), Bytes::from(broken)).is_err(), "{broken}");
         }
