@@ -19,11 +19,12 @@ use super::learn::{Told, decode};
 use super::paid_for::PaidFor;
 use super::reconcile::Stepped;
 use super::reconcile::debit::order_of;
-use crate::domain::debit::{Debit, DebitFact};
+use crate::domain::debit::{Debit, DebitFact, NoticeSnapshot};
 use crate::domain::event::{Fact, Record};
 use crate::domain::id::{Kind, Partition};
 use crate::domain::mandate::Mandate;
-use crate::providers::{AskError, Mandates, Provider};
+use crate::providers::mandate::NoticeOrder;
+use crate::providers::{AskError, CallError, Mandates, Provider};
 use crate::store::{Claim, ClaimStep, Fence, PAGE_MAX, StoreError, Stored, Wake};
 
 /// How often it is looked whether it is over.
@@ -42,6 +43,7 @@ impl Engine {
     /// Finds out whether sending is held, and ends that where all was looked up.
     pub async fn find_out_hold(&self) -> Result<(), StoreError> {
         if self.sending_is_held() {
+            self.store_was_filled.store(self.store.was_filled().await?, Ordering::SeqCst);
             let is_over = match self.store.unseen().await? {
                 None => true,
                 Some(0) => self.store.lift_hold().await?,
@@ -52,6 +54,26 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Whether the store was once made from another: a caller may repeat what no record tells of.
+    pub(super) fn store_was_filled(&self) -> bool {
+        self.store_was_filled.load(Ordering::SeqCst)
+    }
+
+    /// A notice that was sent by a debit which the store lost, if it was once made from another: it is looked up by its
+    /// reference before another is sent, since by another order the same could be debited again.
+    pub(super) async fn notice_sent_before(&self, record: &Record, notice: &NoticeOrder) -> Result<Option<NoticeSnapshot>, CallError> {
+        let mandates = self.providers.get(&record.header().account).and_then(|provider| provider.mandates.as_ref());
+        let Some(enquiry) = mandates.and_then(|mandates| mandates.notice_enquiry.as_ref()).filter(|_| self.store_was_filled()) else {
+            return Ok(None);
+        };
+        match enquiry.look_up(notice).await {
+            Ok(found) => Ok(found),
+            Err(AskError::Absent) => Ok(None),
+            // Nothing was sent.
+            Err(AskError::Unanswered(cause)) => Err(CallError::NotDelivered(cause)),
+        }
     }
 
     /// While sending is held, who has this claim already: a repeat is answered as every repeat is.
@@ -223,7 +245,7 @@ impl Engine {
 }
 
 /// The orders that notices of a debit were sent with, as far as they are known.
-fn notice_orders(debit: &Debit) -> impl Iterator<Item = &str> {
+pub(super) fn notice_orders(debit: &Debit) -> impl Iterator<Item = &str> {
     debit.notices.iter().filter_map(|notice| notice.provider_ref.as_deref())
 }
 

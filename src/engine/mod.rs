@@ -106,6 +106,8 @@ pub struct Engine {
     lacking_replicas: Mutex<BTreeSet<Partition>>,
     /// The store was restored or copied, and not all that was open in it was looked up; or that is not known yet.
     sending_held: AtomicBool,
+    /// The store was once made from another, so providers may know of what no record tells; or that is not known yet.
+    store_was_filled: AtomicBool,
     /// Streams say goodbye.
     draining: CancellationToken,
 }
@@ -138,6 +140,7 @@ impl Engine {
             woken: Notify::new(),
             lacking_replicas: Mutex::default(),
             sending_held: AtomicBool::new(true),
+            store_was_filled: AtomicBool::new(true),
             draining: CancellationToken::new(),
         })
     }

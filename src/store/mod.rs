@@ -391,6 +391,9 @@ pub trait Hold: Send + Sync {
 
     /// Ends it, if all records were looked up. False: some were not.
     async fn lift_hold(&self) -> Result<bool, StoreError>;
+
+    /// Whether this store was ever made from another: then providers may know of what no record tells.
+    async fn was_filled(&self) -> Result<bool, StoreError>;
 }
 
 /// A store: records, leases and log of one place.

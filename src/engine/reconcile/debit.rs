@@ -17,6 +17,7 @@ use crate::domain::payment::{PaymentSnapshot, PaymentStatus};
 use crate::engine::Engine;
 use crate::engine::act::refused_attempt;
 use crate::engine::debit::{attempt_order, counted};
+use crate::engine::hold::notice_orders;
 use crate::engine::index::{DEBIT_ORDER, PAYMENT_AT_PROVIDER};
 use crate::engine::learn::{Outcome, Told};
 use crate::engine::mandate::known_mandate;
@@ -248,6 +249,10 @@ impl Engine {
         told: &Told,
     ) -> Result<Result<bool, String>, StoreError> {
         let mut orders: Vec<String> = debit.attempts.iter().filter_map(|attempt| order_of(mandates, attempt)).collect();
+        if mandates.order_before_attempt && self.store_was_filled() {
+            // There may have been attempts that no record tells of.
+            orders.extend(notice_orders(debit).map(str::to_owned));
+        }
         orders.sort();
         orders.dedup();
         let mut all_failed = true;
@@ -421,7 +426,12 @@ impl Engine {
         let told = Told { evidence: Evidence::Answer, asked: None, ..told.clone() };
         let our_ref = notice.our_ref.clone();
         let order = notice_order(&begun, &notice, mandate);
-        match mandates.notices.notify(&order, Sending::First, provider.call_timeout).await {
+        let sent = match self.notice_sent_before(&Record::Debit(begun.clone()), &order).await {
+            Ok(Some(sent)) => Ok(sent),
+            Ok(None) => mandates.notices.notify(&order, Sending::First, provider.call_timeout).await,
+            Err(cause) => Err(cause),
+        };
+        match sent {
             Ok(snapshot) => self.learn_notice(begun, &notice, snapshot, &told).await,
             Err(CallError::Refused { code, message }) => {
                 let fact = Fact::Debit(DebitFact::NoticeRefused { our_ref, code, message });

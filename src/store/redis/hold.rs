@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
 
-use super::place::SENDING_HELD;
+use super::place::{FILLED, SENDING_HELD};
 use super::{RedisStore, record};
 use crate::domain::id::{Id, Partition};
 use crate::store::{Hold, PAGE_MAX, StoreError};
@@ -51,5 +51,11 @@ impl Hold for RedisStore {
             }
             Some(_) => Ok(false),
         }
+    }
+
+    async fn was_filled(&self) -> Result<bool, StoreError> {
+        let mut command = redis::cmd("HEXISTS");
+        command.arg(self.keys.meta()).arg(FILLED);
+        self.link.call(&command).await
     }
 }

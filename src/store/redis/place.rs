@@ -13,6 +13,8 @@ const LAYOUT: u32 = 1;
 const HALF_MADE: &str = "half_made";
 /// Set of a store that was filled, until all that was not at rest then was looked up.
 pub(super) const SENDING_HELD: &str = "sending_held";
+/// Set of a store that was filled, for good.
+pub(super) const FILLED: &str = "filled";
 
 /// Creates the store where there is none; otherwise checks that it is the one that is wanted.
 pub(super) async fn create_or_check(link: &Link, keys: &Keys, options: &RedisOptions) -> Result<Identity, OpenError> {
@@ -61,7 +63,7 @@ pub(super) async fn create_half(link: &Link, keys: &Keys, options: &RedisOptions
 /// The store is whole from now on, and sending held.
 pub(super) async fn whole(link: &Link, keys: &Keys) -> Result<(), StoreError> {
     let mut command = redis::cmd("HSET");
-    command.arg(keys.meta()).arg(SENDING_HELD).arg(1);
+    command.arg(keys.meta()).arg(SENDING_HELD).arg(1).arg(FILLED).arg(1);
     link.call::<u64>(&command).await?;
     let mut command = redis::cmd("HDEL");
     command.arg(keys.meta()).arg(HALF_MADE);

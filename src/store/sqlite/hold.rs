@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use rusqlite::params;
 
-use super::place::{SENDING_HELD, meta};
+use super::place::{FILLED, SENDING_HELD, meta};
 use super::{SqliteStore, number, records, rows};
 use crate::domain::id::{Id, Partition};
 use crate::store::{Hold, PAGE_MAX, StoreError};
@@ -49,5 +49,9 @@ impl Hold for SqliteStore {
             Ok(delete.execute([SENDING_HELD])? > 0 || meta::<i64>(turn.connection, SENDING_HELD)?.is_none())
         })
         .await
+    }
+
+    async fn was_filled(&self) -> Result<bool, StoreError> {
+        self.read(|connection| Ok(meta::<i64>(connection, FILLED)?.is_some())).await
     }
 }

@@ -18,6 +18,8 @@ const APPLICATION_ID: i32 = 0x7570_6973;
 const HALF_MADE: &str = "half_made";
 /// Noted in `meta` of a store that was filled, until all that was not at rest then was looked up.
 pub(super) const SENDING_HELD: &str = "sending_held";
+/// Noted in `meta` of a store that was filled, for good.
+pub(super) const FILLED: &str = "filled";
 /// How long a connection waits for a lock. Only opening and recovering ever hold one against another.
 const BUSY: Duration = Duration::from_secs(5);
 /// Statements that a connection keeps prepared: all of them, and some room.
@@ -182,6 +184,7 @@ pub(super) fn create_half(connection: &mut Connection, path: &Path, options: &Sq
 
 /// The store is whole from now on, and sending held.
 pub(super) fn whole(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute("INSERT OR IGNORE INTO meta (key, value) VALUES (?1, 1)", [FILLED])?;
     connection.execute("UPDATE meta SET key = ?2 WHERE key = ?1", [HALF_MADE, SENDING_HELD]).map(|_| ())
 }
 

@@ -1,7 +1,8 @@
 -- The embedded store, format 1. A record's number `n` is its name within this file; ids are text as everywhere.
 
 -- format, partitions, and the store's identity; the last fence; what a ping counts up to see whether writing works. Of a
--- store that was restored or copied: `half_made` until it is whole, then `sending_held` until all in `unseen` was looked up.
+-- store that was restored or copied: `half_made` until it is whole, then `filled`, and `sending_held` until all in `unseen`
+-- was looked up.
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value BLOB NOT NULL

@@ -44,6 +44,37 @@ async fn one_that_waits_is_executed_once_after_all() {
     assert_eq!((app.asked("payment.create_recurring"), app.collected_at_provider(&mandate)), (1, vec![PAISE]));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_was_asked_for_and_collected_since_is_not_collected_again_when_its_caller_repeats_it() {
+    let app = app().await;
+    app.advance_to_day(2, 6, 0);
+    let unlimited = pb::CreateMandateRequest {
+        frequency: pb::MandateFrequency::AsPresented.into(),
+        debit_day: None,
+        debit_day_rule: pb::MandateDebitDayRule::Unspecified.into(),
+        ..mandate_order(&app, "mandate")
+    };
+    let mandate = app.approved(unlimited).await;
+    let order = debit_order("one", &mandate, PAISE);
+    let app = restored(app, None, async |app| {
+        let waiting = app.announced(order.clone()).await;
+        app.collected(&waiting).await;
+    })
+    .await;
+    is_no_longer_held(&app).await;
+    assert_eq!(app.collected_at_provider(&mandate), [PAISE]);
+    let (orders, sent) = (app.asked("order.create"), app.asked("payment.create_recurring"));
+    let again = app.debit(order).await;
+    app.passing(minutes(6 * 60), "somebody to have to look", async || {
+        Some(app.get_debit(&again.id).await).filter(|debit| !debit.contradictions.is_empty())
+    })
+    .await;
+    app.advance(minutes(48 * 60));
+    assert_eq!(app.collected_at_provider(&mandate), [PAISE], "it is debited once");
+    assert_eq!(app.asked("payment.create_recurring"), sent);
+    assert!(app.asked("order.create") <= orders + 1, "at most a notice that is newer");
+}
+
 /// EnKash lets nobody ask, and would debit as often as it is asked.
 #[tokio::test(flavor = "multi_thread")]
 async fn where_nobody_can_be_asked_one_that_may_have_been_executed_is_an_operators() {
