@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 use upistream::app::transfer::{self, Totals};
-use upistream::config::{Backend, Config, EmbeddedConfig};
+use upistream::config::{Backend, Config, EmbeddedConfig, RedisConfig, RetentionAtRest};
 use upistream::sandbox::FaultKind;
 use upistream::store::redis::{RedisExport, RedisStore};
 use upistream::store::sqlite;
@@ -19,7 +19,8 @@ use upistream::store::{AnyStore, StoreError};
 
 use crate::refund::refund_order;
 use crate::support::app::{App, config, minutes, provider};
-use crate::support::redis::{TestRedis, backend};
+use crate::support::redis::{TestRedis, backend, new_prefix};
+use crate::support::redis_cluster::TestCluster;
 
 /// A service's configuration whose store is a file in `folder`.
 fn embedded(folder: &Path) -> Config {
@@ -129,6 +130,22 @@ async fn what_was_carried_there_and_back_is_the_same() {
     // A replica has it open now.
     let refused = transfer::back_up(&in_redis(&redis), &files.path().join("open"), QUIET).await.unwrap_err().to_string();
     assert!(refused.contains("stop all of them"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_carried_to_a_cluster_and_back_is_the_same() {
+    let (app, _) = used().await;
+    let from = embedded(app.folder.path());
+    assert!(app.running.stop().await);
+    let cluster = TestCluster::shared().await;
+    let mut there = RedisConfig::new(cluster.urls(), RetentionAtRest::Forever);
+    (there.cluster, there.prefix) = (true, new_prefix());
+    let mut config = from.clone();
+    config.store.backend = Backend::Redis(Box::new(there));
+    transfer::copy(&from, &config, QUIET).await.expect("it is copied");
+    let back = folder();
+    transfer::copy(&config, &embedded(back.path()), QUIET).await.expect("it is copied back");
+    assert_eq!(in_file(&embedded(back.path())).await, in_file(&from).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
