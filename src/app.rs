@@ -13,6 +13,7 @@ pub mod store;
 mod tasks;
 mod tls;
 pub mod tokens;
+pub mod transfer;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -179,6 +180,8 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         settings: settings(&config, rules),
         metrics,
     });
+
+    engine.find_out_hold().await?;
 
     let (closing, stopping) = (CancellationToken::new(), CancellationToken::new());
     let mut tasks = tasks::Tasks::new();

@@ -21,14 +21,25 @@ pub(super) async fn open(
     randomness: &Arc<Randomness>,
     synchronous: Synchronous,
 ) -> Result<(AnyStore, TokenPlaces), StartError> {
-    let mut random = [0; 40];
-    for chunk in random.chunks_mut(16) {
-        chunk.copy_from_slice(&randomness.bits().to_be_bytes()[..chunk.len()]);
-    }
+    let random = random(randomness);
     match &config.store.backend {
         Backend::Embedded(embedded) => Ok((open_embedded(config, embedded, random, synchronous).await?, TokenPlaces::own())),
         Backend::Redis(redis) => open_redis(config, redis, random, randomness).await,
     }
+}
+
+/// What the identity of a new store is made of.
+pub(super) fn random(randomness: &Randomness) -> [u8; 40] {
+    let mut random = [0; 40];
+    for chunk in random.chunks_mut(16) {
+        chunk.copy_from_slice(&randomness.bits().to_be_bytes()[..chunk.len()]);
+    }
+    random
+}
+
+/// This machine's clock, in ms since 1970.
+pub(super) fn system_ms() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0)
 }
 
 async fn open_embedded(
@@ -38,8 +49,7 @@ async fn open_embedded(
     synchronous: Synchronous,
 ) -> Result<AnyStore, StartError> {
     let path = path.clone();
-    let clock = Arc::new(|| u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0));
-    let options = SqliteOptions { partitions: config.store.partitions, random, clock, synchronous };
+    let options = SqliteOptions { partitions: config.store.partitions, random, clock: Arc::new(system_ms), synchronous };
     match tokio::task::spawn_blocking(move || SqliteStore::open(&path, options)).await {
         Ok(store) => Ok(Arc::new(store?)),
         Err(cause) => {
@@ -74,7 +84,7 @@ fn seal_key(redis: &RedisConfig) -> Result<Option<SealKey>, StartError> {
     redis.token_key.as_ref().map(read).transpose()
 }
 
-fn options(
+pub(super) fn options(
     config: &Config,
     redis: &RedisConfig,
     random: [u8; 40],

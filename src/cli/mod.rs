@@ -26,6 +26,7 @@ mod sandbox;
 mod serve;
 mod settlement;
 mod signals;
+mod store;
 mod table;
 mod tail;
 #[cfg(test)]
@@ -73,6 +74,7 @@ enum Command {
     Admin(admin::AdminArgs),
     Caller(caller::CallerArgs),
     Config(config::ConfigArgs),
+    Store(store::StoreArgs),
 }
 
 /// Does what was typed, says what went wrong, and answers the exit code.
@@ -102,6 +104,7 @@ impl Command {
             Self::Admin(args) => admin::run(args, console).await,
             Self::Caller(args) => caller::run(args, console),
             Self::Config(args) => config::run(args, console).await,
+            Self::Store(args) => store::run(args, console).await,
         }
     }
 
@@ -118,6 +121,7 @@ impl Command {
             Self::Account(args) => args.client.json,
             Self::Admin(args) => args.client.json,
             Self::Caller(args) => args.json(),
+            Self::Store(args) => args.json(),
             Self::Demo(_) | Self::Serve(_) | Self::Sandbox(_) | Self::Config(_) => false,
         }
     }

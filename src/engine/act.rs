@@ -107,6 +107,9 @@ impl Engine {
     async fn make(&self, mut work: Work, committed: &OnceLock<Record>) -> Result<Ended, Error> {
         let lease = self.settings.patience.lease;
         let told = self.told_by_caller(&work.asked, None);
+        if let Some((claim, record)) = self.held_back(&work.claim).await? {
+            return Ok(Ended::Claimed(claim, record));
+        }
         if let Some(ended) = self.wait_for_replicas(&work).await? {
             return Ok(ended);
         }

@@ -44,6 +44,9 @@ pub enum Error {
     /// Nothing was written.
     #[error("the service can't keep records now")]
     StoreUnavailable { retry_after: Duration },
+    /// Nothing was written. The store is a restored one, and what was open in it is looked up first.
+    #[error("nothing is sent yet: the store was restored or copied, and what was open in it is looked up first")]
+    SendingHeld { retry_after: Duration },
     #[error("whether the request was recorded is not known yet: repeat it with the same key")]
     StoreInDoubt { retry_after: Duration },
     #[error("the token is not valid: it {0}")]
@@ -88,6 +91,7 @@ impl Error {
             | Error::ProviderUnavailable { .. }
             | Error::DeadlineTooShort { .. }
             | Error::StoreUnavailable { .. }
+            | Error::SendingHeld { .. }
             | Error::InvalidToken(_)
             | Error::HistoryLost { .. }
             | Error::HistoryRewound { .. }

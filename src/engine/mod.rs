@@ -10,6 +10,7 @@ pub mod doubts;
 pub mod error;
 pub mod events;
 mod hint;
+mod hold;
 pub mod idempotency;
 mod index;
 mod learn;
@@ -31,6 +32,7 @@ pub mod webhook;
 mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -102,6 +104,10 @@ pub struct Engine {
     woken: Notify,
     /// Partitions for whose replicas the last wait was in vain.
     lacking_replicas: Mutex<BTreeSet<Partition>>,
+    /// The store was restored or copied, and not all that was open in it was looked up; or that is not known yet.
+    sending_held: AtomicBool,
+    /// The store was once made from another, so providers may know of what no record tells; or that is not known yet.
+    store_was_filled: AtomicBool,
     /// Streams say goodbye.
     leaving: CancellationToken,
     /// Mutations are refused.
@@ -135,6 +141,8 @@ impl Engine {
             tasks: TaskTracker::new(),
             woken: Notify::new(),
             lacking_replicas: Mutex::default(),
+            sending_held: AtomicBool::new(true),
+            store_was_filled: AtomicBool::new(true),
             leaving: CancellationToken::new(),
             draining: CancellationToken::new(),
         })

@@ -44,6 +44,14 @@ pub(super) enum Stepped {
 impl Engine {
     /// One look at a record whose lease `leased` holds. Gives the lease back.
     pub(super) async fn look_at(&self, leased: &Leased) -> Result<Stepped, StoreError> {
+        let stepped = self.look(leased).await?;
+        if stepped != Stepped::Unanswered && self.sending_is_held() {
+            self.note_seen(&leased.record).await?;
+        }
+        Ok(stepped)
+    }
+
+    async fn look(&self, leased: &Leased) -> Result<Stepped, StoreError> {
         if leased.record.id.kind() == Kind::Quarantined {
             self.replay_kept(&leased.record, Some(leased.fence)).await?;
             return Ok(Stepped::Learned);
@@ -98,6 +106,8 @@ impl Engine {
     async fn find_out(&self, provider: &Provider, codes: &QrCodes, qr: Qr, told: &Told) -> Result<Stepped, StoreError> {
         match (doubt_of(provider, qr.order.usage), &codes.search) {
             (DoubtCure::Lookup, Some(search)) => self.look_up_qr(provider, &**search, qr, told).await,
+            // To send it again is the only way to ask: later.
+            (DoubtCure::SafeResend, _) if self.sending_is_held() => Ok(Stepped::NobodyToAsk),
             (DoubtCure::SafeResend, _) => self.send_again(provider, &*codes.creation, qr, told).await,
             (DoubtCure::Lookup | DoubtCure::None, _) if qr.stray => Ok(Stepped::NobodyToAsk),
             (DoubtCure::Lookup | DoubtCure::None, _) => {

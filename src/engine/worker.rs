@@ -93,6 +93,7 @@ impl Engine {
         let budgets = Arc::new(Budgets::new(self.settings.lookups_per_second, self.settings.workers));
         let mut steps = JoinSet::new();
         steps.spawn(Arc::clone(&self).tidy(stop.clone()));
+        steps.spawn(Arc::clone(&self).watch_hold(stop.clone()));
         while !stop.is_cancelled() {
             // Registered before the look, so that a wake-up between look and wait is not missed.
             let woken = self.woken.notified();

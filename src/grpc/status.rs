@@ -126,7 +126,7 @@ pub(super) fn status(error: &Error) -> Status {
             (Code::Unavailable, Reason::ProviderUnavailable)
         }
         Error::DeadlineTooShort { .. } => (Code::DeadlineExceeded, Reason::DeadlineTooShort),
-        Error::StoreUnavailable { retry_after: after } => {
+        Error::StoreUnavailable { retry_after: after } | Error::SendingHeld { retry_after: after } => {
             retry_after = Some(*after);
             (Code::Unavailable, Reason::StoreUnavailable)
         }

@@ -19,6 +19,7 @@ mod batch;
 pub mod record;
 pub mod redis;
 pub mod sqlite;
+pub mod transfer;
 
 /// The most changes that one commit may hold: it bounds the time that a commit keeps others waiting.
 pub const CHANGES_MAX: usize = 64;
@@ -378,9 +379,29 @@ pub trait Log: Send + Sync {
     fn wakeups(&self) -> watch::Receiver<Growth>;
 }
 
+/// What is held back since this store was made from a backup or a copy: what it knows is old, so nothing that moves something
+/// is sent until each record that was not at rest then was looked up once.
+#[async_trait]
+pub trait Hold: Send + Sync {
+    /// How many records were not looked up yet; `None`: nothing is held back.
+    async fn unseen(&self) -> Result<Option<u64>, StoreError>;
+
+    /// Up to `limit` (and [`PAGE_MAX`]) of those records of one partition, lowest id first, those above `after` only.
+    async fn unseen_after(&self, partition: Partition, after: Option<&Id>, limit: usize) -> Result<Vec<Id>, StoreError>;
+
+    /// The record was looked up, or is no longer there.
+    async fn seen(&self, id: &Id) -> Result<(), StoreError>;
+
+    /// Ends it, if all records were looked up. False: some were not.
+    async fn lift_hold(&self) -> Result<bool, StoreError>;
+
+    /// Whether this store was ever made from another: then providers may know of what no record tells.
+    async fn was_filled(&self) -> Result<bool, StoreError>;
+}
+
 /// A store: records, leases and log of one place.
 #[async_trait]
-pub trait Store: Records + Leases + Log {
+pub trait Store: Records + Leases + Log + Hold {
     fn identity(&self) -> &Identity;
 
     /// The store's clock, in ms since 1970.

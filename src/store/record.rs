@@ -16,6 +16,11 @@ pub fn can_write(format: u32) -> bool {
     format == FORMAT
 }
 
+/// Whether this release can read records in `format`.
+pub fn can_read(format: u32) -> bool {
+    READABLE.contains(&format)
+}
+
 #[derive(Serialize)]
 struct Writing<'a, T> {
     format: u32,

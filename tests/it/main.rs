@@ -36,5 +36,6 @@ mod telemetry;
 mod tidy;
 mod tls;
 mod token;
+mod transfer;
 mod unseen;
 mod webhook;

@@ -4,10 +4,10 @@
 mod claims;
 mod eko;
 mod enkash;
-mod enkash_mandates;
+pub(crate) mod enkash_mandates;
 mod enkash_refunds;
 mod settlements;
-pub mod shop;
+pub(crate) mod shop;
 mod stories;
 
 use shop::{At, Shop};

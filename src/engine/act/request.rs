@@ -61,7 +61,10 @@ impl Act {
             }
             Act::RevokeMandate { revoking, mandate } => Fact::Mandate(MandateFact::Seen(revoking.revoke(mandate, timeout).await?)),
             Act::Notify { notices, notice } => {
-                let snapshot = notices.notify(notice, Sending::First, timeout).await?;
+                let snapshot = match engine.notice_sent_before(record, notice).await? {
+                    Some(sent) => sent,
+                    None => notices.notify(notice, Sending::First, timeout).await?,
+                };
                 engine
                     .debit_fact(record, |next| DebitFact::NoticeSeen {
                         our_ref: notice.our_ref.clone(),

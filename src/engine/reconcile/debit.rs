@@ -17,6 +17,7 @@ use crate::domain::payment::{PaymentSnapshot, PaymentStatus};
 use crate::engine::Engine;
 use crate::engine::act::refused_attempt;
 use crate::engine::debit::{attempt_order, counted};
+use crate::engine::hold::notice_orders;
 use crate::engine::index::{DEBIT_ORDER, PAYMENT_AT_PROVIDER};
 use crate::engine::learn::{Outcome, Told};
 use crate::engine::mandate::known_mandate;
@@ -44,6 +45,11 @@ impl Engine {
         if debit.state.is_terminal() {
             return Ok(Stepped::NobodyToAsk);
         }
+        if self.sending_is_held()
+            && let Some(stepped) = self.look_for_unknown_attempts(provider, &mandates, &mandate, &debit, fence, told).await?
+        {
+            return Ok(stepped);
+        }
         if mandate.state.is_terminal() {
             return self.learn_in_time(debit, DebitFact::MandateEnded, told).await;
         }
@@ -70,7 +76,7 @@ impl Engine {
             return self.hold_up(&debit, fence, now).await;
         }
         // What would not be sent is not written down either.
-        if provider.line.refusal(Purpose::Act).is_some() {
+        if self.sending_is_held() || provider.line.refusal(Purpose::Act).is_some() {
             return self.hold_up(&debit, fence, now).await;
         }
         if wants_notice {
@@ -99,7 +105,7 @@ impl Engine {
 
     /// Executes the debit: the attempt is written down first, with what it means for the mandate, and only by whoever holds the
     /// lease on the debit. A mandate that moved meanwhile, by a revoke say, lets nothing be written.
-    async fn attempt(
+    pub(in crate::engine) async fn attempt(
         &self,
         provider: &Provider,
         mandates: &Mandates,
@@ -125,6 +131,11 @@ impl Engine {
         if let Commit::Conflict(_) = self.commit_surely(batch).await? {
             // Somebody else moved it or the mandate: it is looked at anew.
             self.store.release(&debit.header.id, fence, Look::At(now)).await?;
+            return Ok(Stepped::Learned);
+        }
+        if self.sending_is_held() {
+            // It stands for one that may have been made, and that nobody can ask about.
+            self.learn(Record::Debit(begun.clone()), &Fact::Debit(DebitFact::AttemptLost), &by_time).await?;
             return Ok(Stepped::Learned);
         }
         let replicated = self.store.replicated(debit.header.id.partition(), Some(write)).await;
@@ -240,6 +251,10 @@ impl Engine {
         told: &Told,
     ) -> Result<Result<bool, String>, StoreError> {
         let mut orders: Vec<String> = debit.attempts.iter().filter_map(|attempt| order_of(mandates, attempt)).collect();
+        if mandates.order_before_attempt && self.store_was_filled() {
+            // There may have been attempts that no record tells of.
+            orders.extend(notice_orders(debit).map(str::to_owned));
+        }
         orders.sort();
         orders.dedup();
         let mut all_failed = true;
@@ -299,7 +314,10 @@ impl Engine {
                     return self.no_news_of_notice(mandate, debit, stepped, told).await;
                 }
             },
-            None if provider.capabilities.doubt(Operation::CreateDebit) == DoubtCure::SafeResend && !is_proof => {
+            None if provider.capabilities.doubt(Operation::CreateDebit) == DoubtCure::SafeResend
+                && !is_proof
+                && !self.sending_is_held() =>
+            {
                 let order = notice_order(&debit, &notice, mandate);
                 return match mandates.notices.notify(&order, Sending::Again, provider.call_timeout).await {
                     Ok(snapshot) => self.learn_notice(debit, &notice, snapshot, told).await,
@@ -410,7 +428,12 @@ impl Engine {
         let told = Told { evidence: Evidence::Answer, asked: None, ..told.clone() };
         let our_ref = notice.our_ref.clone();
         let order = notice_order(&begun, &notice, mandate);
-        match mandates.notices.notify(&order, Sending::First, provider.call_timeout).await {
+        let sent = match self.notice_sent_before(&Record::Debit(begun.clone()), &order).await {
+            Ok(Some(sent)) => Ok(sent),
+            Ok(None) => mandates.notices.notify(&order, Sending::First, provider.call_timeout).await,
+            Err(cause) => Err(cause),
+        };
+        match sent {
             Ok(snapshot) => self.learn_notice(begun, &notice, snapshot, &told).await,
             Err(CallError::Refused { code, message }) => {
                 let fact = Fact::Debit(DebitFact::NoticeRefused { our_ref, code, message });

@@ -67,6 +67,10 @@ impl Engine {
             Err(AskError::Unanswered(cause)) => return Ok(self.unanswered(provider, &cause.to_string())),
         }
         match provider.capabilities.doubt(Operation::CreateRefund) {
+            DoubtCure::SafeResend if self.sending_is_held() && !self.is_proof_of_absence(provider, &refund, searched) => {
+                self.give_back(&Record::Refund(refund), told).await?;
+                Ok(Stepped::Learned)
+            }
             // For as long as an absence proves nothing. After that it would surprise the caller, and no more is sent.
             DoubtCure::SafeResend if !self.is_proof_of_absence(provider, &refund, searched) => {
                 if !self.still_holds(&refund, provider, told).await? {

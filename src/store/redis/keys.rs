@@ -107,6 +107,11 @@ impl PartitionKeys {
         self.named("claim_ends")
     }
 
+    /// Records that were not at rest when the store was restored or copied, and were not looked up since.
+    pub(super) fn unseen(&self) -> String {
+        self.named("unseen")
+    }
+
     /// What is written to see whether writing works.
     pub(super) fn probe(&self) -> String {
         self.named("probe")
@@ -121,6 +126,10 @@ pub(super) fn list_place(list: &ListKey) -> String {
 
 pub(super) fn reference_place(reference: &Reference) -> String {
     let Reference { account, sort, value } = reference;
+    reference_named(account, sort, value)
+}
+
+pub(super) fn reference_named(account: &str, sort: &str, value: &str) -> String {
     format!("f:{account}\n{sort}\n{value}")
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
-use redis::cluster_routing::{MultipleNodeRoutingInfo, ResponsePolicy, RoutingInfo};
+use redis::cluster_routing::{MultipleNodeRoutingInfo, ResponsePolicy, Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo, Pipeline, RedisError,
     ServerErrorKind, TlsCertificates, Value,
@@ -45,13 +45,17 @@ enum Question<'a> {
     Script(&'a Call),
     Together(&'a Pipeline),
     Masters(&'a Cmd),
+    /// A command that names no key, to where this one lies.
+    At(&'a str, &'a Cmd),
 }
 
 impl Connection {
     async fn ask(self, question: Question<'_>) -> Result<Value, RedisError> {
         match self {
             Self::One(mut connection) => match question {
-                Question::Command(command) | Question::Masters(command) => command.query_async(&mut connection).await,
+                Question::Command(command) | Question::Masters(command) | Question::At(_, command) => {
+                    command.query_async(&mut connection).await
+                }
                 Question::Script(call) => run(&mut connection, call).await,
                 Question::Together(commands) => commands.query_async(&mut connection).await,
             },
@@ -62,6 +66,10 @@ impl Connection {
                 Question::Masters(command) => {
                     let everywhere = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, Some(ResponsePolicy::Special)));
                     connection.route_command(command.clone(), everywhere).await
+                }
+                Question::At(key, command) => {
+                    let there = SingleNodeRoutingInfo::SpecificNode(Route::with_key(key, SlotAddr::Master));
+                    connection.route_command(command.clone(), RoutingInfo::SingleNode(there)).await
                 }
             },
         }
@@ -188,6 +196,11 @@ impl Link {
             Value::Array(answers) if self.is_cluster() => Ok(answers),
             answer => Ok(vec![answer]),
         }
+    }
+
+    /// What a command that names no key is answered by the server that has this one.
+    pub(super) async fn call_at<T: FromRedisValue>(&self, key: &str, command: &Cmd) -> Result<T, StoreError> {
+        read(self.ask(Question::At(key, command)).await?)
     }
 
     /// Asks over the connection; where that breaks, once more over a new one. All that is sent bears it: reads, and writes

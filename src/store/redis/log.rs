@@ -85,7 +85,7 @@ impl Log for RedisStore {
 }
 
 /// "<ms> <seq> <trimmed ms> <first ms> <first seq>", as `commit.lua` writes it.
-fn head(partition: Partition, kept: &str) -> Option<Head> {
+pub(super) fn head(partition: Partition, kept: &str) -> Option<Head> {
     let numbers: Vec<u64> = kept.split(' ').map(str::parse).collect::<Result<_, _>>().ok()?;
     let &[ms, seq, trimmed_ms, first_ms, first_seq] = &numbers[..] else { return None };
     let first = (first_seq > 0).then_some(Position { ms: first_ms, seq: first_seq });
@@ -93,6 +93,11 @@ fn head(partition: Partition, kept: &str) -> Option<Head> {
 }
 
 fn entries(partition: Partition, value: Value) -> Result<Vec<Logged>, StoreError> {
+    Ok(entries_with_ids(partition, value)?.into_iter().map(|(_, logged)| logged).collect())
+}
+
+/// Entries, each with its event's id.
+pub(super) fn entries_with_ids(partition: Partition, value: Value) -> Result<Vec<(Id, Logged)>, StoreError> {
     let strange = || StoreError::Broken(format!("the log of partition {} can't be read", partition.0));
     let found: Vec<(String, Vec<Vec<u8>>)> = redis::from_redis_value(value).map_err(|_| strange())?;
     let entry = |(id, mut fields): (String, Vec<Vec<u8>>)| {
@@ -100,7 +105,8 @@ fn entries(partition: Partition, value: Value) -> Result<Vec<Logged>, StoreError
         let position = Position { ms: ms.parse().map_err(|_| strange())?, seq: seq.parse().map_err(|_| strange())? };
         // "id", the event's id, "body", its body.
         let body = fields.pop().filter(|_| fields.len() == 3).ok_or_else(strange)?;
-        Ok(Logged { partition, position, body: body.into() })
+        let event = fields.get(1).and_then(|id| std::str::from_utf8(id).ok()).and_then(|id| id.parse().ok()).ok_or_else(strange)?;
+        Ok((event, Logged { partition, position, body: body.into() }))
     };
     found.into_iter().map(entry).collect()
 }

@@ -5,7 +5,10 @@
 //! share one hash tag, so that a step is of one slot.
 
 mod commit;
+mod export;
 mod forget;
+mod hold;
+mod import;
 mod keys;
 mod leases;
 mod link;
@@ -29,6 +32,8 @@ use secrecy::SecretString;
 
 use super::{Identity, Log, Store, StoreClock, StoreError};
 use crate::domain::id::Partition;
+pub use export::RedisExport;
+pub use import::RedisImport;
 use keys::Keys;
 use link::Link;
 use replicas::Replicas;
@@ -98,6 +103,20 @@ pub enum OpenError {
     Partitions { prefix: String, found: u16, asked: u16 },
     #[error("a store has 1 to {max} partitions, the configuration says {asked}", max = crate::domain::id::PARTITIONS_MAX)]
     NoSuchPartitions { asked: u16 },
+    #[error(
+        "the store is written in format {found}, the one before this release's; run `upistream store upgrade` once no replica of the release before runs"
+    )]
+    NotUpgraded { found: u32 },
+    #[error(
+        "the store `{prefix}` is half made: a restore or a copy into it did not come to its end; remove all keys that begin with `{prefix}:`, or choose another store.redis.prefix, and begin that anew"
+    )]
+    HalfMade { prefix: String },
+    #[error("there is something under `{prefix}:` already, and only a store that is new can be filled; choose another store.redis.prefix")]
+    NotEmpty { prefix: String },
+    #[error("there is no store under `{prefix}:`; see that store.redis.urls and store.redis.prefix are the ones that are meant")]
+    NoStore { prefix: String },
+    #[error("{replicas} replicas have the store `{prefix}` open; stop all of them, and begin anew")]
+    InUse { prefix: String, replicas: u64 },
     #[error("what lies under `{prefix}:meta` is not a store of this service: choose another store.redis.prefix")]
     NotAStore { prefix: String },
     #[error("this user may not publish on the channel `{channel}`; allow it (ACL SETUSER … &{channel})")]
@@ -165,6 +184,12 @@ impl RedisStore {
         wakeups::check_allowed(&link, &keys.wakeups()).await?;
         place::check_if_there(&link, &keys, options).await?;
         Ok(safety::findings(&servers, options.wait_replicas))
+    }
+
+    /// From which format to which what is written from now on was raised; the same where this release writes no newer one.
+    pub async fn upgrade(options: &RedisOptions) -> Result<(u32, u32), OpenError> {
+        let link = Link::new(&options.servers)?;
+        place::raise_write_format(&link, &Keys::new(&options.prefix), options).await
     }
 
     fn partitions(&self) -> impl Iterator<Item = Partition> + use<> {

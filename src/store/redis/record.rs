@@ -19,6 +19,12 @@ pub(super) fn places(id: &Id, kept: &[u8]) -> Result<Vec<String>, StoreError> {
     list(places).ok_or_else(|| unreadable(id))
 }
 
+/// What is kept of a record that also stands in `places`.
+pub(super) fn kept(revision: u64, places: &[String], body: &[u8]) -> Vec<u8> {
+    let places: String = places.iter().map(|place| format!("{}:{place}", place.len())).collect();
+    [format!("{revision} {} {places}", places.len()).as_bytes(), body].concat()
+}
+
 /// An id as it is kept.
 pub(super) fn id(text: &str) -> Result<Id, StoreError> {
     // The text itself stays out of the error: whatever it is, it is not an id.
@@ -64,8 +70,9 @@ mod tests {
         let id = Id::new(Kind::Qr, Partition(0), 1, 1);
         let kept = Bytes::from_static(b"12 22 4:l:qr13:f:shop\n3:x\nyz{\"a\": \"1 2 3\"}");
         assert_eq!(places(&id, &kept).unwrap(), ["l:qr", "f:shop\n3:x\nyz"]);
-        let stored = stored(id.clone(), kept).unwrap();
+        let stored = stored(id.clone(), kept.clone()).unwrap();
         assert_eq!((stored.revision, &stored.body[..]), (12, &b"{\"a\": \"1 2 3\"}"[..]));
+        assert_eq!(super::kept(12, &places(&id, &kept).unwrap(), &stored.body), kept, "and written");
         for broken in ["", "1", "1 ", "x 0 body", "1 99 body", "-1 0 body"] {
             assert!(super::stored(id.clone(), Bytes::from(broken)).is_err(), "{broken}");
         }

@@ -108,14 +108,18 @@ pub(super) fn append(turn: &mut Turn<'_>, partition: Partition, event: &NewEvent
     Ok(position)
 }
 
-fn key(partition: Partition, seq: u64) -> i64 {
+pub(super) fn key(partition: Partition, seq: u64) -> i64 {
     (i64::from(partition.0) << SEQ_BITS) | kept(seq.min(SEQ_MAX))
 }
 
+/// The partition and the sequence number of a key.
+pub(super) fn place_of(key: i64) -> (Partition, u64) {
+    (Partition(u16::try_from(key >> SEQ_BITS).unwrap_or(u16::MAX)), number(key) & SEQ_MAX)
+}
+
 fn logged(key: i64, ms: i64, body: Vec<u8>) -> Logged {
-    let partition = u16::try_from(key >> SEQ_BITS).unwrap_or(u16::MAX);
-    let position = Position { ms: number(ms), seq: number(key) & SEQ_MAX };
-    Logged { partition: Partition(partition), position, body: body.into() }
+    let (partition, seq) = place_of(key);
+    Logged { partition, position: Position { ms: number(ms), seq }, body: body.into() }
 }
 
 fn head(connection: &Connection, partition: Partition) -> Result<Head, StoreError> {

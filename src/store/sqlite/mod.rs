@@ -6,6 +6,9 @@
 
 mod claims;
 mod commit;
+mod export;
+mod hold;
+mod import;
 mod leases;
 mod log;
 mod place;
@@ -22,6 +25,8 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::{Identity, Store, StoreClock, StoreError};
 use crate::domain::id::Partition;
+pub use export::{format_of, read_all, read_alone};
+pub use import::SqliteImport;
 pub use place::OpenError;
 use readers::Readers;
 use writer::{Turn, Writer};

@@ -11,9 +11,15 @@ use super::{Identity, SqliteOptions, Synchronous};
 use crate::domain::id::PARTITIONS_MAX;
 
 /// The format that this release writes and reads.
-const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 /// Tells our files from other programs' SQLite files (`upis`).
 const APPLICATION_ID: i32 = 0x7570_6973;
+/// Noted in `meta` of a store that is being filled.
+const HALF_MADE: &str = "half_made";
+/// Noted in `meta` of a store that was filled, until all that was not at rest then was looked up.
+pub(super) const SENDING_HELD: &str = "sending_held";
+/// Noted in `meta` of a store that was filled, for good.
+pub(super) const FILLED: &str = "filled";
 /// How long a connection waits for a lock. Only opening and recovering ever hold one against another.
 const BUSY: Duration = Duration::from_secs(5);
 /// Statements that a connection keeps prepared: all of them, and some room.
@@ -43,6 +49,15 @@ pub enum OpenError {
     NoSuchPartitions { asked: u16 },
     #[error("`{}` is not a store of this service", path.display())]
     NotAStore { path: PathBuf },
+    #[error(
+        "the store `{0}` is half made: a restore or a copy into it did not come to its end; remove `{0}`, `{0}-wal` and `{0}-shm`, and begin that anew",
+        path.display()
+    )]
+    HalfMade { path: PathBuf },
+    #[error("there is something in `{0}` already, and only a store that is new can be filled; give another store.embedded.path, or move `{0}` away", path.display())]
+    NotEmpty { path: PathBuf },
+    #[error("there is no store `{}`; see that store.embedded.path is the one that is meant", path.display())]
+    NoStore { path: PathBuf },
     #[error("can't use `{}`: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
     #[error("can't open the store `{}`: {source}", path.display())]
@@ -127,23 +142,54 @@ pub(super) fn create_or_check(connection: &mut Connection, path: &Path, options:
     let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
     match (application, tables) {
-        (0, 0) => create(connection, options).map_err(failed)?,
+        (0, 0) => create(connection, options, None).map_err(failed)?,
         (APPLICATION_ID, 1..) => (),
         _ => return Err(OpenError::NotAStore { path: path.to_owned() }),
     }
-    let found: u32 = meta(connection, "format").map_err(failed)?.ok_or_else(|| OpenError::NotAStore { path: path.to_owned() })?;
-    if found != FORMAT {
-        return Err(OpenError::Format { path: path.to_owned(), found });
-    }
-    let identity = identity(connection).map_err(failed)?;
+    let identity = check(connection, path)?;
     if identity.partitions != asked {
         return Err(OpenError::Partitions { path: path.to_owned(), found: identity.partitions, asked });
     }
     Ok(identity)
 }
 
-/// All in one transaction: a store is either whole or an empty file.
-fn create(connection: &mut Connection, options: &SqliteOptions) -> rusqlite::Result<()> {
+/// What the store is that is there, if this release can use it.
+pub(super) fn check(connection: &Connection, path: &Path) -> Result<Identity, OpenError> {
+    let failed = |source| OpenError::Sqlite { path: path.to_owned(), source };
+    let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
+    if application != APPLICATION_ID {
+        return Err(OpenError::NotAStore { path: path.to_owned() });
+    }
+    let found: u32 = meta(connection, "format").map_err(failed)?.ok_or_else(|| OpenError::NotAStore { path: path.to_owned() })?;
+    if found != FORMAT {
+        return Err(OpenError::Format { path: path.to_owned(), found });
+    }
+    if meta::<i64>(connection, HALF_MADE).map_err(failed)?.is_some() {
+        return Err(OpenError::HalfMade { path: path.to_owned() });
+    }
+    identity(connection).map_err(failed)
+}
+
+/// Creates a store in an empty file that is half made until [`whole`] is said of it.
+pub(super) fn create_half(connection: &mut Connection, path: &Path, options: &SqliteOptions) -> Result<(), OpenError> {
+    let failed = |source| OpenError::Sqlite { path: path.to_owned(), source };
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
+    if tables > 0 {
+        // Half a store says what to do with it.
+        check(connection, path)?;
+        return Err(OpenError::NotEmpty { path: path.to_owned() });
+    }
+    create(connection, options, Some(HALF_MADE)).map_err(failed)
+}
+
+/// The store is whole from now on, and sending held.
+pub(super) fn whole(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute("INSERT OR IGNORE INTO meta (key, value) VALUES (?1, 1)", [FILLED])?;
+    connection.execute("UPDATE meta SET key = ?2 WHERE key = ?1", [HALF_MADE, SENDING_HELD]).map(|_| ())
+}
+
+/// All in one transaction: a store is either whole or an empty file. `mark`: what is noted of it besides.
+fn create(connection: &mut Connection, options: &SqliteOptions, mark: Option<&str>) -> rusqlite::Result<()> {
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
         // Some network file systems can't. Nor could they keep what was acknowledged.
@@ -163,6 +209,9 @@ fn create(connection: &mut Connection, options: &SqliteOptions) -> rusqlite::Res
     insert.execute(params!["fingerprint_key", fingerprint_key])?;
     insert.execute(params!["fence", 0])?;
     insert.execute(params!["ping", 0])?;
+    if let Some(mark) = mark {
+        insert.execute(params![mark, 1])?;
+    }
     drop(insert);
     for partition in 0..options.partitions {
         transaction.execute("INSERT INTO head (\"partition\", ms, seq, trimmed_ms) VALUES (?1, 0, 0, 0)", [partition])?;
@@ -178,6 +227,6 @@ fn identity(connection: &Connection) -> rusqlite::Result<Identity> {
     Ok(Identity { log, fingerprint_key, partitions })
 }
 
-fn meta<T: rusqlite::types::FromSql>(connection: &Connection, key: &str) -> rusqlite::Result<Option<T>> {
+pub(super) fn meta<T: rusqlite::types::FromSql>(connection: &Connection, key: &str) -> rusqlite::Result<Option<T>> {
     connection.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional()
 }

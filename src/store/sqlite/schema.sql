@@ -1,6 +1,8 @@
 -- The embedded store, format 1. A record's number `n` is its name within this file; ids are text as everywhere.
 
--- format, partitions, and the store's identity; the last fence; what a ping counts up to see whether writing works.
+-- format, partitions, and the store's identity; the last fence; what a ping counts up to see whether writing works. Of a
+-- store that was restored or copied: `half_made` until it is whole, then `filled`, and `sending_held` until all in `unseen`
+-- was looked up.
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value BLOB NOT NULL
@@ -93,3 +95,10 @@ CREATE TABLE done (
     ms    INTEGER NOT NULL,
     reply BLOB NOT NULL
 );
+
+-- Records that were not at rest when the store was restored or copied, and were not looked up since.
+CREATE TABLE unseen (
+    "partition" INTEGER NOT NULL,
+    id          TEXT NOT NULL,
+    PRIMARY KEY ("partition", id)
+) WITHOUT ROWID;

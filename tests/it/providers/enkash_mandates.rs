@@ -29,7 +29,7 @@ const PAISE: i64 = 49_900;
 const A_DAY_AND_MORE: Duration = Duration::from_secs(27 * 3_600);
 
 /// The words that the simulator assumes.
-fn words() -> EnkashMandatesConfig {
+pub(crate) fn words() -> EnkashMandatesConfig {
     let word = |text: &str| text.to_owned();
     EnkashMandatesConfig {
         paths: MandatePaths::G3,
@@ -61,7 +61,7 @@ fn words() -> EnkashMandatesConfig {
 }
 
 /// The accounts at EnKash have these words.
-fn spoken(config: &mut Config, words: &EnkashMandatesConfig) {
+pub(crate) fn spoken(config: &mut Config, words: &EnkashMandatesConfig) {
     for account in config.accounts.values_mut() {
         if let ProviderConfig::Enkash(enkash) = &mut account.provider {
             enkash.mandates = Some(words.clone());
@@ -94,7 +94,7 @@ fn order(app: &App, key: &str) -> pb::CreateMandateRequest {
 }
 
 /// One of a frequency without a day.
-fn order_without_day(app: &App, key: &str, frequency: pb::MandateFrequency) -> pb::CreateMandateRequest {
+pub(crate) fn order_without_day(app: &App, key: &str, frequency: pb::MandateFrequency) -> pb::CreateMandateRequest {
     let no_rule = pb::MandateDebitDayRule::Unspecified.into();
     pb::CreateMandateRequest { frequency: frequency.into(), debit_day: None, debit_day_rule: no_rule, ..order(app, key) }
 }
@@ -106,14 +106,14 @@ async fn payer(app: &App, mandate: &pb::Mandate, act: PayerAct) {
 }
 
 /// A mandate whose payer approved it.
-async fn approved(app: &App, order: pb::CreateMandateRequest) -> pb::Mandate {
+pub(crate) async fn approved(app: &App, order: pb::CreateMandateRequest) -> pb::Mandate {
     let asked = app.mandate(order).await;
     payer(app, &asked, PayerAct::Approve).await;
     app.mandate_until(&asked.id, pb::MandateState::Active).await
 }
 
 /// How EnKash's readings differ from now on, besides those of before.
-fn reads(app: &App, change: impl FnOnce(&mut EnkashSwitches)) {
+pub(crate) fn reads(app: &App, change: impl FnOnce(&mut EnkashSwitches)) {
     let mut switches = app.provider.current_switches();
     change(&mut switches.enkash);
     app.provider.switches(switches);
