@@ -229,7 +229,7 @@ def selectors(expression):
 
 
 def metrics_exist(rendering):
-    known = service.metric_names() | service.METRICS_TO_COME
+    known = service.metric_names()
     own = {rule["alert"] for rule in rendering.values["metrics"]["prometheusRule"]["extraRules"]}
     for where, expression in expressions(rendering):
         read = selectors(expression)

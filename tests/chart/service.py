@@ -8,19 +8,6 @@ from pathlib import Path
 
 from chart import ROOT
 
-# Not in the code yet, but agreed on; each name goes from here once `src` has it.
-METRICS_TO_COME = {
-    "upistream_events_appended_total",
-    "upistream_subscriber_lag_events",
-    "upistream_doubt_oldest_seconds",
-    "upistream_provider_call_duration_seconds",
-    "upistream_provider_errors_total",
-    "upistream_provider_breaker_open",
-    "upistream_token_logins_total",
-    "upistream_lease_takeovers_total",
-    "rpc_server_call_duration_seconds",
-}
-
 
 def binary():
     """The service, as `cargo build` leaves it."""
