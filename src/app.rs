@@ -56,6 +56,9 @@ const HTTP2_STREAMS_MAX: u32 = 1_024;
 /// A silent client is asked whether it lives, and given up.
 const HTTP2_KEEPALIVE_EVERY: Duration = Duration::from_secs(30);
 const HTTP2_KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// A connection takes no new calls after this long, so that no client's certificate counts for much longer than it holds, and
+/// clients spread over new replicas. What runs on it goes on.
+const CONNECTION_AGE_MAX: Duration = Duration::from_secs(60 * 60);
 /// How long requests that callers sent before they heard that the listener is closed are still taken. It takes a message there
 /// and one back; on a connection that heard of it nothing new can begin.
 const ON_THEIR_WAY: Duration = Duration::from_millis(250);
@@ -190,6 +193,9 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     let (health, health_service, ready) = health::Health::new(grpc::SERVICES.as_slice()).await;
     tasks.spawn("the watch over the store's health", health.clone().watch(Arc::clone(&engine), stopping.clone()));
 
+    if config.callers.is_empty() && !config.grpc.listen.ip().to_canonical().is_loopback() {
+        warn!(%grpc, "no callers are configured: whoever reaches this address may do everything");
+    }
     let callers = Callers::new(callers::of(&config));
     let routes = grpc::routes(Arc::clone(&engine), Arc::clone(&callers), api_settings(&config))?.add_service(health_service);
     let framework_errors = FrameworkErrors { request_bytes_max: config.grpc.request_bytes_max };
@@ -389,6 +395,7 @@ async fn serve_grpc(
         .max_concurrent_streams(Some(HTTP2_STREAMS_MAX))
         .http2_keepalive_interval(Some(HTTP2_KEEPALIVE_EVERY))
         .http2_keepalive_timeout(Some(HTTP2_KEEPALIVE_TIMEOUT))
+        .max_connection_age(CONNECTION_AGE_MAX)
         .layer(layers.0)
         .layer(layers.1)
         .layer(layers.2)

@@ -164,8 +164,7 @@ impl Metrics {
     }
 
     fn gather(&self) -> Vec<prometheus::proto::MetricFamily> {
-        self.lags.measure();
-        self.registry.gather()
+        self.lags.measured(|| self.registry.gather())
     }
 }
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::stream::{self, Stream};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -89,7 +89,7 @@ impl Door {
             // Most answers are small. Where it can't be set they are only slower.
             let _ = stream.set_nodelay(true);
             match &self.tls {
-                None => return Some(Connection { stream: Wire::Plain(stream), identity: PeerIdentity::default(), _place: place }),
+                None => drop(self.handshakes.spawn(hear(stream, place))),
                 Some(tls) => {
                     let acceptor = TlsAcceptor::from(tls.server());
                     self.handshakes.spawn(shake_hands(acceptor, stream, place));
@@ -99,10 +99,17 @@ impl Door {
     }
 }
 
-/// The connection after its handshake; `None`: it came to none.
+/// The connection once its client has begun to speak; `None`: it said nothing, and keeps nobody's place.
+async fn hear(stream: TcpStream, place: OwnedSemaphorePermit) -> Option<Connection> {
+    let heard = tokio::time::timeout(HANDSHAKE_TIMEOUT, stream.readable()).await;
+    heard.ok()?.ok()?;
+    Some(Connection { stream: Wire::Plain(stream), identity: PeerIdentity::default(), _place: place })
+}
+
+/// The connection after its handshake, once its client has begun to speak; `None`: it came to none.
 async fn shake_hands(acceptor: TlsAcceptor, stream: TcpStream, place: OwnedSemaphorePermit) -> Option<Connection> {
     let client = stream.peer_addr().map(|address| address.ip().to_string()).unwrap_or_default();
-    let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+    let mut stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(cause)) if is_about_certificate(&cause) => {
             warn!(client, "a client's certificate is refused: {cause}");
@@ -118,6 +125,8 @@ async fn shake_hands(acceptor: TlsAcceptor, stream: TcpStream, place: OwnedSemap
             return None;
         }
     };
+    let heard = tokio::time::timeout(HANDSHAKE_TIMEOUT, stream.fill_buf()).await;
+    heard.ok()?.ok()?;
     let certificates = stream.get_ref().1.peer_certificates();
     let identity = certificates.and_then(|chain| chain.first()).map(tls::identity).unwrap_or_default();
     Some(Connection { stream: Wire::Tls(Box::new(stream)), identity, _place: place })

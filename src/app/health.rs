@@ -92,8 +92,16 @@ impl Health {
                     warn!("not serving: {}", cause.unwrap_or_default());
                 }
                 self.say(if up { ServingStatus::Serving } else { ServingStatus::NotServing }).await;
+                if self.draining.is_cancelled() {
+                    // The drain may have said it before.
+                    return self.say(ServingStatus::NotServing).await;
+                }
             }
-            self.ready.send_replace(last_up.elapsed() < READY_GRACE);
+            // Under the lock by which the drain writes: what begins after the look at the token writes after this.
+            self.ready.send_if_modified(|ready| {
+                let is_ready = !self.draining.is_cancelled() && last_up.elapsed() < READY_GRACE;
+                std::mem::replace(ready, is_ready) != is_ready
+            });
         }
     }
 }

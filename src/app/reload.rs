@@ -58,7 +58,11 @@ impl Reload {
             });
             self = match again.await {
                 Ok(reload) => reload,
-                Err(cause) => return error!("the configuration is not read again any more: {cause}"),
+                Err(cause) => {
+                    error!("the configuration is not read again any more: {cause}");
+                    // What is in force stays so: no reason to end the service.
+                    return stop.cancelled().await;
+                }
             };
         }
     }

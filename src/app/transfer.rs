@@ -8,12 +8,13 @@ use super::StartError;
 use super::store::{options, random, system_ms};
 use crate::clock::Randomness;
 use crate::config::{Backend, Config};
-use crate::store::StoreError;
+use crate::domain::id::{Id, Partition};
 use crate::store::redis::{RedisExport, RedisImport, RedisStore};
 use crate::store::sqlite::{self, SqliteImport, SqliteOptions, Synchronous};
 pub use crate::store::transfer::Totals;
 use crate::store::transfer::file::{Backup, FileError, FileWriter};
 use crate::store::transfer::{Origin, Pages, Sink, carry};
+use crate::store::{PAGE_MAX, StoreError};
 
 /// Hears how much was carried so far.
 pub type Tell<'a> = &'a (dyn Fn(&Totals) + Send + Sync);
@@ -93,6 +94,31 @@ pub async fn upgrade(config: &Config) -> Result<(u32, u32), TransferError> {
             Ok((format, format))
         }
     }
+}
+
+/// Ends the hold on sending though not all was looked up: what was not. `None`: nothing was held. A running service on a store in
+/// Redis sees it at once; an embedded one has to be stopped.
+pub async fn release(config: &Config) -> Result<Option<Vec<Id>>, TransferError> {
+    let (store, _) = super::store::open(config, &Arc::new(Randomness::of_system()), Synchronous::Full).await?;
+    let of_store = |cause| TransferError::Place(StartError::Log(cause));
+    if store.unseen().await.map_err(of_store)?.is_none() {
+        return Ok(None);
+    }
+    let mut released = Vec::new();
+    for partition in (0..store.identity().partitions).map(Partition) {
+        loop {
+            let ids = store.unseen_after(partition, None, PAGE_MAX).await.map_err(of_store)?;
+            if ids.is_empty() {
+                break;
+            }
+            for id in &ids {
+                store.seen(id).await.map_err(of_store)?;
+            }
+            released.extend(ids);
+        }
+    }
+    store.lift_hold().await.map_err(of_store)?;
+    Ok(Some(released))
 }
 
 /// Whether two configurations certainly mean one store.

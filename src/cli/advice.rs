@@ -71,6 +71,9 @@ pub fn next_step(
             "show a key that the service knows: UPISTREAM_API_KEY, or --api-key-file FILE; its operator makes one by `upistream caller new`"
                 .to_owned()
         }
+        ErrorReason::PermissionDenied if said("permission").is_none() => {
+            "subscribe again: the accounts that are left are followed".to_owned()
+        }
         ErrorReason::PermissionDenied => {
             format!("have `{}` given to this caller in the service's configuration", said("permission").unwrap_or("the permission"))
         }

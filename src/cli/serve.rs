@@ -117,9 +117,10 @@ fn up(console: &Console, config: &Config, running: &Running, is_trial: bool) -> 
     }
     // The one that a first try can do without saying.
     let address = match grpc.port() {
-        50051 if grpc.ip().is_loopback() => String::new(),
-        _ => format!(" --address http://{grpc}"),
+        50051 if grpc.ip().is_loopback() && !config.grpc.tls.is_on() => String::new(),
+        _ => format!(" --address {}://{grpc}", if config.grpc.tls.is_on() { "https" } else { "http" }),
     };
+    let address = if config.callers.is_empty() { address } else { format!("{address} --api-key-file FILE") };
     let tried = accounts.iter().find(|account| *account == SANDBOX_ACCOUNT).or(accounts.first());
     let account = tried.filter(|_| accounts.len() > 1).map(|account| format!(" --account {account}")).unwrap_or_default();
     add("try", format!("upistream events tail{address}\nupistream qr create --amount 499{account}{address}"));

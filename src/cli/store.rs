@@ -29,7 +29,8 @@ Examples:
   upistream store backup --config upistream.toml --to upistream.backup
   upistream store restore --config upistream.toml --from upistream.backup
   upistream store copy --from embedded.toml --to redis.toml
-  upistream store upgrade --config upistream.toml")]
+  upistream store upgrade --config upistream.toml
+  upistream store release --config upistream.toml")]
 pub struct StoreArgs {
     #[command(subcommand)]
     verb: Verb,
@@ -45,6 +46,12 @@ enum Verb {
     Copy(CopyArgs),
     /// Have the store written in this release's format, once no replica of the release before runs
     Upgrade(UpgradeArgs),
+    /// Send again from a store that was restored or copied, though not all of it could be looked up
+    ///
+    /// Sending is held until every record that was open was looked up once, and goes on by itself then. Where a provider can't
+    /// answer for one, for good, this ends it. What was not looked up is listed: look in the provider's dashboard first, since
+    /// what happened there after the backup could happen a second time.
+    Release(ReleaseArgs),
 }
 
 #[derive(Debug, Args)]
@@ -96,6 +103,16 @@ struct UpgradeArgs {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+struct ReleaseArgs {
+    /// The TOML file of the service whose store it is. None: the environment alone, or the trial set-up
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// For programs: JSON on standard output, errors as JSON too
+    #[arg(long)]
+    json: bool,
+}
+
 impl StoreArgs {
     pub fn json(&self) -> bool {
         match &self.verb {
@@ -103,6 +120,7 @@ impl StoreArgs {
             Verb::Restore(args) => args.json,
             Verb::Copy(args) => args.json,
             Verb::Upgrade(args) => args.json,
+            Verb::Release(args) => args.json,
         }
     }
 }
@@ -113,6 +131,7 @@ pub async fn run(StoreArgs { verb }: StoreArgs, console: &Console) -> Result<(),
         Verb::Restore(args) => restore(args, console).await,
         Verb::Copy(args) => copy(args, console).await,
         Verb::Upgrade(args) => upgrade(args, console).await,
+        Verb::Release(args) => release(args, console).await,
     }
 }
 
@@ -160,6 +179,22 @@ async fn upgrade(UpgradeArgs { config, json }: UpgradeArgs, console: &Console) -
         true => format!("{place} is written in format {now}, as this release does: there was nothing to do"),
         false => format!("{place} was written in format {before}, and is in format {now} from now on"),
     })
+}
+
+async fn release(ReleaseArgs { config, json }: ReleaseArgs, console: &Console) -> Result<(), Failure> {
+    let config = config::load(config.as_deref())?.config;
+    let released = console.during("releasing", transfer::release(&config)).await.map_err(|error| failed(&error))?;
+    let place = config.store.backend.place();
+    let Some(unseen) = released else {
+        let text = format!("sending is not held in {place}: there was nothing to do");
+        return console.print(&if json { json!({ "store": place, "held": false, "not_looked_up": [] }).to_string() } else { text });
+    };
+    let ids: Vec<String> = unseen.iter().map(ToString::to_string).collect();
+    if json {
+        return console.print(&json!({ "store": place, "held": true, "not_looked_up": ids }).to_string());
+    }
+    console.print(&format!("sending is no longer held in {place}; not looked up since: {}", ids.len()))?;
+    ids.iter().try_for_each(|id| console.print(&format!("  {id}")))
 }
 
 /// What a store was filled with, and what to expect of it.

@@ -112,10 +112,11 @@ pub(super) fn api_key_hash(text: &str) -> bool {
     text.parse::<ApiKeyHash>().is_ok()
 }
 
-/// What a certificate can hold as a URI or DNS name, and no pattern: each name is compared whole.
+/// What a certificate can hold as a URI or DNS name, and no pattern: each name is compared whole, DNS names in lower case.
 pub(super) fn identity(text: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/%@".contains(&b);
-    (1..=2_048).contains(&text.len()) && text.bytes().all(plain)
+    let is_uri = text.contains(':');
+    (1..=2_048).contains(&text.len()) && text.bytes().all(|b| plain(b) && (is_uri || !b.is_ascii_uppercase()))
 }
 
 pub(super) fn account(text: &str) -> bool {

@@ -453,6 +453,7 @@ fn what_is_wrong_with_callers_is_named() {
         ("api_key_hashes", "api_key_hashes = ['upk_the-key-itself']", "api_key_hashes"),
         ("api_key_hashes", "api_key_hashes = 'sha256:00'", "api_key_hashes"),
         ("identities", "identities = ['*.example.org']", "identities"),
+        ("identities", "identities = ['Orders.prod.svc']", "identities"),
         ("accounts", "accounts = ['shop-two']", "which is no account here"),
         ("permissions", "permissions = ['qr']", "permissions"),
         ("permissions", "", "callers.orders.permissions"),

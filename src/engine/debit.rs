@@ -137,7 +137,8 @@ impl Engine {
             let mandate = self.get_mandate(&debit.mandate).await?;
             let now = self.clock.now();
             let execution = match self.may_execute(&asked, &provider, &mandate, &debit, now).await {
-                Ok(mandates) if debit.attempts_made() > 0 => {
+                // In a store that was made from another there may have been attempts that no record tells of.
+                Ok(mandates) if debit.attempts_made() > 0 || self.store_was_filled() => {
                     if let Err(forbidden) = self.check_earlier_attempts(&asked, &provider, mandates, &debit).await {
                         return self.replay_debit_or(&asked, &debit.header, &id, forbidden).await;
                     }
@@ -185,6 +186,11 @@ impl Engine {
         let account = debit.header.account.clone();
         let scope = asked.scope(account.as_str());
         let claim = ClaimStep::Take { scope: scope.clone(), fingerprint: asked.fingerprint.to_bytes(), record: id.clone() };
+        // Whether it was executed since the backup is not known yet: its cycle must not become free.
+        if let Some((claim, record)) = self.held_back(&claim).await? {
+            let Answer { resource, replayed } = self.replay(&asked, claim, record).await?;
+            return Ok(Answer { resource: as_debit(resource)?, replayed });
+        }
         for _ in 0..RACES_MAX {
             let before = Record::Debit(debit.clone());
             let now = self.clock.now();
@@ -427,6 +433,10 @@ impl Engine {
     ) -> Result<Option<Answer<Debit>>, Error> {
         // A drain waits for it.
         let _at_work = self.tasks.token();
+        if let Some((claim, record)) = self.held_back(&claim).await? {
+            let Answer { resource, replayed } = self.replay(asked, claim, record).await?;
+            return Ok(Some(Answer { resource: as_debit(resource)?, replayed }));
+        }
         let now = self.clock.now();
         let told = self.told_by_caller(asked, None);
         let Some(parent) = counted(mandate, &DebitShare::default(), &debit, now) else { return Err(Error::Internal) };

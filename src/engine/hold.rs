@@ -21,7 +21,7 @@ use super::reconcile::Stepped;
 use super::reconcile::debit::order_of;
 use crate::domain::debit::{Debit, DebitFact, NoticeSnapshot};
 use crate::domain::event::{Fact, Record};
-use crate::domain::id::{Kind, Partition};
+use crate::domain::id::{Id, Kind, Partition};
 use crate::domain::mandate::Mandate;
 use crate::providers::mandate::NoticeOrder;
 use crate::providers::{AskError, CallError, Mandates, Provider};
@@ -138,6 +138,10 @@ impl Engine {
     /// `looked_at` was looked up, as it stood before the look.
     pub(super) async fn note_seen(&self, looked_at: &Stored) -> Result<(), StoreError> {
         let id = &looked_at.id;
+        if crate::store::is_resource(id.kind()) && !self.providers.contains_key(&decode(looked_at)?.header().account) {
+            // Another replica may have its account, or this one later.
+            return Ok(());
+        }
         if id.kind() == Kind::Debit && self.has_new_orders(looked_at).await? {
             // What was paid by them is not known yet.
             return self.wake_now(id).await;
@@ -147,6 +151,21 @@ impl Engine {
             return Ok(());
         }
         self.store.seen(id).await
+    }
+
+    /// Whether it is one of those that were not looked up yet.
+    async fn is_unseen(&self, id: &Id) -> Result<bool, StoreError> {
+        let mut after: Option<Id> = None;
+        loop {
+            let ids = self.store.unseen_after(id.partition(), after.as_ref(), PAGE_MAX).await?;
+            if ids.contains(id) {
+                return Ok(true);
+            }
+            if ids.len() < PAGE_MAX {
+                return Ok(false);
+            }
+            after = ids.into_iter().next_back();
+        }
     }
 
     /// Whether the look brought orders of a debit to light that were not known before it.
@@ -172,11 +191,12 @@ impl Engine {
     ) -> Result<Option<Stepped>, StoreError> {
         let id = &debit.header.id;
         if !mandates.order_before_attempt {
-            if !may_have_been_attempted(debit, self.clock.now()) {
+            // One that was looked at before was not due then, and nobody could execute it since.
+            if !may_have_been_attempted(debit, self.clock.now()) || !self.is_unseen(id).await? {
                 return Ok(None);
             }
             error!(resource.id = %id, "`{id}` may have been executed after the backup was made, and nobody can be asked: an operator has to decide");
-            let stands = self.stand_for_unknown_attempt(provider, mandates, mandate, debit, fence, told).await?;
+            let stands = self.stand_for_unknown_attempt(mandate, debit, fence, told).await?;
             if stands.open_attempt().is_none() && stands.header.contradictions.is_empty() {
                 // It has no state to follow an attempt from: that there may be one contradicts it.
                 self.learn(Record::Debit(stands), &Fact::Debit(DebitFact::AttemptBegun { claim: None }), told).await?;
@@ -208,7 +228,7 @@ impl Engine {
                 }
                 found = true;
                 let Record::Debit(current) = self.read_again(id).await? else { continue };
-                let stands = self.stand_for_unknown_attempt(provider, mandates, mandate, &current, fence, told).await?;
+                let stands = self.stand_for_unknown_attempt(mandate, &current, fence, told).await?;
                 let told = Told { occur_time: payment.pay_time, fence: None, ..told.clone() };
                 self.observe_payment(PaidFor::Debit(stands), payment, &told).await?;
             }
@@ -222,21 +242,13 @@ impl Engine {
     }
 
     /// Notes an attempt that may have been made as one whose answer was lost, unless one is open; the debit as it is then.
-    async fn stand_for_unknown_attempt(
-        &self,
-        provider: &Provider,
-        mandates: &Mandates,
-        mandate: &Mandate,
-        debit: &Debit,
-        fence: Fence,
-        told: &Told,
-    ) -> Result<Debit, StoreError> {
+    async fn stand_for_unknown_attempt(&self, mandate: &Mandate, debit: &Debit, fence: Fence, told: &Told) -> Result<Debit, StoreError> {
         if debit.open_attempt().is_some() || debit.state.is_terminal() {
             return Ok(debit.clone());
         }
         // The mandate counts what is under way: as it is now.
         let mandate = self.mandate_of(debit).await?.unwrap_or_else(|| mandate.clone());
-        self.attempt(provider, mandates, &mandate, debit.clone(), fence, told).await?;
+        self.note_attempt(&mandate, debit, fence, told).await?;
         match self.read_again(&debit.header.id).await? {
             Record::Debit(current) => Ok(current),
             _ => Ok(debit.clone()),

@@ -242,7 +242,13 @@ impl Engine {
         }
         // What the code itself shows holds all the same; a code that is closed is looked at again for its late payments.
         match unreadable.first() {
-            Some(cause) => Ok(self.unanswered(provider, &format!("{} payments of `{}` can't be read: {cause}", unreadable.len(), qr_id))),
+            Some(cause) => {
+                if self.sending_is_held() {
+                    // It was looked up, and looking again would not change what can't be read.
+                    self.store.seen(&qr_id).await?;
+                }
+                Ok(self.unanswered(provider, &format!("{} payments of `{}` can't be read: {cause}", unreadable.len(), qr_id)))
+            }
             None => Ok(Stepped::Learned),
         }
     }

@@ -161,7 +161,7 @@ impl Totals {
     }
 }
 
-/// Pages of a store that is read: its source ends them, or fails.
+/// Pages of a store that is read. An empty one is the last of a whole store: a source that falls silent before has failed.
 pub type Pages = mpsc::Receiver<Result<Vec<Piece>, StoreError>>;
 
 /// Where pages go that a source reads.
@@ -191,14 +191,22 @@ impl Giver {
     /// Gives the rest, or says what went wrong, from a thread that may block.
     pub(super) fn end_blocking(self, ended: Result<(), StoreError>) {
         let Self { pages, page } = self;
+        let is_whole = ended.is_ok();
         // Whoever takes no more is told nothing.
         let _ = pages.blocking_send(ended.map(|()| page));
+        if is_whole {
+            let _ = pages.blocking_send(Ok(Vec::new()));
+        }
     }
 
     /// The same for a task.
     pub(super) async fn end(self, ended: Result<(), StoreError>) {
         let Self { pages, page } = self;
+        let is_whole = ended.is_ok();
         let _ = pages.send(ended.map(|()| page)).await;
+        if is_whole {
+            let _ = pages.send(Ok(Vec::new())).await;
+        }
     }
 }
 
@@ -216,14 +224,22 @@ pub async fn carry(
     tell: &(dyn Fn(&Totals) + Send + Sync),
 ) -> Result<Totals, StoreError> {
     let mut totals = Totals::default();
+    let mut last = None;
     while let Some(page) = pages.recv().await {
         let page = page?;
+        last = Some(page.is_empty());
+        if page.is_empty() {
+            continue;
+        }
         if !page.iter().all(|piece| piece.fits(partitions)) {
             return Err(StoreError::Broken("something lies in a partition that it does not belong to".to_owned()));
         }
         page.iter().for_each(|piece| totals.count(piece));
         sink.put(page).await?;
         tell(&totals);
+    }
+    if last != Some(true) {
+        return Err(StoreError::Broken("what reads the store ended before it was through".to_owned()));
     }
     Ok(totals)
 }

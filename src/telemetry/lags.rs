@@ -1,6 +1,6 @@
 //! How far subscribers are behind. It is measured when somebody asks, so that one who reads nothing any more is seen too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::IntGaugeVec;
@@ -17,11 +17,15 @@ type Behind = Arc<dyn Fn() -> u64 + Send + Sync>;
 pub struct Lags {
     gauge: IntGaugeVec,
     subscribers: Arc<Mutex<Subscribers>>,
+    /// Two who gather at once would see each other's metric half done.
+    gathering: Arc<Mutex<()>>,
 }
 
 #[derive(Default)]
 struct Subscribers {
     next: u64,
+    /// All that were ever told apart.
+    names: BTreeSet<String>,
     running: BTreeMap<u64, (String, Behind)>,
 }
 
@@ -33,22 +37,31 @@ pub struct Watched {
 
 impl Lags {
     pub(super) fn new(gauge: IntGaugeVec) -> Self {
-        Self { gauge, subscribers: Arc::default() }
+        Self { gauge, subscribers: Arc::default(), gathering: Arc::default() }
     }
 
     /// Watches a subscriber by that name, who is `behind` by so many events.
     pub fn watch(&self, name: &str, behind: impl Fn() -> u64 + Send + Sync + 'static) -> Watched {
         let mut subscribers = locked(&self.subscribers);
-        let is_known = subscribers.running.values().any(|(known, _)| known == name);
-        let name = if is_known || (!name.is_empty() && subscribers.names() < NAMES_MAX) { name } else { OTHERS };
+        let is_known = subscribers.names.contains(name);
+        let name = if is_known || (!name.is_empty() && subscribers.names.len() < NAMES_MAX) { name } else { OTHERS };
+        if !is_known && name != OTHERS {
+            subscribers.names.insert(name.to_owned());
+        }
         let number = subscribers.next;
         subscribers.next += 1;
         subscribers.running.insert(number, (name.to_owned(), Arc::new(behind)));
         Watched { number, subscribers: Arc::clone(&self.subscribers) }
     }
 
-    /// Brings the metric up to date: for each name the one who is furthest behind.
-    pub(super) fn measure(&self) {
+    /// What `gather` reads while the metric is up to date: for each name the one who is furthest behind.
+    pub(super) fn measured<T>(&self, gather: impl FnOnce() -> T) -> T {
+        let _alone = self.gathering.lock().unwrap_or_else(PoisonError::into_inner);
+        self.measure();
+        gather()
+    }
+
+    fn measure(&self) {
         let running: Vec<_> = locked(&self.subscribers).running.values().cloned().collect();
         let mut furthest: BTreeMap<String, u64> = BTreeMap::new();
         for (name, behind) in running {
@@ -59,13 +72,6 @@ impl Lags {
         for (name, behind) in furthest {
             self.gauge.with_label_values(&[&name]).set(i64::try_from(behind).unwrap_or(i64::MAX));
         }
-    }
-}
-
-impl Subscribers {
-    fn names(&self) -> usize {
-        let names: std::collections::BTreeSet<&str> = self.running.values().map(|(name, _)| name.as_str()).collect();
-        names.len()
     }
 }
 

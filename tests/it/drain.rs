@@ -403,6 +403,8 @@ async fn a_second_sigterm_ends_it_at_once() {
     let (folder, provider) = (tempfile::tempdir().expect("a temporary folder"), provider().await);
     let process = Process::start_as(folder.path(), &provider, with_delay(600_000)).await;
     let mut health = HealthClient::new(process.channel.clone());
+    // Its listener answers a moment before it is through with its start, which a signal would break off.
+    until("the end of the start", async || process.log().contains(" serves").then_some(())).await;
     signal(process.id(), "TERM");
     until("the drain", async || {
         let said = health.clone().check(HealthCheckRequest::default()).await.expect("it serves on").into_inner();

@@ -4,18 +4,23 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
+use upistream::domain::caller::ApiKeyHash;
 use upistream::grpc::pb;
+use upistream::grpc::pb::event_service_client::EventServiceClient;
 use upistream::grpc::pb::payment_service_client::PaymentServiceClient;
 use upistream::grpc::pb::qr_service_client::QrServiceClient;
+use upistream::grpc::pb::subscribe_request::Start;
 use upistream::sandbox::{PayOptions, RazorpaySecrets, Sandbox};
 
-use crate::support::app::{ACCOUNT, KEY_SECRET, URL_SECRET, WEBHOOK_SECRET, order, provider, until};
+use crate::callers;
+use crate::support::app::{ACCOUNT, KEY_SECRET, PATIENCE, URL_SECRET, WEBHOOK_SECRET, order, provider, until};
 use crate::support::process::{Process, serve};
 use crate::support::redis::signal;
 use crate::support::rounds;
@@ -222,4 +227,53 @@ async fn what_needs_a_restart_is_named_and_not_applied() {
     logged(&process, "WARN drain.delay_ms differs: it needs a restart", 2).await;
     // In twenty seconds nobody would wait for it any more.
     assert_eq!(process.terminate().await.code(), Some(0));
+}
+
+/// The log's level and the callers are taken at once; a caller that is taken away loses its stream.
+#[tokio::test]
+async fn callers_and_the_level_of_the_log_change_at_once() {
+    let provider = provider().await;
+    let (_folder, process, file) = watching(&provider).await;
+    let text = std::fs::read_to_string(&file).expect("it was written");
+    let section = |name: &str| {
+        let hash = ApiKeyHash::of(&callers::key(name));
+        format!("\n[callers.{name}]\napi_key_hashes = [\"{hash}\"]\naccounts = [\"*\"]\npermissions = [\"events:read\"]\n")
+    };
+    let write = |callers: &[&str]| {
+        let sections: String = callers.iter().map(|name| section(name)).collect();
+        std::fs::write(&file, format!("{text}{sections}")).expect("the folder is ours");
+    };
+    write(&["stays", "goes"]);
+    logged(&process, "reloaded: callers", 1).await;
+    let from_now = || pb::SubscribeRequest { start: Some(Start::Latest(true)), ..Default::default() };
+    let mut events = EventServiceClient::new(process.channel.clone());
+    let unknown = events.subscribe(from_now()).await.expect_err("from now on one has to be known");
+    assert_eq!(unknown.code(), tonic::Code::Unauthenticated);
+    let mut streams = Vec::new();
+    for name in ["stays", "goes"] {
+        let mut stream = events.subscribe(callers::by(name, from_now())).await.expect("it may").into_inner();
+        stream.message().await.expect("it is confirmed");
+        streams.push(stream);
+    }
+    let (mut goes, mut stays) = (streams.pop().expect("two"), streams.pop().expect("two"));
+    write(&["stays"]);
+    let ended = tokio::time::timeout(PATIENCE, async {
+        loop {
+            match goes.message().await {
+                Ok(message) => assert!(message.is_some(), "it ends without a word"),
+                Err(status) => return status,
+            }
+        }
+    });
+    assert_eq!(ended.await.expect("it ends").code(), tonic::Code::Unauthenticated);
+    let silent = tokio::time::timeout(Duration::from_millis(200), async { while stays.message().await.expect("it goes on").is_some() {} });
+    assert!(silent.await.is_err(), "the other one goes on");
+
+    // With the last one nobody is let in, rather than everybody.
+    write(&[]);
+    logged(&process, "reloaded: callers", 3).await;
+    assert_eq!(events.subscribe(from_now()).await.expect_err("nobody is known").code(), tonic::Code::Unauthenticated);
+
+    std::fs::write(&file, format!("{text}\n[log]\nlevel = \"debug\"\n")).expect("the folder is ours");
+    logged(&process, "reloaded: log.level", 1).await;
 }

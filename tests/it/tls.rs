@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rcgen::{ExtendedKeyUsagePurpose, date_time_ymd};
+use rcgen::{DnType, ExtendedKeyUsagePurpose, SanType, date_time_ymd};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::version::{TLS12, TLS13};
 use rustls::{AlertDescription, ClientConfig, ProtocolVersion};
@@ -18,7 +18,8 @@ use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, ClientTlsConfig};
 use upistream::app::{self, Options, Running};
-use upistream::config::ClientCertificate;
+use upistream::config::{CallerConfig, ClientCertificate, Config};
+use upistream::domain::caller::Permission;
 use upistream::grpc::pb;
 use upistream::grpc::pb::account_service_client::AccountServiceClient;
 
@@ -302,5 +303,42 @@ async fn a_broken_pair_changes_nothing() {
     std::fs::write(file("service.key"), &next.key).expect("the folder is ours");
     service.reload().await;
     assert_eq!(service.certificate().await, next.der());
+    assert!(service.running.stop().await);
+}
+
+/// The names in a certificate tell its caller, each compared whole; a certificate of the right authority alone tells nobody.
+#[tokio::test]
+async fn the_names_in_a_certificate_tell_its_caller() {
+    const SPIFFE: &str = "spiffe://example.org/ns/shop/sa/orders";
+    let service = Service::start(Some(ClientCertificate::Optional)).await;
+    let caller = |identities: &[&str], permissions: &[Permission]| CallerConfig {
+        identities: identities.iter().map(|name| (*name).to_owned()).collect(),
+        ..CallerConfig::new(&["*"], permissions.iter().copied())
+    };
+    let callers =
+        [("orders", caller(&[SPIFFE], &[Permission::QrRead])), ("billing", caller(&["billing.prod.svc"], &[Permission::RefundRead]))];
+    let callers = callers.into_iter().map(|(name, caller)| (name.parse().expect("a name"), caller)).collect();
+    assert!(service.running.replace_callers(&Config { callers, ..Config::default() }));
+    let names = |san: SanType| service.authority.client(|params| params.subject_alt_names = vec![san]);
+    let uri = |text: &str| names(SanType::URI(text.try_into().expect("a URI")));
+    let dns = |text: &str| names(SanType::DnsName(text.try_into().expect("a name")));
+    let permissions = async |own: Option<&Pair>| {
+        let accounts = call(service.channel(own).await).await?;
+        Ok::<_, tonic::Status>(accounts.into_iter().flat_map(|account| account.permissions).collect::<Vec<_>>())
+    };
+    assert_eq!(permissions(Some(&uri(SPIFFE))).await.expect("it is known"), ["qr:read"]);
+    assert_eq!(permissions(Some(&dns("billing.prod.svc"))).await.expect("it is known"), ["refund:read"]);
+    let strangers = [
+        Some(uri("spiffe://example.org/ns/shop/sa/orders2")),
+        Some(uri("spiffe://example.org/ns/shop/sa")),
+        Some(dns("prod.svc")),
+        // The name of a URI is no name of a host, and a common name is none at all.
+        Some(service.authority.client(|params| params.distinguished_name.push(DnType::CommonName, "billing.prod.svc"))),
+        None,
+    ];
+    for own in &strangers {
+        let refused = permissions(own.as_ref()).await.expect_err("nobody knows it");
+        assert_eq!(refused.code(), tonic::Code::Unauthenticated, "{refused:?}");
+    }
     assert!(service.running.stop().await);
 }

@@ -103,9 +103,54 @@ impl Engine {
         Ok(Stepped::Learned)
     }
 
-    /// Executes the debit: the attempt is written down first, with what it means for the mandate, and only by whoever holds the
-    /// lease on the debit. A mandate that moved meanwhile, by a revoke say, lets nothing be written.
-    pub(in crate::engine) async fn attempt(
+    /// Writes down that an attempt is made, with what it means for the mandate, and only as whoever holds the lease on the
+    /// debit. A mandate that moved meanwhile, by a revoke say, lets nothing be written. `Err`: nothing was.
+    async fn begin_attempt(
+        &self,
+        mandate: &Mandate,
+        debit: &Debit,
+        fence: Fence,
+        told: &Told,
+    ) -> Result<Result<(Debit, u128), Stepped>, StoreError> {
+        let now = self.clock.now();
+        let by_time = Told { cause: Cause::Timer, evidence: Evidence::Answer, asked: None, fence: None, ..told.clone() };
+        let fact = Fact::Debit(DebitFact::AttemptBegun { claim: None });
+        let before = Record::Debit(debit.clone());
+        let Ok(Learned::Moved(after, event)) = before.learn(&fact, Evidence::Answer, now) else { return Ok(Err(Stepped::NobodyToAsk)) };
+        let Record::Debit(begun) = after.clone() else { return Ok(Err(Stepped::NobodyToAsk)) };
+        let Some(parent) = counted(mandate, &DebitShare::of(debit), &begun, now) else {
+            return Ok(Err(self.hold_up(debit, fence, now).await?));
+        };
+        let steps =
+            vec![self.step(Some(before), after, event, &by_time), self.step(Some(parent.before), parent.after, parent.event, &by_time)];
+        let mut batch = self.batch(steps, Vec::new(), &by_time)?;
+        batch.guards.push(Guard::Held { id: debit.header.id.clone(), fence });
+        let write = batch.write;
+        if let Commit::Conflict(_) = self.commit_surely(batch).await? {
+            // Somebody else moved it or the mandate: it is looked at anew.
+            self.store.release(&debit.header.id, fence, Look::At(now)).await?;
+            return Ok(Err(Stepped::Learned));
+        }
+        Ok(Ok((begun, write)))
+    }
+
+    /// Writes down an attempt that may have been made, and that no record tells of: one whose answer was lost. Nothing is sent.
+    pub(in crate::engine) async fn note_attempt(
+        &self,
+        mandate: &Mandate,
+        debit: &Debit,
+        fence: Fence,
+        told: &Told,
+    ) -> Result<(), StoreError> {
+        if let Ok((begun, _)) = self.begin_attempt(mandate, debit, fence, told).await? {
+            let by_time = Told { cause: Cause::Timer, evidence: Evidence::Answer, asked: None, fence: None, ..told.clone() };
+            self.learn(Record::Debit(begun), &Fact::Debit(DebitFact::AttemptLost), &by_time).await?;
+        }
+        Ok(())
+    }
+
+    /// Executes the debit: the attempt is written down first.
+    async fn attempt(
         &self,
         provider: &Provider,
         mandates: &Mandates,
@@ -114,36 +159,20 @@ impl Engine {
         fence: Fence,
         told: &Told,
     ) -> Result<Stepped, StoreError> {
-        let now = self.clock.now();
-        let by_time = Told { cause: Cause::Timer, evidence: Evidence::Answer, asked: None, fence: None, ..told.clone() };
-        let fact = Fact::Debit(DebitFact::AttemptBegun { claim: None });
-        let before = Record::Debit(debit.clone());
-        let Ok(Learned::Moved(after, event)) = before.learn(&fact, Evidence::Answer, now) else { return Ok(Stepped::NobodyToAsk) };
-        let Record::Debit(begun) = &after else { return Ok(Stepped::NobodyToAsk) };
-        let Some(parent) = counted(mandate, &DebitShare::of(&debit), begun, now) else { return self.hold_up(&debit, fence, now).await };
-        let steps = vec![
-            self.step(Some(before), after.clone(), event, &by_time),
-            self.step(Some(parent.before), parent.after, parent.event, &by_time),
-        ];
-        let mut batch = self.batch(steps, Vec::new(), &by_time)?;
-        batch.guards.push(Guard::Held { id: debit.header.id.clone(), fence });
-        let write = batch.write;
-        if let Commit::Conflict(_) = self.commit_surely(batch).await? {
-            // Somebody else moved it or the mandate: it is looked at anew.
-            self.store.release(&debit.header.id, fence, Look::At(now)).await?;
-            return Ok(Stepped::Learned);
+        // A drain waits for it, or it is not begun.
+        let _at_work = self.tasks.token();
+        if self.draining.is_cancelled() {
+            return self.hold_up(&debit, fence, self.clock.now()).await;
         }
-        if self.sending_is_held() {
-            // It stands for one that may have been made, and that nobody can ask about.
-            self.learn(Record::Debit(begun.clone()), &Fact::Debit(DebitFact::AttemptLost), &by_time).await?;
-            return Ok(Stepped::Learned);
-        }
+        let (begun, write) = match self.begin_attempt(mandate, &debit, fence, told).await? {
+            Ok(begun) => begun,
+            Err(stepped) => return Ok(stepped),
+        };
         let replicated = self.store.replicated(debit.header.id.partition(), Some(write)).await;
         let told = Told { cause: Cause::Timer, evidence: Evidence::Answer, asked: None, ..told.clone() };
         let lease = self.settings.patience.lease;
         let held = replicated.is_ok() && self.store.renew(&debit.header.id, fence, lease).await.unwrap_or(false);
         let held = held && self.permits_an_attempt(&debit).await;
-        let begun = begun.clone();
         let fact = if held && self.settings.patience.lease > provider.call_timeout {
             match mandates.execution.execute(&attempt_order(&debit, mandate), provider.call_timeout).await {
                 Ok(AttemptTaken { payment_ref, order_ref }) => DebitFact::AttemptTaken { payment_ref, order_ref },
@@ -401,12 +430,19 @@ impl Engine {
         fence: Fence,
         told: &Told,
     ) -> Result<Stepped, StoreError> {
+        // A drain waits for it, or it is not begun.
+        let _at_work = self.tasks.token();
         let now = self.clock.now();
+        if self.draining.is_cancelled() {
+            return self.hold_up(&debit, fence, now).await;
+        }
         let debit_time = self.planner(mandate).announced_time(&debit, debit_time, now);
         let by_time = Told { cause: Cause::Timer, evidence: Evidence::Answer, asked: None, fence: None, ..told.clone() };
         let first = debit.header.our_ref.clone().unwrap_or_default();
+        // By their number, so that a store which lost one finds it by the same reference.
+        let made = debit.notices_made();
         let notice = Notice {
-            our_ref: if debit.notices.is_empty() { first } else { reference::further(&first, debit.header.revision) },
+            our_ref: if made == 0 { first } else { reference::further(&first, u64::try_from(made).unwrap_or(u64::MAX)) },
             provider_ref: None,
             sent: now,
             debit_time,

@@ -180,6 +180,7 @@ async fn after_a_set_back_the_same_key_sends_the_same_reference_and_has_one_effe
     let store: AnyStore = Arc::new(open(redis.options("store")).await);
     let fake = Arc::new(OnceAReference::default());
     let engine = engine(store, &fake);
+    engine.find_out_hold().await.expect("the store answers");
     let copy = tempfile::tempdir().expect("a temporary folder");
     copy_folder(&redis.folder().join("appendonlydir"), copy.path());
 

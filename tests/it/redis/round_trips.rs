@@ -43,6 +43,9 @@ async fn counted() -> (TestRedis, Proxy, App) {
     let warm = app.create("warm", 10_000).await;
     app.create("warm", 10_000).await;
     app.qrs().close_qr(close_order("warm-close", &warm.id)).await.expect("the code is closed");
+    // Now and then the age of doubts is measured: just now, and not again while a story runs.
+    let measured = async || app.running.engine().metrics().text().contains("upistream_doubt_oldest_seconds{").then_some(());
+    until("the age of doubts", measured).await;
     asked(&proxy);
     (redis, proxy, app)
 }
