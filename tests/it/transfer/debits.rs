@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
+use tonic::Code;
 use upistream::app::transfer;
 use upistream::config::Config;
 use upistream::grpc::pb;
+use upistream::sandbox::FaultKind;
 
 use super::held::{is_no_longer_held, restored};
 use super::{QUIET, app, embedded, folder};
 use crate::mandate::{debit_order, instant, mandate_order};
 use crate::providers::enkash_mandates::{approved, order_without_day, reads, spoken, words};
 use crate::providers::shop::{At, Shop, account};
-use crate::support::app::{App, minutes, until};
+use crate::support::app::{App, minutes, told, until};
 
 const PAISE: i64 = 49_900;
 
@@ -30,6 +32,34 @@ async fn one_that_was_collected_since_is_found_by_its_order_and_not_executed_aga
     app.advance(minutes(24 * 60));
     assert_eq!((done.attempts.len(), app.payments_of_debit(&done).await.len()), (1, 1), "{done:?}");
     assert_eq!((app.asked("payment.create_recurring"), app.collected_at_provider(&mandate)), (1, vec![PAISE]));
+}
+
+/// Its cycle would be free for another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_may_have_been_collected_can_not_be_cancelled_before_it_was_looked_up() {
+    let app = app().await;
+    app.advance_to_day(2, 6, 0);
+    let mandate = app.approved(mandate_order(&app, "mandate")).await;
+    let waiting = app.announced(debit_order("one", &mandate, PAISE)).await;
+    let app = restored(app, None, async |app| {
+        app.collected(&waiting).await;
+        // What its order was paid by can't be asked for.
+        app.always("*", FaultKind::StatusBefore { status: 500 });
+    })
+    .await;
+    let cancel = || pb::CancelDebitRequest { idempotency_key: "stop".to_owned(), id: waiting.id.clone() };
+    let held = told(&app.mandates().cancel_debit(cancel()).await.expect_err("it is held"));
+    assert_eq!((held.code, held.outcome()), (Code::Unavailable, "NOT_SENT"), "{held:?}");
+    app.provider.clear_faults();
+    until("the payment to be found", async || {
+        app.advance(minutes(1));
+        Some(app.get_debit(&waiting.id).await).filter(|debit| debit.state() == pb::DebitState::Succeeded)
+    })
+    .await;
+    is_no_longer_held(&app).await;
+    let late = told(&app.mandates().cancel_debit(cancel()).await.expect_err("it is too late"));
+    assert_eq!(late.reason, "STATE_FORBIDS");
+    assert_eq!(app.collected_at_provider(&mandate), vec![PAISE]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -117,6 +117,28 @@ async fn a_store_that_was_never_restored_is_not_held() {
     is_no_longer_held(&app).await;
 }
 
+/// A provider may never answer for a record again: then somebody decides that nothing is to be waited for any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_can_be_ended_by_hand_and_says_what_was_not_looked_up() {
+    let app = app().await;
+    let payment = app.paid("one", 45_000).await;
+    app.lose_callbacks();
+    app.fault("refund.create", FaultKind::AnswerLost);
+    let lost = app.create_refund(refund_order("back", &payment, 12_000)).await.expect("doubt is no error").refund.unwrap();
+    app.always("payment.refunds", FaultKind::StatusBefore { status: 500 });
+    let app = restored(app, None, async |_| ()).await;
+    assert_eq!(app.qrs().create_qr(order("new", 10_000)).await.expect_err("it is held").code(), Code::Unavailable);
+    let (folder, clock, provider) = app.halt().await;
+    let config = embedded(folder.path());
+    let released = transfer::release(&config).await.expect("it is ended").expect("it was held");
+    assert!(released.iter().any(|id| id.to_string() == lost.id), "{released:?}");
+    assert_eq!(transfer::release(&config).await.expect("there is nothing to do"), None);
+    let store = config.store.backend;
+    let app = App::start_at(folder, clock, provider, |config: &mut Config| config.store.backend = store).await;
+    assert!(!app.running.engine().sending_is_held());
+    app.create("new", 10_000).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_code_in_doubt_is_looked_up_and_made_once() {
     let app = app().await;
