@@ -43,6 +43,7 @@ struct Door {
     tls: Option<Tls>,
     places: Arc<Semaphore>,
     connections_max: usize,
+    patience: Duration,
     handshakes: JoinSet<Option<Connection>>,
     /// That there is no place was said.
     full: bool,
@@ -51,8 +52,18 @@ struct Door {
 /// The connections that `listener` accepts, `connections_max` at once, handshakes included; further ones wait to be accepted.
 /// Never ends. With `tls` only those come out whose handshake succeeded.
 pub(super) fn of(listener: TcpListener, connections_max: usize, tls: Option<Tls>) -> impl Stream<Item = io::Result<Connection>> {
+    with_patience(listener, connections_max, tls, HANDSHAKE_TIMEOUT)
+}
+
+/// `patience`: for a client's handshake, and again for its first word.
+fn with_patience(
+    listener: TcpListener,
+    connections_max: usize,
+    tls: Option<Tls>,
+    patience: Duration,
+) -> impl Stream<Item = io::Result<Connection>> {
     let places = Arc::new(Semaphore::new(connections_max));
-    let door = Door { listener, tls, places, connections_max, handshakes: JoinSet::new(), full: false };
+    let door = Door { listener, tls, places, connections_max, patience, handshakes: JoinSet::new(), full: false };
     stream::unfold(door, |mut door| async move { door.next().await.map(|connection| (Ok(connection), door)) })
 }
 
@@ -89,10 +100,10 @@ impl Door {
             // Most answers are small. Where it can't be set they are only slower.
             let _ = stream.set_nodelay(true);
             match &self.tls {
-                None => drop(self.handshakes.spawn(hear(stream, place))),
+                None => drop(self.handshakes.spawn(hear(stream, place, self.patience))),
                 Some(tls) => {
                     let acceptor = TlsAcceptor::from(tls.server());
-                    self.handshakes.spawn(shake_hands(acceptor, stream, place));
+                    self.handshakes.spawn(shake_hands(acceptor, stream, place, self.patience));
                 }
             }
         }
@@ -100,16 +111,16 @@ impl Door {
 }
 
 /// The connection once its client has begun to speak; `None`: it said nothing, and keeps nobody's place.
-async fn hear(stream: TcpStream, place: OwnedSemaphorePermit) -> Option<Connection> {
-    let heard = tokio::time::timeout(HANDSHAKE_TIMEOUT, stream.readable()).await;
-    heard.ok()?.ok()?;
+async fn hear(stream: TcpStream, place: OwnedSemaphorePermit, patience: Duration) -> Option<Connection> {
+    let heard = tokio::time::timeout(patience, stream.peek(&mut [0])).await;
+    (heard.ok()?.ok()? > 0).then_some(())?;
     Some(Connection { stream: Wire::Plain(stream), identity: PeerIdentity::default(), _place: place })
 }
 
 /// The connection after its handshake, once its client has begun to speak; `None`: it came to none.
-async fn shake_hands(acceptor: TlsAcceptor, stream: TcpStream, place: OwnedSemaphorePermit) -> Option<Connection> {
+async fn shake_hands(acceptor: TlsAcceptor, stream: TcpStream, place: OwnedSemaphorePermit, patience: Duration) -> Option<Connection> {
     let client = stream.peer_addr().map(|address| address.ip().to_string()).unwrap_or_default();
-    let mut stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+    let mut stream = match tokio::time::timeout(patience, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(cause)) if is_about_certificate(&cause) => {
             warn!(client, "a client's certificate is refused: {cause}");
@@ -121,11 +132,11 @@ async fn shake_hands(acceptor: TlsAcceptor, stream: TcpStream, place: OwnedSemap
             return None;
         }
         Err(_) => {
-            debug!(client, "a TLS handshake took longer than {} s", HANDSHAKE_TIMEOUT.as_secs());
+            debug!(client, "a TLS handshake took longer than {} s", patience.as_secs());
             return None;
         }
     };
-    let heard = tokio::time::timeout(HANDSHAKE_TIMEOUT, stream.fill_buf()).await;
+    let heard = tokio::time::timeout(patience, stream.fill_buf()).await;
     heard.ok()?.ok()?;
     let certificates = stream.get_ref().1.peer_certificates();
     let identity = certificates.and_then(|chain| chain.first()).map(tls::identity).unwrap_or_default();
@@ -194,7 +205,8 @@ impl AsyncWrite for Connection {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::{FutureExt, StreamExt};
+    use futures_util::StreamExt;
+    use tokio::io::AsyncWriteExt;
 
     use super::*;
 
@@ -242,7 +254,17 @@ mod tests {
 
     async fn connect(address: std::net::SocketAddr, client: Arc<rustls::ClientConfig>) -> tokio_rustls::client::TlsStream<TcpStream> {
         let stream = TcpStream::connect(address).await.unwrap();
-        tokio_rustls::TlsConnector::from(client).connect("localhost".try_into().unwrap(), stream).await.unwrap()
+        let mut stream = tokio_rustls::TlsConnector::from(client).connect("localhost".try_into().unwrap(), stream).await.unwrap();
+        stream.write_all(b"P").await.unwrap();
+        stream.flush().await.unwrap();
+        stream
+    }
+
+    /// A client that has begun to speak.
+    async fn speaking(address: std::net::SocketAddr) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"P").await.unwrap();
+        stream
     }
 
     #[tokio::test]
@@ -284,13 +306,30 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let connections = of(listener, 2, None);
         tokio::pin!(connections);
-        let _clients = [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
-        let third = TcpStream::connect(address).await.unwrap();
+        let _clients = [speaking(address).await, speaking(address).await];
+        let third = speaking(address).await;
         let first = connections.next().await.unwrap().unwrap();
         let _second = connections.next().await.unwrap().unwrap();
-        assert!(connections.next().now_or_never().is_none());
+        let waited = tokio::time::timeout(Duration::from_millis(100), connections.next()).await;
+        assert!(waited.is_err(), "both places are taken");
         drop(first);
         let accepted = connections.next().await.unwrap().unwrap();
         assert_eq!(plain(&accepted).peer_addr().ok(), third.local_addr().ok());
+    }
+
+    #[tokio::test]
+    async fn a_client_that_says_nothing_keeps_nobodys_place() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let patience = Duration::from_millis(300);
+        let connections = with_patience(listener, 1, None, patience);
+        tokio::pin!(connections);
+        let silent = TcpStream::connect(address).await.unwrap();
+        let speaks = speaking(address).await;
+        let begun = tokio::time::Instant::now();
+        let accepted = connections.next().await.unwrap().unwrap();
+        assert_eq!(plain(&accepted).peer_addr().ok(), speaks.local_addr().ok());
+        assert!(begun.elapsed() >= patience, "it was waited for");
+        drop(silent);
     }
 }
