@@ -7,7 +7,6 @@ use redis::Pipeline;
 
 use super::keys::{Keys, PartitionKeys, claim_place, list_place, reference_named};
 use super::link::Link;
-use super::safety::{self, Severity};
 use super::{OpenError, RedisOptions, export, place, record};
 use crate::domain::id::{Id, Partition};
 use crate::store::transfer::{ClaimPiece, EventPiece, HeadPiece, Origin, Piece, RecordPiece, Sink};
@@ -35,16 +34,7 @@ impl RedisImport {
         let mut options = options.clone();
         options.random[8..].copy_from_slice(&origin.fingerprint_key);
         let link = Link::new(&options.servers)?;
-        let servers = safety::servers(&link).await.map_err(OpenError::Store)?;
-        let findings = safety::findings(&servers, options.wait_replicas);
-        let of = |severity| findings.iter().filter(|finding| finding.severity == severity).cloned().collect::<Vec<_>>();
-        let (unusable, loss) = (of(Severity::Unusable), of(Severity::Loss));
-        if !unusable.is_empty() {
-            return Err(OpenError::Unusable(unusable));
-        }
-        if !loss.is_empty() && !options.allow_data_loss {
-            return Err(OpenError::DataLoss(loss));
-        }
+        super::check_servers(&link, &options).await?;
         let keys = Keys::new(&options.prefix);
         export::unused(&link, &keys, &options.prefix).await?;
         place::create_half(&link, &keys, &options).await?;

@@ -146,20 +146,26 @@ pub struct RedisStore {
     is_replaced: AtomicBool,
 }
 
+/// What is to be known about the servers of a store; `Err`: they can't keep one, or would lose what they acknowledged.
+async fn check_servers(link: &Link, options: &RedisOptions) -> Result<Vec<Finding>, OpenError> {
+    let servers = safety::servers(link).await.map_err(OpenError::Store)?;
+    let findings = safety::findings(&servers, options.wait_replicas);
+    let of = |severity| findings.iter().filter(|finding| finding.severity == severity).cloned().collect::<Vec<_>>();
+    let (unusable, loss) = (of(Severity::Unusable), of(Severity::Loss));
+    if !unusable.is_empty() {
+        return Err(OpenError::Unusable(unusable));
+    }
+    if !loss.is_empty() && !options.allow_data_loss {
+        return Err(OpenError::DataLoss(loss));
+    }
+    Ok(findings)
+}
+
 impl RedisStore {
     /// Opens the store, or creates it. Says what is to be known about its servers besides.
     pub async fn open(options: RedisOptions) -> Result<(Self, Vec<Finding>), OpenError> {
         let link = Arc::new(Link::new(&options.servers)?);
-        let servers = safety::servers(&link).await.map_err(OpenError::Store)?;
-        let findings = safety::findings(&servers, options.wait_replicas);
-        let of = |severity| findings.iter().filter(|finding| finding.severity == severity).cloned().collect::<Vec<_>>();
-        let (unusable, loss) = (of(Severity::Unusable), of(Severity::Loss));
-        if !unusable.is_empty() {
-            return Err(OpenError::Unusable(unusable));
-        }
-        if !loss.is_empty() && !options.allow_data_loss {
-            return Err(OpenError::DataLoss(loss));
-        }
+        let findings = check_servers(&link, &options).await?;
         let keys = Keys::new(&options.prefix);
         wakeups::check_allowed(&link, &keys.wakeups()).await?;
         let identity = place::create_or_check(&link, &keys, &options).await?;
