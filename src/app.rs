@@ -38,6 +38,7 @@ use crate::engine::{Engine, Parts, Settings, schedule::Patience};
 use crate::events::Feed;
 use crate::grpc::{self, ApiSettings, Authentication, CallTelemetry, Callers, Deadlines, FrameworkErrors, Heartbeats};
 use crate::http::{self, WebhookSettings};
+use crate::providers::http::Transport;
 use crate::sandbox::Sandbox;
 use crate::store::AnyStore;
 use crate::store::sqlite::Synchronous;
@@ -79,6 +80,8 @@ pub struct Options {
     pub reload: Option<reload::Source>,
     /// What a commit waits for. Anything but the disk is for tests that show the difference.
     pub synchronous: Synchronous,
+    /// What carries calls to providers instead of the network.
+    pub transport: Option<Arc<dyn Transport>>,
 }
 
 impl Default for Options {
@@ -90,6 +93,7 @@ impl Default for Options {
             drain: true,
             reload: None,
             synchronous: Synchronous::Full,
+            transport: None,
         }
     }
 }
@@ -156,7 +160,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     if !exposed.is_empty() && !options.insecure {
         return Err(StartError::Exposed { exposed });
     }
-    let Options { clock, randomness, insecure: _, drain, reload: source, synchronous } = options;
+    let Options { clock, randomness, insecure: _, drain, reload: source, synchronous, transport } = options;
     let configured = config.clone();
     let tls = Tls::open(&config.grpc.tls)?;
     let (store, tokens) = store::open(&config, &randomness, synchronous).await?;
@@ -170,7 +174,8 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     let (config, simulated) = sandbox::start_where_wanted(config, webhooks, &randomness).await?;
     let metrics = Arc::new(Metrics::new());
     let calls = Arc::new(calls::CallMetrics(Arc::clone(&metrics)));
-    let means = Means { clock: Arc::clone(&clock), randomness: Arc::clone(&randomness), tokens, calls, metrics: Arc::clone(&metrics) };
+    let (clocks, random, counted) = (Arc::clone(&clock), Arc::clone(&randomness), Arc::clone(&metrics));
+    let means = Means { clock: clocks, randomness: random, tokens, calls, metrics: counted, transport };
     let (providers, secrets) = providers::all(&config, &means)?;
     let feed = Feed::new(Arc::clone(&store), Arc::new(grpc::EventEncoder), config.events.ring_frames);
     feed.start().await?;
@@ -200,7 +205,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     let routes = grpc::routes(Arc::clone(&engine), Arc::clone(&callers), api_settings(&config))?.add_service(health_service);
     let framework_errors = FrameworkErrors { request_bytes_max: config.grpc.request_bytes_max };
     let authentication = Authentication { callers: Arc::clone(&callers), request_bytes_max: config.grpc.request_bytes_max };
-    let layers = (CallTelemetry::new(engine.metrics().clone()), framework_errors, authentication);
+    let layers = (CallTelemetry::new(engine.metrics()), framework_errors, authentication);
     let incoming = connections::of(grpc_listener, GRPC_CONNECTIONS_MAX, tls.clone());
     tasks.spawn("the gRPC listener", serve_grpc(incoming, routes, layers, closing.clone()));
     let hooks = http::webhooks::router(Arc::clone(&engine), webhook_settings(&config, &secrets));

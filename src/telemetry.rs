@@ -2,6 +2,7 @@
 
 mod export;
 mod lags;
+mod lines;
 mod logs;
 mod otlp;
 mod trace;

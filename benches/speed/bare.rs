@@ -142,7 +142,7 @@ impl ServerStreamingService<Bytes> for Subscription {
 
 /// Bytes for messages, in both directions.
 #[derive(Clone, Copy)]
-struct AsItIs;
+pub struct AsItIs;
 
 impl Codec for AsItIs {
     type Encode = Bytes;

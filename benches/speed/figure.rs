@@ -32,76 +32,108 @@ impl Spread {
     }
 }
 
+/// What a figure should come to.
+#[derive(Clone, Copy, Debug)]
+pub enum Wanted {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+impl Wanted {
+    fn is_reached(self, value: f64) -> bool {
+        match self {
+            Self::AtLeast(least) => value >= least,
+            Self::AtMost(most) => value <= most,
+        }
+    }
+
+    fn text(self, value: f64) -> String {
+        let verdict = if self.is_reached(value) { "reached" } else { "NOT reached" };
+        match self {
+            Self::AtLeast(least) => format!(", at least {least} wanted: {verdict}"),
+            Self::AtMost(most) => format!(", at most {most} wanted: {verdict}"),
+        }
+    }
+
+    /// What is least and what is most.
+    fn ends(self) -> (Option<f64>, Option<f64>) {
+        match self {
+            Self::AtLeast(least) => (Some(least), None),
+            Self::AtMost(most) => (None, Some(most)),
+        }
+    }
+}
+
 /// A figure.
 pub enum Figure {
     /// Ours over the floor's, run by run.
-    Ratio {
-        case: &'static str,
-        floor: &'static str,
-        unit: &'static str,
-        at_least: Option<f64>,
-        ours: Spread,
-        floors: Spread,
-        ratio: Spread,
-    },
+    Ratio { case: String, floor: String, unit: &'static str, wanted: Wanted, ours: Spread, floors: Spread, ratio: Spread },
     /// What has no floor.
-    Amount { case: &'static str, unit: &'static str, at_most: f64, amount: Spread },
+    Amount { case: String, unit: &'static str, wanted: Wanted, amount: Spread },
 }
 
 impl Figure {
     /// That of runs that alternated: the n-th of ours came right before or after the floor's n-th.
     pub fn ratio(
-        case: &'static str,
-        floor: &'static str,
+        case: impl Into<String>,
+        floor: impl Into<String>,
         unit: &'static str,
-        at_least: Option<f64>,
+        wanted: Wanted,
         (ours, floors): &(Vec<f64>, Vec<f64>),
     ) -> Self {
         let ratios: Vec<f64> = ours.iter().zip(floors).map(|(ours, floor)| ours / floor).collect();
-        Self::Ratio { case, floor, unit, at_least, ours: Spread::of(ours), floors: Spread::of(floors), ratio: Spread::of(&ratios) }
+        let (ours, floors, ratio) = (Spread::of(ours), Spread::of(floors), Spread::of(&ratios));
+        Self::Ratio { case: case.into(), floor: floor.into(), unit, wanted, ours, floors, ratio }
+    }
+
+    pub fn amount(case: impl Into<String>, unit: &'static str, wanted: Wanted, amounts: &[f64]) -> Self {
+        Self::Amount { case: case.into(), unit, wanted, amount: Spread::of(amounts) }
     }
 
     pub fn text(&self) -> String {
         match self {
-            Self::Ratio { case, floor, unit, at_least, ours, floors, ratio } => {
+            Self::Ratio { case, floor, unit, wanted, ours, floors, ratio } => {
                 let Spread { median, min, max } = ratio;
-                let wanted = at_least.map_or_else(String::new, |least| format!(", {least:.2} wanted: {}", verdict(*median >= least)));
-                let ours = format!("{:.0} {unit} ({:.0} to {:.0})", ours.median, ours.min, ours.max);
-                let floors = format!("{:.0} ({:.0} to {:.0})", floors.median, floors.min, floors.max);
+                let wanted = wanted.text(*median);
+                // Some count thousands, others are parts of a millisecond.
+                let digits = if ours.median.max(floors.median) < 100.0 { 2 } else { 0 };
+                let of = |Spread { median, min, max }: &Spread, unit: &str| {
+                    format!("{median:.digits$}{unit} ({min:.digits$} to {max:.digits$})")
+                };
+                let (ours, floors) = (of(ours, &format!(" {unit}")), of(floors, ""));
                 format!("{case}\n  {median:.2} ({min:.2} to {max:.2}) of {floor}{wanted}\n  ours {ours}, the floor's {floors}")
             }
-            Self::Amount { case, unit, at_most, amount: Spread { median, min, max } } => {
-                let verdict = verdict(median <= at_most);
-                format!("{case}\n  {median:.1} {unit} ({min:.1} to {max:.1}), at most {at_most:.0} wanted: {verdict}")
+            Self::Amount { case, unit, wanted, amount: Spread { median, min, max } } => {
+                format!("{case}\n  {median:.1} {unit} ({min:.1} to {max:.1}){}", wanted.text(*median))
             }
         }
     }
 
     pub fn json(&self) -> Value {
+        let (wanted, Spread { median, .. }) = match self {
+            Self::Ratio { wanted, ratio, .. } => (wanted, ratio),
+            Self::Amount { wanted, amount, .. } => (wanted, amount),
+        };
+        let ((at_least, at_most), reached) = (wanted.ends(), wanted.is_reached(*median));
         match self {
-            Self::Ratio { case, floor, unit, at_least, ours, floors, ratio } => json!({
-                "case": case, "floor": floor, "unit": unit, "at_least": at_least,
-                "reached": at_least.map(|least| ratio.median >= least),
+            Self::Ratio { case, floor, unit, wanted: _, ours, floors, ratio } => json!({
+                "case": case, "floor": floor, "unit": unit, "at_least": at_least, "at_most": at_most, "reached": reached,
                 "ratio": ratio.json(), "ours": ours.json(), "floors": floors.json(),
             }),
-            Self::Amount { case, unit, at_most, amount } => json!({
-                "case": case, "unit": unit, "at_most": at_most, "reached": amount.median <= *at_most, "amount": amount.json(),
+            Self::Amount { case, unit, wanted: _, amount } => json!({
+                "case": case, "unit": unit, "at_least": at_least, "at_most": at_most, "reached": reached, "amount": amount.json(),
             }),
         }
     }
 }
 
-fn verdict(reached: bool) -> &'static str {
-    if reached { "reached" } else { "NOT reached" }
-}
-
 /// Runs both in turn, `runs` times each after one that is not counted. Which of them begins alternates too, so that neither
 /// always finds what the other left.
-pub async fn alternate(
+pub async fn alternate<T>(
     runs: usize,
-    mut ours: impl AsyncFnMut() -> Result<f64, Failed>,
-    mut floor: impl AsyncFnMut() -> Result<f64, Failed>,
-) -> Result<(Vec<f64>, Vec<f64>), Failed> {
+    mut ours: impl AsyncFnMut() -> Result<T, Failed>,
+    mut floor: impl AsyncFnMut() -> Result<T, Failed>,
+) -> Result<(Vec<T>, Vec<T>), Failed> {
     floor().await?;
     ours().await?;
     let (mut of_ours, mut of_floor) = (Vec::new(), Vec::new());

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
-use tonic::Status;
 use tonic::transport::Channel;
 
 use super::Failed;
@@ -19,30 +18,33 @@ pub struct Load {
 }
 
 pub async fn connect(address: SocketAddr) -> Result<Vec<Channel>, Failed> {
+    connections(address, CONNECTIONS).await
+}
+
+pub async fn connections(address: SocketAddr, count: usize) -> Result<Vec<Channel>, Failed> {
     let mut channels = Vec::new();
-    for _ in 0..CONNECTIONS {
+    for _ in 0..count {
         channels.push(Channel::from_shared(format!("http://{address}"))?.connect().await?);
     }
     Ok(channels)
 }
 
-/// How many times a second `call` was answered. One that fails ends the bench: a figure with errors in it is none.
-pub async fn per_second<F>(
-    load: Load,
-    channels: &[Channel],
-    call: impl Fn(Channel) -> F + Clone + Send + Sync + 'static,
-) -> Result<f64, Failed>
+/// How many times a second `call` was answered; the callers share what they call by. A call that fails ends the bench: a
+/// figure with errors in it is none.
+pub async fn per_second<T, F, E>(load: Load, shared: &[T], call: impl Fn(T) -> F + Clone + Send + Sync + 'static) -> Result<f64, Failed>
 where
-    F: Future<Output = Result<(), Status>> + Send + 'static,
+    T: Clone + Send + Sync + 'static,
+    F: Future<Output = Result<(), E>> + Send + 'static,
+    E: Into<Failed> + Send + 'static,
 {
     let begun = Instant::now();
-    let mut callers: JoinSet<Result<u32, Status>> = JoinSet::new();
+    let mut callers: JoinSet<Result<u32, E>> = JoinSet::new();
     for caller in 0..load.callers {
-        let (channel, call) = (channels[caller % channels.len()].clone(), call.clone());
+        let (by, call) = (shared[caller % shared.len()].clone(), call.clone());
         callers.spawn(async move {
             let mut answered = 0;
             while begun.elapsed() < load.time {
-                call(channel.clone()).await?;
+                call(by.clone()).await?;
                 answered += 1;
             }
             Ok(answered)
@@ -50,7 +52,7 @@ where
     }
     let mut answered = 0;
     while let Some(caller) = callers.join_next().await {
-        answered += caller??;
+        answered += caller?.map_err(Into::into)?;
     }
     Ok(f64::from(answered) / begun.elapsed().as_secs_f64())
 }

@@ -4,33 +4,59 @@
 //!
 //! `cargo bench --bench speed -- [CASE]… [--json] [--tiny] [--million]`
 //!
-//! `--tiny` shows that each case runs, in a second or two; its figures mean nothing. `--million` has the catch-up read a million
-//! events instead of a hundred thousand.
+//! `--tiny` shows that each case runs, in some seconds; its figures mean nothing. `--million` makes a million events to catch up
+//! with, and a million records where many are compared with few, instead of a hundred thousand.
 
 mod bare;
+mod callback;
+mod callback_on_redis;
+mod callback_to_event;
 mod catch_up;
 mod creation;
+mod fan_out;
 mod figure;
 mod file_floor;
+mod idle;
 mod load;
+mod many_records;
 mod own_redis;
 mod process;
+mod progress;
 mod provider;
 mod qr_on_file;
 mod qr_on_redis;
 mod recorded;
 mod service;
+mod subscribers;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use figure::Figure;
+use mimalloc::MiMalloc;
 use upistream::telemetry::{self, Lines};
+
+/// That of the service, for floor and load as well.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Why there is no figure.
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
-const CASES: [&str; 6] = ["get-qr-redis", "replay-redis", "create-qr-redis", "start", "create-qr-embedded", "catch-up-redis"];
+const CASES: [&str; 12] = [
+    "get-qr-redis",
+    "replay-redis",
+    "create-qr-redis",
+    "create-qr-embedded",
+    "callback-redis",
+    "callback-to-event",
+    "fan-out",
+    "catch-up-redis",
+    "idle-subscribers",
+    "many-records",
+    "many-records-embedded",
+    "start",
+];
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
@@ -43,12 +69,40 @@ struct Scale {
     codes: usize,
     /// Events that are caught up with.
     events: usize,
+    /// Subscribers who get each event, and how many events those are in a run.
+    live: usize,
+    live_events: usize,
+    /// Subscribers to whom nothing comes.
+    idle: usize,
+    /// Records, where many are compared with few.
+    few: usize,
+    many: usize,
 }
 
 impl Scale {
-    const TINY: Self = Self { runs: 1, time: Duration::from_millis(150), codes: 20, events: 2_000 };
-    const FULL: Self = Self { runs: 5, time: Duration::from_secs(3), codes: 500, events: 100_000 };
-    const EVENTS_MANY: usize = 1_000_000;
+    const TINY: Self = Self {
+        runs: 1,
+        time: Duration::from_millis(150),
+        codes: 20,
+        events: 2_000,
+        live: 40,
+        live_events: 20,
+        idle: 200,
+        few: 200,
+        many: 2_000,
+    };
+    const FULL: Self = Self {
+        runs: 5,
+        time: Duration::from_secs(3),
+        codes: 500,
+        events: 100_000,
+        live: 1_000,
+        live_events: 400,
+        idle: 10_000,
+        few: 10_000,
+        many: 100_000,
+    };
+    const MILLION: usize = 1_000_000;
 }
 
 struct Asked {
@@ -58,6 +112,9 @@ struct Asked {
 }
 
 fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some(idle::FLOOR) {
+        return ended(serve_floor());
+    }
     let asked = match asked(std::env::args().skip(1)) {
         Ok(asked) => asked,
         Err(what) => {
@@ -65,7 +122,11 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match run(&asked) {
+    ended(run(&asked))
+}
+
+fn ended(result: Result<(), Failed>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(cause) => {
             eprintln!("error: {cause}");
@@ -74,15 +135,20 @@ fn main() -> ExitCode {
     }
 }
 
+/// What this process does where it is a floor of another one.
+fn serve_floor() -> Result<(), Failed> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(idle::serve())
+}
+
 fn asked(arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
-    let (mut cases, mut scale, mut json, mut events) = (Vec::new(), Scale::FULL, false, None);
+    let (mut cases, mut scale, mut json, mut is_million) = (Vec::new(), Scale::FULL, false, false);
     for argument in arguments {
         match argument.as_str() {
             // Cargo says so itself.
             "--bench" => {}
             "--json" => json = true,
             "--tiny" => scale = Scale::TINY,
-            "--million" => events = Some(Scale::EVENTS_MANY),
+            "--million" => is_million = true,
             name => match CASES.into_iter().find(|case| *case == name) {
                 Some(case) => cases.push(case),
                 None => return Err(format!("there is no case `{name}`; there are {}, and --json, --tiny, --million", CASES.join(", "))),
@@ -92,7 +158,9 @@ fn asked(arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
     if cases.is_empty() {
         cases.extend(CASES);
     }
-    scale.events = events.unwrap_or(scale.events);
+    if is_million {
+        (scale.events, scale.many) = (Scale::MILLION, Scale::MILLION);
+    }
     Ok(Asked { cases, scale, json })
 }
 
@@ -122,9 +190,15 @@ async fn measure(case: &str, scale: Scale) -> Result<Vec<Figure>, Failed> {
         "get-qr-redis" => qr_on_redis::get(scale).await,
         "replay-redis" => qr_on_redis::replay(scale).await,
         "create-qr-redis" => qr_on_redis::create(scale).await,
-        "start" => process::start(scale).await,
         "create-qr-embedded" => qr_on_file::create(scale).await,
+        "callback-redis" => callback_on_redis::answered(scale).await,
+        "callback-to-event" => callback_to_event::latency(scale).await,
+        "fan-out" => fan_out::deliver(scale).await,
         "catch-up-redis" => catch_up::read(scale).await,
+        "idle-subscribers" => idle::memory(scale).await,
+        "many-records" => many_records::on_redis(scale).await,
+        "many-records-embedded" => many_records::on_file(scale).await,
+        "start" => process::start(scale).await,
         other => Err(format!("there is no case `{other}`").into()),
     }
 }

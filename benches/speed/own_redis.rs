@@ -39,6 +39,8 @@ impl OwnRedis {
         let folder = tempfile::tempdir()?;
         let mut command = Command::new("redis-server");
         command.args(["--port", "0", "--save", "", "--appendonly", "yes", "--appendfsync", "no"]);
+        // It would be rewritten during some runs and not during others.
+        command.args(["--auto-aof-rewrite-percentage", "0"]);
         command.arg("--unixsocket").arg(folder.path().join("redis.sock")).arg("--dir").arg(folder.path());
         let log = File::create(folder.path().join("log"))?;
         command.stdin(Stdio::null()).stdout(log).stderr(Stdio::null());

@@ -1,4 +1,4 @@
-//! The start of the service as a process of its own on a new file, and what it holds in memory while nobody calls.
+//! The service as a process of its own on a new file: how long its start takes, and what it holds in memory while nobody calls.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -6,23 +6,26 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use super::figure::{Figure, Spread};
+use super::figure::{Figure, Wanted};
 use super::{Failed, Scale};
 
 /// How long a start may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often it is asked whether it serves: what is measured is no finer.
 const ASK_EVERY: Duration = Duration::from_millis(1);
+/// All that is in memory, the code included.
+const RESIDENT: &str = "VmRSS:";
 /// The service that the health check asks for.
 const SERVICE: &str = "upistream.v1.QrService";
 
 /// A process. It is killed when dropped.
-struct Process(Child);
+pub struct Process(pub Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -32,25 +35,43 @@ impl Drop for Process {
     }
 }
 
-pub async fn start(scale: Scale) -> Result<Vec<Figure>, Failed> {
-    let (mut times, mut sizes) = (Vec::new(), Vec::new());
-    for _ in 0..scale.runs {
+/// The service, on a new file.
+pub struct Served {
+    pub process: Process,
+    pub grpc: SocketAddr,
+    /// From its start until it served.
+    started_in: Duration,
+    _folder: TempDir,
+}
+
+impl Served {
+    /// `grpc`: further settings of its listener.
+    pub async fn start(grpc: &str) -> Result<Self, Failed> {
         let folder = tempfile::tempdir()?;
-        let [grpc, webhooks, admin] = free_addresses()?;
+        let addresses = free_addresses()?;
         let config = folder.path().join("upistream.toml");
-        std::fs::write(&config, settings(folder.path(), [grpc, webhooks, admin]))?;
+        std::fs::write(&config, settings(folder.path(), addresses, grpc))?;
         let log = folder.path().join("serve.log");
         let begun = Instant::now();
         let mut process = serve(&config, &log)?;
+        let [grpc, ..] = addresses;
         serving(&mut process, grpc, &log).await?;
-        times.push(begun.elapsed().as_secs_f64() * 1_000.0);
+        Ok(Self { process, grpc, started_in: begun.elapsed(), _folder: folder })
+    }
+}
+
+pub async fn start(scale: Scale) -> Result<Vec<Figure>, Failed> {
+    let (mut times, mut sizes) = (Vec::new(), Vec::new());
+    for _ in 0..scale.runs {
+        let served = Served::start("").await?;
+        times.push(served.started_in.as_secs_f64() * 1_000.0);
         // Idle for as long as a run takes.
         tokio::time::sleep(scale.time).await;
-        sizes.push(resident_mib(process.0.id())?);
+        sizes.push(memory_kib(&served.process, RESIDENT)? / 1_024.0);
     }
     Ok(vec![
-        Figure::Amount { case: "start to SERVING, on a new file", unit: "ms", at_most: 150.0, amount: Spread::of(&times) },
-        Figure::Amount { case: "resident memory when idle", unit: "MiB", at_most: 30.0, amount: Spread::of(&sizes) },
+        Figure::amount("start to SERVING, on a new file", "ms", Wanted::AtMost(150.0), &times),
+        Figure::amount("resident memory when idle", "MiB", Wanted::AtMost(30.0), &sizes),
     ])
 }
 
@@ -79,19 +100,20 @@ async fn serving(process: &mut Process, grpc: SocketAddr, log: &Path) -> Result<
     }
 }
 
-/// What of a process is in memory, its code included.
-fn resident_mib(process: u32) -> Result<f64, Failed> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("the system does not say what is in memory")?;
+/// What a process has in memory, as this line of its status tells.
+pub fn memory_kib(process: &Process, name: &str) -> Result<f64, Failed> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.0.id()))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).ok_or("the system does not say what is in memory")?;
     let kib: u32 = line.trim().trim_end_matches(" kB").parse()?;
-    Ok(f64::from(kib) / 1_024.0)
+    Ok(f64::from(kib))
 }
 
-fn settings(folder: &Path, [grpc, webhooks, admin]: [SocketAddr; 3]) -> String {
+fn settings(folder: &Path, [grpc, webhooks, admin]: [SocketAddr; 3], more: &str) -> String {
     format!(
         r#"
 [grpc]
 listen = "{grpc}"
+{more}
 [webhooks]
 listen = "{webhooks}"
 [admin]

@@ -10,7 +10,7 @@ use upistream::app::Running;
 
 use super::bare::{Floor, first_text};
 use super::creation::Creation;
-use super::figure::{Figure, alternate};
+use super::figure::{Figure, Wanted, alternate};
 use super::load::{Load, connect, per_second};
 use super::own_redis::{OwnRedis, Told};
 use super::provider::Provider;
@@ -22,7 +22,7 @@ const CALLERS: usize = 32;
 /// The service on a redis of its own, and the clients' connections to it.
 struct Shop {
     redis: OwnRedis,
-    provider: Provider,
+    provider: Arc<Provider>,
     running: Running,
     channels: Vec<Channel>,
 }
@@ -50,7 +50,7 @@ impl Turns {
 
 impl Shop {
     async fn open() -> Result<Self, Failed> {
-        let (redis, provider) = (OwnRedis::start()?, Provider::start().await?);
+        let (redis, provider) = (OwnRedis::start()?, Provider::start());
         let running = service::start(service::on_redis(&redis), &provider).await?;
         let channels = connect(running.grpc).await?;
         Ok(Self { redis, provider, running, channels })
@@ -115,7 +115,7 @@ pub async fn get(scale: Scale) -> Result<Vec<Figure>, Failed> {
         async || per_second(load, &shop.channels, call.clone()).await,
         async || per_second(load, &floors, call.clone()).await,
     );
-    let figure = Figure::ratio("GetQr on redis", "bare tonic and one read", "calls/s", Some(0.75), &runs.await?);
+    let figure = Figure::ratio("GetQr on redis", "bare tonic and one read", "calls/s", Wanted::AtLeast(0.75), &runs.await?);
     shop.running.stop().await;
     Ok(vec![figure])
 }
@@ -155,7 +155,7 @@ pub async fn replay(scale: Scale) -> Result<Vec<Figure>, Failed> {
         async || per_second(load, &shop.channels, call.clone()).await,
         async || per_second(load, &floors, call.clone()).await,
     );
-    let figure = Figure::ratio("replay of CreateQr on redis", "bare tonic and one script", "calls/s", Some(0.70), &runs.await?);
+    let figure = Figure::ratio("replay of CreateQr on redis", "bare tonic and one script", "calls/s", Wanted::AtLeast(0.70), &runs.await?);
     shop.running.stop().await;
     Ok(vec![figure])
 }
@@ -164,43 +164,25 @@ async fn create_one(channel: Channel, key: String) -> Result<(), tonic::Status> 
     service::create(channel, key).await.map(drop)
 }
 
-/// CreateQr, over a server that runs the same two scripts with arguments of the same sizes; and over one that asks the provider
-/// in between as well, as the service has to.
+/// CreateQr, over a server that runs the same two scripts with arguments of the same sizes.
 pub async fn create(scale: Scale) -> Result<Vec<Figure>, Failed> {
     let shop = Shop::open().await?;
     let creation = Arc::new(Creation::watched(&shop.redis, &shop.provider, shop.channel()).await?);
     let answer = Bytes::from(creation.response.encode_to_vec());
-    let client = reqwest::Client::builder().tls_certs_only([]).no_proxy().build()?;
-    let mut figures = Vec::new();
-    for (asks, what, at_least) in [
-        (false, "bare tonic and the same two scripts", Some(0.60)),
-        (true, "bare tonic, the same two scripts and one call of the provider", None),
-    ] {
-        let (connection, creation, answer) = (shop.redis.connection().await?, Arc::clone(&creation), answer.clone());
-        let (client, url) = (client.clone(), shop.provider.url());
-        let floor = Floor::of_calls(move |_| {
-            let (mut connection, creation, answer) = (connection.clone(), Arc::clone(&creation), answer.clone());
-            let (client, url) = (client.clone(), url.clone());
-            async move {
-                let ask = async {
-                    if asks {
-                        let asked = client.post(url).body(creation.asked.body.clone()).send().await?;
-                        asked.error_for_status()?.bytes().await?;
-                    }
-                    Ok::<_, Failed>(())
-                };
-                creation.make(&mut connection, ask).await?;
-                Ok::<_, Failed>(answer)
-            }
-        })
-        .await?;
-        let floors = connect(floor.address).await?;
-        let call = move |channel| create_one(channel, service::new_key());
-        let load = load(scale);
-        let runs =
-            alternate(scale.runs, async || per_second(load, &shop.channels, call).await, async || per_second(load, &floors, call).await);
-        figures.push(Figure::ratio("CreateQr on redis", what, "calls/s", at_least, &runs.await?));
-    }
+    let connection = shop.redis.connection().await?;
+    let floor = Floor::of_calls(move |_| {
+        let (mut connection, creation, answer) = (connection.clone(), Arc::clone(&creation), answer.clone());
+        async move {
+            creation.make(&mut connection).await?;
+            Ok::<_, Failed>(answer)
+        }
+    })
+    .await?;
+    let floors = connect(floor.address).await?;
+    let call = move |channel| create_one(channel, service::new_key());
+    let load = load(scale);
+    let runs = alternate(scale.runs, async || per_second(load, &shop.channels, call).await, async || per_second(load, &floors, call).await);
+    let figure = Figure::ratio("CreateQr on redis", "bare tonic and the same two scripts", "calls/s", Wanted::AtLeast(0.60), &runs.await?);
     shop.running.stop().await;
-    Ok(figures)
+    Ok(vec![figure])
 }

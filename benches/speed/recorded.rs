@@ -77,6 +77,11 @@ pub fn renamed(name: &[u8], number: u64) -> Vec<u8> {
     renamed
 }
 
+/// The number at the end of a name that was made by [`renamed`].
+pub fn number_at_end(name: &[u8]) -> Option<u64> {
+    std::str::from_utf8(name.get(name.len().checked_sub(DIGITS)?..)?).ok()?.parse().ok()
+}
+
 /// Whether `text` stands somewhere in the command.
 pub fn names(told: &Told, text: &str) -> bool {
     told.iter().any(|word| find(word, text.as_bytes()).is_some())

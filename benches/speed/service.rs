@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use secrecy::SecretString;
@@ -15,32 +16,43 @@ use upistream::config::{
 };
 use upistream::grpc::pb;
 use upistream::grpc::pb::qr_service_client::QrServiceClient;
+use upistream::providers::http::Transport;
 
 use super::Failed;
 use super::own_redis::OwnRedis;
 use super::provider::Provider;
 
 pub const ACCOUNT: &str = "shop";
+/// What its callbacks are told by: the end of their address, and what they are signed with.
+pub const URL_SECRET: &str = "an-unguessable-part";
+pub const WEBHOOK_SECRET: &str = "the-webhook-secret";
+/// What every code asks for.
+pub const PAISE: i64 = 49_900;
 /// Longer than any bench: that codes are looked at when nobody paid them is another load, which comes later than a bench ends.
-const FIRST_LOOK_S: u64 = 3_600;
+const FIRST_LOOK_S: u64 = 12 * 3_600;
 
 /// A service on `backend`.
-pub async fn start(backend: Backend, provider: &Provider) -> Result<Running, Failed> {
+pub async fn start(backend: Backend, provider: &Arc<Provider>) -> Result<Running, Failed> {
     let secret = |text: &str| Secrets::one(SecretString::from(text));
-    let mut razorpay = RazorpayConfig::new("rzp_test_bench".to_owned(), secret("the-key-secret"), secret("the-webhook-secret"));
-    razorpay.base_url = format!("http://{}", provider.address);
-    let account = AccountConfig { webhook_url_secrets: secret("an-unguessable-part"), provider: ProviderConfig::Razorpay(razorpay) };
+    let mut razorpay = RazorpayConfig::new("rzp_test_bench".to_owned(), secret("the-key-secret"), secret(WEBHOOK_SECRET));
+    razorpay.base_url = "http://127.0.0.1:9".to_owned();
+    let account = AccountConfig { webhook_url_secrets: secret(URL_SECRET), provider: ProviderConfig::Razorpay(razorpay) };
     let any: SocketAddr = "127.0.0.1:0".parse()?;
     let mut config = Config { accounts: BTreeMap::from([(ACCOUNT.parse()?, account)]), ..Config::default() };
     config.grpc.listen = any;
     config.webhooks.listen = any;
     config.admin.listen = any;
+    // The bench's subscribers are one caller.
+    config.grpc.streams_per_caller_max = config.grpc.streams_max;
     config.store.backend = backend;
     config.reconciler.first_look_s = FIRST_LOOK_S;
     config.reconciler.look_max_s = config.reconciler.look_max_s.max(FIRST_LOOK_S);
     // This provider has none.
     config.settlements.fetch = false;
-    app::start(config, Options { drain: false, ..Options::default() }).await.map_err(|cause| cause.to_string().into())
+    let transport: Arc<dyn Transport> = Arc::<Provider>::clone(provider);
+    app::start(config, Options { drain: false, transport: Some(transport), ..Options::default() })
+        .await
+        .map_err(|cause| cause.to_string().into())
 }
 
 pub fn on_redis(redis: &OwnRedis) -> Backend {
@@ -63,7 +75,7 @@ pub fn order(key: &str) -> pb::CreateQrRequest {
         idempotency_key: key.to_owned(),
         account: ACCOUNT.to_owned(),
         usage: pb::QrUsage::SingleUse.into(),
-        amount: Some(pb::Money { currency_code: "INR".to_owned(), minor_units: 49_900 }),
+        amount: Some(pb::Money { currency_code: "INR".to_owned(), minor_units: PAISE }),
         reference: format!("order-{key}"),
         name: "Order at the counter".to_owned(),
         labels: BTreeMap::from([("counter".to_owned(), "7".to_owned())]),
@@ -73,6 +85,12 @@ pub fn order(key: &str) -> pb::CreateQrRequest {
 
 pub async fn create(channel: Channel, key: String) -> Result<pb::CreateQrResponse, Status> {
     QrServiceClient::new(channel).create_qr(order(&key)).await.map(Response::into_inner)
+}
+
+/// The first page of the account's codes.
+pub async fn list(channel: Channel, page_size: i32) -> Result<pb::ListQrsResponse, Status> {
+    let request = pb::ListQrsRequest { account: ACCOUNT.to_owned(), page_size, ..Default::default() };
+    QrServiceClient::new(channel).list_qrs(request).await.map(Response::into_inner)
 }
 
 pub async fn get(channel: Channel, id: String) -> Result<pb::GetQrResponse, Status> {

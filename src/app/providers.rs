@@ -17,7 +17,7 @@ use crate::domain::upi::{DayRule, Pattern};
 use crate::held::Held;
 use crate::providers::breaker::BreakerSettings;
 use crate::providers::bulkhead::BulkheadSettings;
-use crate::providers::http::HttpClient;
+use crate::providers::http::{HttpClient, Transport};
 use crate::providers::line::{CallObserver, Line, LineSettings};
 use crate::providers::{Provider, eko, enkash, oqpay, razorpay};
 use crate::telemetry::{self, Metrics};
@@ -29,6 +29,8 @@ pub(super) struct Means {
     pub tokens: TokenPlaces,
     pub calls: Arc<dyn CallObserver>,
     pub metrics: Arc<Metrics>,
+    /// `None`: the network.
+    pub transport: Option<Arc<dyn Transport>>,
 }
 
 /// All accounts, ready to be called, and the cells that each of them looks for its secrets in.
@@ -41,7 +43,11 @@ fn one(config: &Config, name: &AccountName, account: &AccountConfig, means: &Mea
     // A loopback client needs no certificate authorities, which a bare machine may not have.
     let is_loopback = account.provider.base_url().starts_with("http://");
     let line = Line::new(name.clone(), of_line(&config.provider_calls), Arc::clone(&means.calls));
-    let client = if is_loopback { HttpClient::for_loopback(line)? } else { HttpClient::new(line)? };
+    let client = match &means.transport {
+        Some(transport) => HttpClient::over(Arc::clone(transport), line),
+        None if is_loopback => HttpClient::for_loopback(line)?,
+        None => HttpClient::new(line)?,
+    };
     let client = if config.telemetry.propagate_to_providers { client.with_trace_headers(telemetry::add_to) } else { client };
     let callbacks = CallbackUrl { public_url: config.webhooks.public_url.clone(), account: name.clone() };
     let name = name.clone();

@@ -9,7 +9,7 @@ use super::header::Header;
 use super::id::Id;
 use super::mandate::{Mandate, MandateFact};
 use super::payment::{Payment, PaymentFact, PaymentState};
-use super::qr::{Qr, QrFact, QrState};
+use super::qr::{Qr, QrCode, QrFact, QrState};
 use super::refund::{Refund, RefundFact, RefundState};
 use super::settlement::{Settlement, SettlementBreak, SettlementFact, SettlementState};
 
@@ -178,13 +178,12 @@ impl Record {
 }
 
 impl Record {
-    /// The record as an event tells of it: without the provider's picture, which is read from the record itself.
-    pub fn for_event(&self) -> Record {
-        let mut record = self.clone();
-        if let Record::Qr(Qr { code: Some(code), .. }) = &mut record {
-            code.picture = None;
-        }
-        record
+    /// The record as an event tells of it: without the provider's picture, which is read from the record itself. `None`: as it
+    /// is.
+    pub fn for_event(&self) -> Option<Record> {
+        let Record::Qr(qr) = self else { return None };
+        let code = qr.code.as_ref().filter(|code| code.picture.is_some())?;
+        Some(Record::Qr(Qr { code: Some(QrCode { picture: None, ..code.clone() }), ..qr.clone() }))
     }
 }
 
@@ -255,7 +254,7 @@ impl Record {
 
 /// One change of one resource. Its record's `revision` numbers the changes without gaps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Event {
+pub struct Event<R = Record> {
     pub id: Id,
     pub kind: EventKind,
     pub cause: Cause,
@@ -266,5 +265,6 @@ pub struct Event {
     pub traceparent: Option<String>,
     /// Whether this write entered a terminal state.
     pub terminal: bool,
-    pub record: Record,
+    /// The resource; or, where it is only to be written, its stored form.
+    pub record: R,
 }

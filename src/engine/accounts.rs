@@ -7,7 +7,7 @@ use crate::providers::Provider;
 impl Engine {
     /// All configured accounts, by name.
     pub fn accounts(&self) -> impl Iterator<Item = &Provider> {
-        self.providers.values()
+        self.providers.values().map(|provider| &**provider)
     }
 
     pub fn has_account(&self, account: &AccountName) -> bool {

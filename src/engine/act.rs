@@ -1,11 +1,11 @@
-//! A request that acts at a provider: written down first, then made, then its answer learned. All of it runs in a task
-//! of its own, so a caller who hangs up or runs out of time takes nothing with him.
+//! A request that acts at a provider: written down first, then made, then its answer learned. All of it outlives its
+//! call, so a caller who hangs up or runs out of time takes nothing with him.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedMutexGuard, oneshot};
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 use tracing::{Instrument, error, info_span, warn};
 
@@ -13,6 +13,7 @@ use super::error::{Error, STORE_RETRY_AFTER};
 use super::idempotency::Asked;
 use super::learn::{Told, fence_of};
 use super::mandate::known_mandate;
+use super::outlive::{Outliving, Panicked};
 use super::qr::known;
 use super::{Answer, Engine, PROVIDER_RETRY_AFTER};
 use crate::domain::event::{EventKind, Fact, Record};
@@ -39,7 +40,7 @@ pub(super) const LEASE_PAUSE: Duration = Duration::from_millis(50);
 /// A request on its way to a provider.
 pub(super) struct Work {
     pub asked: Asked,
-    pub provider: Provider,
+    pub provider: Arc<Provider>,
     /// The record before the request; `None`: the request makes it.
     pub before: Option<Record>,
     /// What is written before the provider is asked.
@@ -78,33 +79,26 @@ struct Hold {
 impl Engine {
     /// Writes the intent with its claim, calls the provider, and answers; with what is committed where the caller's time
     /// is over before. `None`: nothing was written, since the record moved meanwhile.
-    pub(super) async fn write_then_act(self: &Arc<Self>, work: Work) -> Result<Option<Answer<Record>>, Error> {
+    pub(super) async fn write_then_act(self: &Arc<Self>, work: Box<Work>) -> Result<Option<Answer<Record>>, Error> {
         let asked = work.asked.clone();
         let committed: Arc<OnceLock<Record>> = Arc::default();
-        let (done, answer) = oneshot::channel();
         let span = info_span!("act", resource.id = %work.intent.id(), account = %work.provider.account);
         let (engine, intent) = (Arc::clone(self), Arc::clone(&committed));
-        self.tasks.spawn(
-            async move {
-                // Nobody listens where the caller has left.
-                let _ = done.send(engine.make(work, &intent).await);
-            }
-            .instrument(span),
-        );
+        let answer = Outliving::new(&self.tasks, async move { engine.make(work, &intent).await }.instrument(span));
         match tokio::time::timeout_at(asked.deadline, answer).await {
             Ok(Ok(Ok(Ended::Answer(answer)))) => Ok(Some(*answer)),
             Ok(Ok(Ok(Ended::Moved))) => Ok(None),
-            Ok(Ok(Ok(Ended::Claimed(claim, record)))) => self.replay(&asked, claim, record).await.map(Some),
+            Ok(Ok(Ok(Ended::Claimed(claim, record)))) => Box::pin(self.replay(&asked, claim, record)).await.map(Some),
             Ok(Ok(Err(error))) => Err(error),
             // The work goes on; the caller gets what is committed.
-            Err(_) | Ok(Err(_)) => match committed.get() {
+            Err(_) | Ok(Err(Panicked)) => match committed.get() {
                 Some(intent) => Ok(Some(Answer { resource: intent.clone(), replayed: false })),
                 None => Err(Error::StoreInDoubt { retry_after: STORE_RETRY_AFTER }),
             },
         }
     }
 
-    async fn make(&self, mut work: Work, committed: &OnceLock<Record>) -> Result<Ended, Error> {
+    async fn make(&self, mut work: Box<Work>, committed: &OnceLock<Record>) -> Result<Ended, Error> {
         let lease = self.settings.patience.lease;
         let told = self.told_by_caller(&work.asked, None);
         if let Some((claim, record)) = self.held_back(&work.claim).await? {
@@ -138,9 +132,9 @@ impl Engine {
                     let hold = Hold { fence, until: taken + lease };
                     if let Err(cause) = self.store.replicated(work.intent.id().partition(), Some(write)).await {
                         self.lacking_replicas().insert(work.intent.id().partition());
-                        return Err(self.withdraw(&work, fence, &cause).await);
+                        return Err(Box::pin(self.withdraw(&work, fence, &cause)).await);
                     }
-                    return self.act(&work, hold).await.map(|answer| Ended::Answer(Box::new(answer)));
+                    return Box::pin(self.act(&work, hold)).await.map(|answer| Ended::Answer(Box::new(answer)));
                 }
                 Commit::Conflict(Conflict::Claimed { claim, record }) => return Ok(Ended::Claimed(claim, record)),
                 Commit::Conflict(Conflict::Guard(_)) => {
@@ -204,8 +198,8 @@ impl Engine {
             }
             let fact = match act.call(self, intent, provider.call_timeout).await {
                 Ok(Called::Fact(fact)) => *fact,
-                Ok(Called::Registered { provider_ref }) => return self.register_then_draw(work, hold, provider_ref).await,
-                Ok(Called::MandateRegistered(registration)) => return self.register_then_link(work, hold, registration).await,
+                Ok(Called::Registered { provider_ref }) => return Box::pin(self.register_then_draw(work, hold, provider_ref)).await,
+                Ok(Called::MandateRegistered(registration)) => return Box::pin(self.register_then_link(work, hold, registration)).await,
                 Err(CallError::Refused { code, message }) => act.refused(self, intent, code, message).await,
                 Err(CallError::NotDelivered(cause)) => {
                     let time_for_another = asked.time_left() > pause + provider.deadline_floor;

@@ -109,7 +109,7 @@ impl Engine {
                 our_ref,
                 asked: now,
             };
-            let work = Work {
+            let work = Box::new(Work {
                 asked: asked.clone(),
                 provider: provider.clone(),
                 before: None,
@@ -119,7 +119,7 @@ impl Engine {
                 act: Act::Notify { notices: Arc::clone(&mandates.notices), notice },
                 parent: Some(Box::new(parent)),
                 turn: Some(turn),
-            };
+            });
             if let Some(Answer { resource, replayed }) = self.write_then_act(work).await? {
                 return Ok(Answer { resource: as_debit(resource)?, replayed });
             }
@@ -159,7 +159,7 @@ impl Engine {
             let Some(parent) = counted(&mandate, &DebitShare::of(&debit), &after, now) else {
                 return Err(Error::Internal);
             };
-            let work = Work {
+            let work = Box::new(Work {
                 asked: asked.clone(),
                 provider: provider.clone(),
                 before: Some(before),
@@ -169,7 +169,7 @@ impl Engine {
                 act: Act::Execute { execution, attempt },
                 parent: Some(Box::new(parent)),
                 turn: None,
-            };
+            });
             match self.write_then_act(work).await? {
                 Some(Answer { resource, replayed }) => return Ok(Answer { resource: as_debit(resource)?, replayed }),
                 None => debit = self.get_debit(&id).await?,

@@ -339,7 +339,7 @@ impl Engine {
 
     /// Whether the provider gives what `record` stands for an id of its own.
     fn gives_an_id(&self, record: &Record) -> bool {
-        let has_none = self.providers.get(&record.header().account).is_some_and(refunds_have_no_ids);
+        let has_none = self.providers.get(&record.header().account).is_some_and(|provider| refunds_have_no_ids(provider));
         match record {
             Record::Refund(_) => !has_none,
             // What was asked for is found by our own reference.

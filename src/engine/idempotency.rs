@@ -116,7 +116,7 @@ impl Engine {
                 ClaimOutcome::Refused { code, message } => Err(Error::Refused { id: record.id().clone(), code, message, replayed: true }),
             };
         }
-        self.wait_for_decision(asked, record).await
+        Box::pin(self.wait_for_decision(asked, record)).await
     }
 
     /// The claim that an earlier request with this key holds, and its record. Writes nothing.

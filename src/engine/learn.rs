@@ -94,7 +94,8 @@ impl Engine {
     /// nobody else wrote meanwhile.
     pub(super) async fn learn(&self, record: Record, fact: &Fact, told: &Told) -> Result<Outcome, StoreError> {
         let span = self.span_of_learning(record.header(), told);
-        self.learn_once_or_again(record, fact, told).instrument(span).await
+        // In a box, as is what seldom happens below: a future is copied into each that waits for it, and a record is large.
+        Box::pin(self.learn_once_or_again(record, fact, told)).instrument(span).await
     }
 
     /// The span of learning about what has this header. What nobody asked for, as a callback tells it, belongs to the trace
@@ -118,7 +119,7 @@ impl Engine {
                     self.give_back(&record, told).await?;
                     return Ok(Outcome::Known(record));
                 }
-                Ok(Learned::AskFirst) if self.can_be_asked_about(&record) => return self.ask_again(record, told, now).await,
+                Ok(Learned::AskFirst) if self.can_be_asked_about(&record) => return Box::pin(self.ask_again(record, told, now)).await,
                 Ok(Learned::AskFirst) => {
                     let message = "it would have to be confirmed, and this provider can't be asked".to_owned();
                     let contradiction = Contradiction { fact: fact.name().to_owned(), evidence, message, time: now };
@@ -132,7 +133,7 @@ impl Engine {
                 }
                 Err(contradiction) if overtaken => {
                     warn!(resource.id = %record.id(), "an answer about `{}` was overtaken, the provider is asked again: {contradiction}", record.id());
-                    return self.ask_again(record, told, now).await;
+                    return Box::pin(self.ask_again(record, told, now)).await;
                 }
                 Err(contradiction) => match self.keep_contradiction(&record, &contradiction, told) {
                     Some(step) => (vec![step], Outcome::Contradicted),
@@ -156,7 +157,7 @@ impl Engine {
                 Commit::Done(_) => {
                     self.tell_settlements(&record, &after).await?;
                     for (before, after) in &mandates {
-                        self.tell_debits(before, after).await?;
+                        Box::pin(self.tell_debits(before, after)).await?;
                     }
                     return Ok(outcome(after));
                 }
@@ -171,7 +172,7 @@ impl Engine {
                 Commit::Conflict(_) => {
                     let now = self.read_again(record.id()).await?;
                     if is_of_an_earlier_attempt(fact, &record, &now) {
-                        return self.keep_stale_answer(now, fact, told).await;
+                        return Box::pin(self.keep_stale_answer(now, fact, told)).await;
                     }
                     record = now;
                 }
@@ -301,6 +302,9 @@ impl Engine {
                 header.trace(now).map(str::to_owned).or_else(|| told.traceparent.clone())
             }
         };
+        // Written once, for the record and for the event of it.
+        let written = record::written(after)?;
+        let without_picture = after.for_event().map(|shown| record::written(&shown)).transpose()?;
         let event = Event {
             id: event_id.clone(),
             kind: *event,
@@ -309,13 +313,13 @@ impl Engine {
             occur_time: told.occur_time,
             traceparent: telemetry::from_here(trace),
             terminal,
-            record: after.for_event(),
+            record: without_picture.as_ref().unwrap_or(&written),
         };
         let (join, leave) = index::lists(before.as_ref(), after);
         Ok(Change {
             id: header.id.clone(),
             from: before.as_ref().map(|before| before.header().revision),
-            body: Some(record::encode(after)?),
+            body: Some(record::encode(&written)?),
             event: Some(NewEvent { id: event_id, account: header.account.clone(), body: record::encode(&event)? }),
             references: index::references(before.as_ref(), after),
             join,

@@ -66,7 +66,17 @@ impl Engine {
         let intent = Record::Mandate(Mandate::requested(header, order.clone()));
         let claim = ClaimStep::Take { scope, fingerprint: asked.fingerprint.to_bytes(), record: intent.id().clone() };
         let act = Act::CreateMandate { creation, linking, order, our_ref };
-        let work = Work { asked, provider, before: None, intent, event: EventKind::MandateRequested, claim, act, parent: None, turn: None };
+        let work = Box::new(Work {
+            asked,
+            provider,
+            before: None,
+            intent,
+            event: EventKind::MandateRequested,
+            claim,
+            act,
+            parent: None,
+            turn: None,
+        });
         match self.write_then_act(work).await? {
             Some(Answer { resource, replayed }) => Ok(Answer { resource: as_mandate(resource)?, replayed }),
             None => {
@@ -132,7 +142,7 @@ impl Engine {
             };
             let act = Act::RevokeMandate { revoking: Arc::clone(&revoking), mandate: known_mandate(&mandate) };
             let (asked, provider, claim) = (asked.clone(), provider.clone(), claim.clone());
-            let work = Work { asked, provider, before: Some(before), intent, event, claim, act, parent: None, turn: None };
+            let work = Box::new(Work { asked, provider, before: Some(before), intent, event, claim, act, parent: None, turn: None });
             match self.write_then_act(work).await? {
                 Some(Answer { resource, replayed }) => return Ok(Answer { resource: as_mandate(resource)?, replayed }),
                 None => mandate = self.get_mandate(&id).await?,

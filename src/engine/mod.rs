@@ -16,6 +16,7 @@ mod index;
 mod learn;
 pub mod lists;
 pub mod mandate;
+mod outlive;
 mod paid_for;
 mod parents;
 pub mod payment;
@@ -92,7 +93,7 @@ pub struct Answer<R> {
 pub struct Engine {
     store: AnyStore,
     feed: Arc<Feed>,
-    providers: BTreeMap<AccountName, Provider>,
+    providers: BTreeMap<AccountName, Arc<Provider>>,
     clock: Arc<dyn Clock>,
     randomness: Arc<Randomness>,
     settings: Settings,
@@ -128,7 +129,7 @@ pub struct Parts {
 impl Engine {
     pub fn new(parts: Parts) -> Arc<Self> {
         let Parts { store, feed, providers, clock, randomness, settings, metrics } = parts;
-        let providers = providers.into_iter().map(|provider| (provider.account.clone(), provider)).collect();
+        let providers = providers.into_iter().map(|provider| (provider.account.clone(), Arc::new(provider))).collect();
         Arc::new(Self {
             store,
             feed,
@@ -196,7 +197,7 @@ impl Engine {
         crate::store::partition_of(&*self.store, account)
     }
 
-    fn provider(&self, account: &AccountName) -> Result<&Provider, Error> {
+    fn provider(&self, account: &AccountName) -> Result<&Arc<Provider>, Error> {
         self.providers.get(account).ok_or_else(|| Error::no_such("account", account))
     }
 }

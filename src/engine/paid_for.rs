@@ -100,16 +100,38 @@ impl Engine {
     /// Records a payment, or learns more about it.
     pub(super) async fn observe_payment(&self, paid_for: PaidFor, snapshot: &PaymentSnapshot, told: &Told) -> Result<Record, StoreError> {
         let span = self.span_of_learning(paid_for.header(), told);
-        self.record_payment(paid_for, snapshot, told).instrument(span).await
+        self.record_payment(paid_for, snapshot, told, false).instrument(span).await
     }
 
-    async fn record_payment(&self, paid_for: PaidFor, snapshot: &PaymentSnapshot, told: &Told) -> Result<Record, StoreError> {
+    /// Records a payment of which the caller has just found no record, and what it is for as it is. If either changed meanwhile
+    /// the write says so, and both are read.
+    pub(super) async fn observe_new_payment(
+        &self,
+        paid_for: PaidFor,
+        snapshot: &PaymentSnapshot,
+        told: &Told,
+    ) -> Result<Record, StoreError> {
+        let span = self.span_of_learning(paid_for.header(), told);
+        self.record_payment(paid_for, snapshot, told, true).instrument(span).await
+    }
+
+    async fn record_payment(
+        &self,
+        paid_for: PaidFor,
+        snapshot: &PaymentSnapshot,
+        told: &Told,
+        mut is_just_read: bool,
+    ) -> Result<Record, StoreError> {
         let parent = paid_for.header().id.clone();
         let account = paid_for.header().account.clone();
         // One after the other in this process: each moves the parent's totals, and all but one would have to begin anew.
         let _turn = self.turns.wait_for(&parent).await;
         for _ in 0..RACES_MAX {
-            if let Some(known) = self.find(account.as_str(), PAYMENT_AT_PROVIDER, &snapshot.provider_ref).await? {
+            let known = match is_just_read {
+                true => None,
+                false => self.find(account.as_str(), PAYMENT_AT_PROVIDER, &snapshot.provider_ref).await?,
+            };
+            if let Some(known) = known {
                 let told = Told { fence: None, ..told.clone() };
                 return self.learn(known, &Fact::Payment(PaymentFact::Seen(Box::new(snapshot.clone()))), &told).await.map(Outcome::record);
             }
@@ -127,7 +149,12 @@ impl Engine {
             };
             let first = Step { before: None, after: Record::Payment(payment), event, lease: LeaseStep::Keep, look: None };
             let payment = first.after.clone();
-            let parents = self.parent_steps(&first, told).await?;
+            let code = match &paid_for {
+                PaidFor::Qr(code) if is_just_read => Some(code),
+                _ => None,
+            };
+            let parents = self.parent_steps_with(&first, told, code).await?;
+            is_just_read = false;
             if parents.is_empty() {
                 // Not collected yet: what it is for may have moved all the same.
                 self.wake_now(&parent).await?;

@@ -8,28 +8,33 @@ use crate::domain::event::{Fact, Record};
 use crate::domain::fact::{Failure, Learned};
 use crate::domain::mandate::MandateFact;
 use crate::domain::payment::{Payment, PaymentFact, PaymentState, RefundTotals};
-use crate::domain::qr::{QrFact, Usage};
+use crate::domain::qr::{Qr, QrFact, Usage};
 use crate::domain::refund::Refund;
 use crate::store::{LeaseStep, Look, StoreError};
 
 impl Engine {
     /// What a step means for the records above its own, to be written with it.
     pub(super) async fn parent_steps(&self, step: &Step, told: &Told) -> Result<Vec<Step>, StoreError> {
+        self.parent_steps_with(step, told, None).await
+    }
+
+    /// The same, where the code above may have been read already. If it has moved since, the write says so.
+    pub(super) async fn parent_steps_with(&self, step: &Step, told: &Told, code: Option<&Qr>) -> Result<Vec<Step>, StoreError> {
         let mut parents: Vec<Step> = Vec::new();
-        while let Some(parent) = self.parent_step(parents.last().unwrap_or(step), told).await? {
+        while let Some(parent) = self.parent_step(parents.last().unwrap_or(step), told, code).await? {
             parents.push(parent);
         }
         Ok(parents)
     }
 
-    async fn parent_step(&self, step: &Step, told: &Told) -> Result<Option<Step>, StoreError> {
+    async fn parent_step(&self, step: &Step, told: &Told, code: Option<&Qr>) -> Result<Option<Step>, StoreError> {
         match (&step.before, &step.after) {
             (Some(Record::Payment(before)), Record::Payment(after)) if after.debit.is_some() => {
                 self.debit_step(Some(&before.state), after, told).await
             }
             (None, Record::Payment(after)) if after.debit.is_some() => self.debit_step(None, after, told).await,
-            (Some(Record::Payment(before)), Record::Payment(after)) => self.code_step(before.state.is_collected(), after, told).await,
-            (None, Record::Payment(after)) => self.code_step(false, after, told).await,
+            (Some(Record::Payment(before)), Record::Payment(after)) => self.code_step(before.state.is_collected(), after, told, code).await,
+            (None, Record::Payment(after)) => self.code_step(false, after, told, code).await,
             (Some(Record::Refund(before)), Record::Refund(after)) => self.payment_step(RefundTotals::of(before), after, told).await,
             (None, Record::Refund(after)) => self.payment_step(RefundTotals::default(), after, told).await,
             (Some(Record::Debit(before)), Record::Debit(after)) => self.mandate_step(DebitShare::of(before), after, told).await,
@@ -95,15 +100,21 @@ impl Engine {
     }
 
     /// What a payment's step means for the code that it was paid to: money received, or taken back.
-    async fn code_step(&self, was_collected: bool, after: &Payment, told: &Told) -> Result<Option<Step>, StoreError> {
+    async fn code_step(&self, was_collected: bool, after: &Payment, told: &Told, code: Option<&Qr>) -> Result<Option<Step>, StoreError> {
         let amount = after.amount;
         let is_collected = after.state.is_collected();
         if was_collected == is_collected {
             return Ok(None);
         }
         let Some(parent) = &after.qr else { return Ok(None) };
-        // A code that came to rest long ago may be forgotten before its payments are.
-        let Some(qr) = self.store.get(parent).await?.as_ref().map(decode).transpose()? else { return Ok(None) };
+        let qr = match code.filter(|code| code.header.id == *parent) {
+            Some(code) => Record::Qr(code.clone()),
+            // A code that came to rest long ago may be forgotten before its payments are.
+            None => match self.store.get(parent).await? {
+                Some(stored) => decode(&stored)?,
+                None => return Ok(None),
+            },
+        };
         let fact = if is_collected {
             // Where nobody can look, the payment of a single-use code is its end.
             let closes = matches!(&qr, Record::Qr(qr) if qr.order.usage == Usage::SingleUse) && !self.can_be_asked_about(&qr);

@@ -82,7 +82,17 @@ impl Engine {
         let qr = Record::Qr(Qr::requested(header, order.clone()));
         let claim = ClaimStep::Take { scope, fingerprint: asked.fingerprint.to_bytes(), record: qr.id().clone() };
         let act = Act::CreateQr { creation, order, our_ref };
-        let work = Work { asked, provider, before: None, intent: qr, event: EventKind::QrRequested, claim, act, parent: None, turn: None };
+        let work = Box::new(Work {
+            asked,
+            provider,
+            before: None,
+            intent: qr,
+            event: EventKind::QrRequested,
+            claim,
+            act,
+            parent: None,
+            turn: None,
+        });
         match self.write_then_act(work).await? {
             Some(Answer { resource, replayed }) => Ok(Answer { resource: as_qr(resource)?, replayed }),
             None => {
@@ -130,7 +140,7 @@ impl Engine {
             };
             let act = Act::CloseQr { closing: Arc::clone(&closing), code };
             let (asked, provider, claim) = (asked.clone(), provider.clone(), claim.clone());
-            let work = Work { asked, provider, before: Some(before), intent, event, claim, act, parent: None, turn: None };
+            let work = Box::new(Work { asked, provider, before: Some(before), intent, event, claim, act, parent: None, turn: None });
             match self.write_then_act(work).await? {
                 Some(Answer { resource, replayed }) => return Ok(Answer { resource: as_qr(resource)?, replayed }),
                 None => qr = self.get_qr(&id).await?,

@@ -80,7 +80,7 @@ impl Engine {
                 tracing::error!(resource.id = %id, "a refund of `{id}` can't be counted");
                 return Err(Error::Internal);
             };
-            let work = Work {
+            let work = Box::new(Work {
                 asked: asked.clone(),
                 provider: provider.clone(),
                 before: None,
@@ -90,7 +90,7 @@ impl Engine {
                 act: Act::CreateRefund { creation, payment_ref, order: wish.order.clone(), our_ref },
                 parent: Some(Box::new(parent)),
                 turn: Some(turn),
-            };
+            });
             if let Some(Answer { resource, replayed }) = self.write_then_act(work).await? {
                 return Ok(Answer { resource: as_refund(resource)?, replayed });
             }

@@ -211,7 +211,15 @@ impl Engine {
             Observation::Refund(snapshot) => self.observe_refund(provider, snapshot, told).await,
             Observation::Settlement(snapshot) => self.observe_settlement(provider, snapshot, told).await.map(|_| Matched::Learned),
             Observation::Payment { snapshot, origin } => {
-                if let Some(known) = self.find(provider.account.as_str(), PAYMENT_AT_PROVIDER, &snapshot.provider_ref).await? {
+                let known = self.find(provider.account.as_str(), PAYMENT_AT_PROVIDER, &snapshot.provider_ref);
+                // Nearly always both are needed, and so they are asked for at once.
+                let (known, paid_for) = match origin {
+                    PaymentOrigin::Named { provider_ref, our_ref } => {
+                        tokio::try_join!(known, self.find_paid_for(provider, provider_ref.as_deref(), our_ref.as_deref()))?
+                    }
+                    PaymentOrigin::Elsewhere | PaymentOrigin::Untold => (known.await?, None),
+                };
+                if let Some(known) = known {
                     let is_misplaced = match &known {
                         Record::Payment(payment) => self.is_misplaced(payment, origin).await?,
                         _ => false,
@@ -223,14 +231,14 @@ impl Engine {
                 match origin {
                     PaymentOrigin::Elsewhere => Ok(Matched::Foreign),
                     PaymentOrigin::Untold => Ok(Matched::Unlinked),
-                    PaymentOrigin::Named { provider_ref, our_ref } => {
-                        match self.find_paid_for(provider, provider_ref.as_deref(), our_ref.as_deref()).await? {
+                    PaymentOrigin::Named { our_ref, .. } => {
+                        match paid_for {
                             // Where nobody can be asked both ids have to be of the same code.
                             Some(PaidFor::Qr(qr)) if provider.payments.is_none() && !is_of_this_attempt(&qr, &snapshot.provider_ref) => {
                                 Ok(Matched::Unmatched)
                             }
                             Some(paid_for) => {
-                                self.observe_payment(paid_for, snapshot, told).await?;
+                                self.observe_new_payment(paid_for, snapshot, told).await?;
                                 Ok(Matched::Learned)
                             }
                             None if our_ref.is_some() || !provider.carries_our_ref => Ok(Matched::Unmatched),

@@ -1,8 +1,9 @@
 //! One watcher a process: a wake-up, then one read of the new entries into one ring that all live subscribers share.
 //! An event is decoded and encoded once, however many they are.
 
+use std::fmt;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -32,23 +33,43 @@ pub trait Encode: Send + Sync {
     fn encode(&self, event: &Event, position: Position, sight: Sight) -> Bytes;
 }
 
-/// An entry of the log, ready for every subscriber.
-#[derive(Debug)]
+/// An entry of the log, for every subscriber.
 pub struct Frame {
     pub partition: Partition,
     pub position: Position,
     pub event: Event,
-    masked: Bytes,
-    clear: Bytes,
+    encoder: Arc<dyn Encode>,
+    /// Each is made when the first reader needs it.
+    masked: OnceLock<Bytes>,
+    clear: OnceLock<Bytes>,
+    /// The token of the first reader who took it live, and his positions: nearly all others have the same.
+    token: OnceLock<(Positions, String)>,
 }
 
 impl Frame {
+    /// The token of a reader whose `positions` this frame has just moved.
+    pub(super) fn token(&self, log: &[u8; 8], positions: &Positions) -> String {
+        let (known, token) = self.token.get_or_init(|| (positions.clone(), super::token::encode(log, positions)));
+        if known == positions { token.clone() } else { super::token::encode(log, positions) }
+    }
+
     /// The event as a reader with this sight may see it.
     pub fn bytes(&self, sight: Sight) -> &Bytes {
-        match sight {
-            Sight::Masked => &self.masked,
-            Sight::Clear => &self.clear,
-        }
+        let (own, other) = match sight {
+            Sight::Masked => (&self.masked, &self.clear),
+            Sight::Clear => (&self.clear, &self.masked),
+        };
+        own.get_or_init(|| {
+            let bytes = self.encoder.encode(&self.event, self.position, sight);
+            // Most events carry nothing personal: one copy of the bytes then serves both.
+            other.get().filter(|other| **other == bytes).cloned().unwrap_or(bytes)
+        })
+    }
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Frame({:?} {})", self.partition, self.event.id)
     }
 }
 
@@ -107,11 +128,8 @@ impl Feed {
 
     /// The frame of an entry, which holds `event`.
     pub(super) fn encoded(&self, logged: &Logged, event: Event) -> Frame {
-        let clear = self.encoder.encode(&event, logged.position, Sight::Clear);
-        let masked = self.encoder.encode(&event, logged.position, Sight::Masked);
-        // Most events carry nothing personal: one copy of the bytes then serves both.
-        let masked = if masked == clear { clear.clone() } else { masked };
-        Frame { partition: logged.partition, position: logged.position, event, masked, clear }
+        let (partition, position, encoder) = (logged.partition, logged.position, Arc::clone(&self.encoder));
+        Frame { partition, position, event, encoder, masked: OnceLock::new(), clear: OnceLock::new(), token: OnceLock::new() }
     }
 
     /// Starts at the log's present end. To be called once, before subscribers come.
@@ -175,12 +193,27 @@ impl Feed {
     async fn read_news(&self, grown: Option<&[Partition]>) -> Result<(), StoreError> {
         let every = || (0..self.store.identity().partitions).map(Partition).collect();
         let partitions: Vec<Partition> = grown.map_or_else(every, <[Partition]>::to_vec);
-        let heads = join_all(partitions.into_iter().map(|partition| self.store.head(partition))).await;
         let read = self.read().clone();
+        // Where the log grew and somebody listens there is something to read: it is asked for with the head, not after it.
+        let is_to_read = grown.is_some() && self.listeners() > 0;
+        let looks = partitions.into_iter().map(|partition| {
+            let known = read.get(&partition).copied().unwrap_or_default();
+            async move {
+                let head = self.store.head(partition);
+                let (head, entries) = match is_to_read {
+                    true => {
+                        let (head, entries) = tokio::try_join!(head, entries_from(&self.store, partition, known, PAGE))?;
+                        (head, Some(entries))
+                    }
+                    false => (head.await?, None),
+                };
+                Ok((head, known, entries))
+            }
+        });
         let mut first_error = None;
-        for head in heads {
-            let read = match head {
-                Ok(head) => self.read_partition(head, read.get(&head.partition).copied().unwrap_or_default()).await,
+        for look in join_all(looks).await {
+            let read = match look {
+                Ok((head, known, entries)) => self.read_partition(head, known, entries).await,
                 Err(cause) => Err(cause),
             };
             if let Err(cause) = read {
@@ -190,9 +223,21 @@ impl Feed {
         first_error.map_or(Ok(()), Err)
     }
 
-    async fn read_partition(&self, head: Head, mut known: Position) -> Result<(), StoreError> {
+    /// `entries`: what was found after `known`, where it was looked for at the same time as the head.
+    async fn read_partition(&self, head: Head, mut known: Position, entries: Option<Vec<Logged>>) -> Result<(), StoreError> {
+        if self.listeners() == 0 && head.last.seq >= known.seq {
+            // Whoever begins to listen now looks at the log after that, where all this stands.
+            self.read().insert(head.partition, head.last);
+            return Ok(());
+        }
+        // Less than the head tells of was found before the head was: that is read anew.
+        let mut entries = entries.filter(|entries| entries.last().is_some_and(|last| last.position.seq >= head.last.seq));
         loop {
-            let Next::Entries(page) = next_entries(&self.store, &head, known, PAGE).await? else {
+            let next = match entries.take() {
+                Some(entries) => after(&head, known, entries, PAGE),
+                None => next_entries(&self.store, &head, known, PAGE).await?,
+            };
+            let Next::Entries(page) = next else {
                 warn!("the log of partition {} was set back: it ends at {}, and {known} was read", head.partition.0, head.last);
                 self.read().insert(head.partition, head.last);
                 let _ = self.ring.send(Live::SetBack);
@@ -222,24 +267,37 @@ pub(super) enum Next {
     SetBack,
 }
 
-/// The entries after `own`, at most `limit`. The entry at `own` is read once more with them: only it tells a log that goes on
-/// from one that was set back and has gone past the position on another course.
+/// The entries after `own`, at most `limit`.
 pub(super) async fn next_entries(store: &AnyStore, head: &Head, own: Position, limit: usize) -> Result<Next, StoreError> {
+    if head.last.seq <= own.seq {
+        return Ok(after(head, own, Vec::new(), limit));
+    }
+    let entries = entries_from(store, head.partition, own, limit).await?;
+    Ok(after(head, own, entries, limit))
+}
+
+/// The entry at `own` and at most `limit` after it: only the former tells a log that goes on from one that was set back and has
+/// gone past the position on another course.
+async fn entries_from(store: &AnyStore, partition: Partition, own: Position, limit: usize) -> Result<Vec<Logged>, StoreError> {
+    store.events_after(partition, own.seq.saturating_sub(1), limit.saturating_add(1)).await
+}
+
+/// What of `entries`, read from `own` on, comes after it.
+fn after(head: &Head, own: Position, mut entries: Vec<Logged>, limit: usize) -> Next {
     // A position before the first entry that was still there carries no time.
     let is_another = |found: Position| own.ms != 0 && found.ms != own.ms;
     if head.last.seq < own.seq || (head.last.seq == own.seq && is_another(head.last)) {
-        return Ok(Next::SetBack);
+        return Next::SetBack;
     }
     if head.last.seq == own.seq {
-        return Ok(Next::Entries(Vec::new()));
+        return Next::Entries(Vec::new());
     }
-    let mut page = store.events_after(head.partition, own.seq.saturating_sub(1), limit.saturating_add(1)).await?;
-    let stands_there = page.first().is_some_and(|first| first.position.seq == own.seq);
-    if stands_there && is_another(page.remove(0).position) {
-        return Ok(Next::SetBack);
+    let stands_there = entries.first().is_some_and(|first| first.position.seq == own.seq);
+    if stands_there && is_another(entries.remove(0).position) {
+        return Next::SetBack;
     }
-    page.truncate(limit);
-    Ok(Next::Entries(page))
+    entries.truncate(limit);
+    Next::Entries(entries)
 }
 
 /// The event of an entry. One that can't be read is an error, never skipped: that would lose it.

@@ -9,12 +9,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::feed::{self, Feed, Frame, Live, Next};
 use super::filter::Filter;
 use super::token::{Positions, Token};
 use crate::domain::id::Partition;
 use crate::store::{Head, Logged, Position, StoreError};
+
+/// How many frames that a filter does not admit are passed over before others have their turn.
+const PASSED_OVER_MAX: usize = 64;
 
 /// Where a subscription starts.
 #[derive(Clone, Debug)]
@@ -83,12 +87,31 @@ pub struct Progress {
 }
 
 enum Source {
-    /// One page of the log as it was read. Each entry is looked into when its turn comes, so that a subscriber who
-    /// doesn't read holds no more than these bytes.
-    Log(VecDeque<Logged>),
+    /// One page of the log, and the next, which is read and looked into by a task of its own once half of the first is taken: a
+    /// subscriber who doesn't read holds no more than that.
+    Log(VecDeque<Entry>, Option<Ahead>),
     Ring(broadcast::Receiver<Live>),
     Ended,
 }
+
+/// An entry of a page.
+enum Entry {
+    /// As it was read: it is looked into when its turn comes.
+    Logged(Logged),
+    Frame(Arc<Frame>),
+}
+
+impl Entry {
+    /// Where it stands in the log.
+    fn place(&self) -> (Partition, Position) {
+        match self {
+            Self::Logged(logged) => (logged.partition, logged.position),
+            Self::Frame(frame) => (frame.partition, frame.position),
+        }
+    }
+}
+
+type Ahead = AbortOnDropHandle<Result<VecDeque<Entry>, SubscriptionEnd>>;
 
 /// A subscription. [`Subscription::next`] waits for the next message and can be abandoned and called again.
 pub struct Subscription {
@@ -118,7 +141,7 @@ impl Subscription {
         let partitions = filter.partitions(feed.store().identity().partitions);
         let positions = starting_positions(&feed, &partitions, start).await?;
         let next_heartbeat = Instant::now() + pace.heartbeat;
-        let source = Source::Log(VecDeque::new());
+        let source = Source::Log(VecDeque::new(), None);
         let read = positions.values().map(|position| position.seq).sum();
         let progress = Arc::new(Progress { partitions: positions.keys().copied().collect(), read: AtomicU64::new(read) });
         Ok(Self { feed, filter, positions, progress, source, served_last: None, pace, next_heartbeat, drain, now })
@@ -146,7 +169,7 @@ impl Subscription {
                 return Ok(Message::Goodbye { token: self.token(), retry_after: self.pace.retry_after });
             }
             if now >= self.next_heartbeat {
-                let bookmark = self.bookmark().await?;
+                let bookmark = Box::pin(self.bookmark()).await?;
                 self.next_heartbeat = now + self.pace.heartbeat;
                 return Ok(bookmark);
             }
@@ -160,18 +183,39 @@ impl Subscription {
     async fn step(&mut self) -> Result<Option<Message>, SubscriptionEnd> {
         match &mut self.source {
             Source::Ended => Err(SubscriptionEnd::Ended),
-            Source::Log(page) => {
-                if let Some(logged) = page.pop_front() {
-                    return self.take_logged(&logged);
+            Source::Log(page, ahead) => {
+                if let Some(entry) = page.pop_front() {
+                    if let (Some(last), None) = (page.back().filter(|_| page.len() == self.pace.page / 2), &ahead) {
+                        // Where so much is left of a page it was a long one, and more is likely to follow.
+                        let (partition, position) = last.place();
+                        let mut positions = self.positions.clone();
+                        positions.insert(partition, position);
+                        let reading = read_ahead(Arc::clone(&self.feed), positions, partition, self.pace.page);
+                        *ahead = Some(AbortOnDropHandle::new(tokio::spawn(reading)));
+                    }
+                    return match entry {
+                        Entry::Logged(logged) => self.take_logged(&logged),
+                        Entry::Frame(frame) => Ok(self.moves_past(&frame).then(|| self.shown(frame))),
+                    };
+                }
+                let ahead = match ahead.take() {
+                    // One that broke off is read again.
+                    Some(ahead) => ahead.await.unwrap_or_else(|_| Ok(VecDeque::new()))?,
+                    None => VecDeque::new(),
+                };
+                if !ahead.is_empty() {
+                    self.go_on_with(ahead);
+                    return Ok(None);
                 }
                 // Listening begins before the look, so that nothing falls between log and ring.
                 let ring = self.feed.listen();
-                let page = self.read_page().await?;
+                // In a box: whoever only waits for news need not keep the place for it.
+                let page = Box::pin(read_page(&self.feed, &self.positions, self.served_last, self.pace.page)).await?;
                 if page.is_empty() {
                     self.source = Source::Ring(ring);
                     return Ok(Some(Message::CaughtUp { token: self.token(), time: self.now.now() }));
                 }
-                self.source = Source::Log(page);
+                self.go_on_with(page.into_iter().map(Entry::Logged).collect());
                 Ok(None)
             }
             Source::Ring(ring) => {
@@ -183,13 +227,10 @@ impl Subscription {
                         Ok(Live::Frame(frame)) => Ok(self.take_frame(frame)),
                         // The log tells whether it goes on from here.
                         Ok(Live::SetBack) => {
-                            self.source = Source::Log(VecDeque::new());
+                            self.source = Source::Log(VecDeque::new(), None);
                             Ok(None)
                         }
-                        Err(broadcast::error::RecvError::Lagged(_)) => {
-                            self.source = Source::Log(VecDeque::new());
-                            Ok(Some(Message::FellBehind { token: self.token(), time: self.now.now() }))
-                        }
+                        Err(broadcast::error::RecvError::Lagged(_)) => Ok(Some(self.fallen_behind())),
                         Err(broadcast::error::RecvError::Closed) => Err(SubscriptionEnd::Ended),
                     },
                     () = tokio::time::sleep_until(wake) => Ok(None),
@@ -198,9 +239,46 @@ impl Subscription {
         }
     }
 
+    /// The next message of the live end where one is at hand, without waiting; `None`: [`Subscription::next`] knows what is
+    /// next. For the many who get the same burst it is what they cost: to wait registers with four others, and leaves them.
+    pub fn next_at_hand(&mut self) -> Option<Message> {
+        if self.drain.is_cancelled() || Instant::now() >= self.pace.ends.min(self.next_heartbeat) {
+            return None;
+        }
+        for _ in 0..PASSED_OVER_MAX {
+            let Source::Ring(ring) = &mut self.source else { return None };
+            match ring.try_recv() {
+                Ok(Live::Frame(frame)) => {
+                    if let Some(message) = self.take_frame(frame) {
+                        return Some(message);
+                    }
+                }
+                Ok(Live::SetBack) => self.source = Source::Log(VecDeque::new(), None),
+                Err(broadcast::error::TryRecvError::Lagged(_)) => return Some(self.fallen_behind()),
+                Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed) => return None,
+            }
+        }
+        None
+    }
+
+    fn fallen_behind(&mut self) -> Message {
+        self.source = Source::Log(VecDeque::new(), None);
+        Message::FellBehind { token: self.token(), time: self.now.now() }
+    }
+
     /// Moves past a frame of the ring, and shows it if the filter admits it.
     fn take_frame(&mut self, frame: Arc<Frame>) -> Option<Message> {
-        (self.moves_to(frame.partition, frame.position) && self.filter.admits(&frame.event)).then(|| self.shown(frame))
+        if !self.moves_past(&frame) {
+            return None;
+        }
+        // It is of the live end: many readers take it at the same place.
+        let token = frame.token(&self.feed.store().identity().log, &self.positions);
+        Some(Message::Event { frame, token })
+    }
+
+    /// Moves past a frame; whether it is to be shown.
+    fn moves_past(&mut self, frame: &Frame) -> bool {
+        self.moves_to(frame.partition, frame.position) && self.filter.admits(&frame.event)
     }
 
     /// Moves past an entry of the log, and shows it if the filter admits it.
@@ -226,7 +304,7 @@ impl Subscription {
         }
         if next.seq != own.seq + 1 {
             // The ring has no holes, so ours is the fault: the log tells.
-            self.source = Source::Log(VecDeque::new());
+            self.source = Source::Log(VecDeque::new(), None);
             return false;
         }
         *own = next;
@@ -234,32 +312,9 @@ impl Subscription {
         true
     }
 
-    /// The next entries of the first partition that has some, after the one that had its turn last.
-    async fn read_page(&mut self) -> Result<VecDeque<Logged>, SubscriptionEnd> {
-        let mut heads = self.feed.store().heads().await?;
-        let turn = heads.partition_point(|head| self.served_last.is_some_and(|last| head.partition <= last));
-        heads.rotate_left(turn);
-        for head in heads {
-            let Some(own) = self.positions.get(&head.partition) else { continue };
-            let page = match feed::next_entries(self.feed.store(), &head, *own, self.pace.page).await? {
-                Next::Entries(_) if head.last.seq == own.seq => continue,
-                Next::Entries(page) => page,
-                Next::SetBack => {
-                    let earliest_token = earliest(&self.feed, &heads_of(&self.feed, self.positions.keys()).await?);
-                    return Err(SubscriptionEnd::HistoryRewound { earliest_token });
-                }
-            };
-            // There is something to read: if it is not the very next, or not there at all, history was lost.
-            if page.is_empty() {
-                return Err(history_lost(&self.feed, self.positions.keys()).await?);
-            }
-            if let Some((found, _)) = page.iter().zip(own.seq + 1..).find(|(logged, expected)| logged.position.seq != *expected) {
-                return Err(hole(&self.feed, self.positions.keys(), found).await?);
-            }
-            self.served_last = Some(head.partition);
-            return Ok(page.into());
-        }
-        Ok(VecDeque::new())
+    fn go_on_with(&mut self, page: VecDeque<Entry>) {
+        self.served_last = page.front().map(|entry| entry.place().0).or(self.served_last);
+        self.source = Source::Log(page, None);
     }
 
     /// How far it is. The age of what waits costs a look at the log, but only where something does wait.
@@ -289,10 +344,53 @@ impl Subscription {
     /// The position of the next entry of `partition`, where its page was read.
     fn at_hand(&self, partition: Partition) -> Option<Position> {
         match &self.source {
-            Source::Log(page) => page.front().filter(|logged| logged.partition == partition).map(|logged| logged.position),
+            Source::Log(page, _) => page.front().map(Entry::place).filter(|(place, _)| *place == partition).map(|(_, position)| position),
             Source::Ring(_) | Source::Ended => None,
         }
     }
+}
+
+/// The page after one that ends at `positions` in `partition`, looked into: that is most of what a reader of history costs, and
+/// another core may do it. What can't be read is left for its turn, after all that stands before it.
+async fn read_ahead(feed: Arc<Feed>, positions: Positions, partition: Partition, limit: usize) -> Result<VecDeque<Entry>, SubscriptionEnd> {
+    let page = read_page(&feed, &positions, Some(partition), limit).await?;
+    let looked_into = page.into_iter().map(|logged| match feed.frame(&logged) {
+        Ok(frame) => Entry::Frame(Arc::new(frame)),
+        Err(_) => Entry::Logged(logged),
+    });
+    Ok(looked_into.collect())
+}
+
+/// The next entries of the first partition that has some, after `served_last`, which had its turn.
+async fn read_page(
+    feed: &Feed,
+    positions: &Positions,
+    served_last: Option<Partition>,
+    limit: usize,
+) -> Result<VecDeque<Logged>, SubscriptionEnd> {
+    let mut heads = feed.store().heads().await?;
+    let turn = heads.partition_point(|head| served_last.is_some_and(|last| head.partition <= last));
+    heads.rotate_left(turn);
+    for head in heads {
+        let Some(own) = positions.get(&head.partition) else { continue };
+        let page = match feed::next_entries(feed.store(), &head, *own, limit).await? {
+            Next::Entries(_) if head.last.seq == own.seq => continue,
+            Next::Entries(page) => page,
+            Next::SetBack => {
+                let earliest_token = earliest(feed, &heads_of(feed, positions.keys()).await?);
+                return Err(SubscriptionEnd::HistoryRewound { earliest_token });
+            }
+        };
+        // There is something to read: if it is not the very next, or not there at all, history was lost.
+        if page.is_empty() {
+            return Err(history_lost(feed, positions.keys()).await?);
+        }
+        if let Some((found, _)) = page.iter().zip(own.seq + 1..).find(|(logged, expected)| logged.position.seq != *expected) {
+            return Err(hole(feed, positions.keys(), found).await?);
+        }
+        return Ok(page.into());
+    }
+    Ok(VecDeque::new())
 }
 
 async fn starting_positions(feed: &Feed, partitions: &BTreeSet<Partition>, start: Start) -> Result<Positions, SubscriptionEnd> {

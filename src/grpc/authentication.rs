@@ -59,7 +59,7 @@ where
             Ok(Entry { caller, under_way }) => {
                 // It speaks for the caller, and nobody else needs it.
                 request.headers_mut().remove(header::AUTHORIZATION);
-                request.extensions_mut().insert(Arc::new(caller));
+                request.extensions_mut().insert(caller);
                 let answering = self.inner.call(request);
                 Box::pin(async move {
                     let response = answering.await;
@@ -73,7 +73,7 @@ where
 }
 
 struct Entry {
-    caller: Caller,
+    caller: Arc<Caller>,
     under_way: Option<UnderWay>,
 }
 

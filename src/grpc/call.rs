@@ -41,7 +41,7 @@ impl Call {
     pub fn of<T>(request: &Request<T>, deadlines: Deadlines) -> Self {
         let metadata = request.metadata();
         let time = timeout(metadata).unwrap_or(deadlines.default).min(deadlines.default.max(Duration::from_secs(600)));
-        let caller = request.extensions().get::<Arc<Caller>>().cloned().unwrap_or_else(|| Arc::new(Caller::nobody()));
+        let caller = request.extensions().get::<Arc<Caller>>().cloned().unwrap_or_else(Caller::nobody);
         Self {
             sight: caller.sight(),
             caller,

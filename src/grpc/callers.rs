@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -58,35 +58,38 @@ pub struct Caller {
 
 impl Caller {
     /// Whoever no layer has made known: he may nothing.
-    pub(super) fn nobody() -> Self {
-        Self {
+    pub(super) fn nobody() -> Arc<Self> {
+        Arc::new(Self {
             name: String::new(),
             accounts: Some(BTreeSet::new()),
             permissions: BTreeSet::new(),
             streams_max: 0,
             credential: Credential::None,
-        }
+        })
     }
 
     /// Whoever reaches the service where no callers are configured.
-    fn local() -> Self {
-        Self {
-            name: LOCAL_CALLER.to_owned(),
-            accounts: None,
-            permissions: Permission::ALL.into(),
-            streams_max: usize::MAX,
-            credential: Credential::None,
-        }
+    fn local() -> Arc<Self> {
+        static LOCAL: LazyLock<Arc<Caller>> = LazyLock::new(|| {
+            Arc::new(Caller {
+                name: LOCAL_CALLER.to_owned(),
+                accounts: None,
+                permissions: Permission::ALL.into(),
+                streams_max: usize::MAX,
+                credential: Credential::None,
+            })
+        });
+        Arc::clone(&LOCAL)
     }
 
-    fn of(name: &CallerName, known: &KnownCaller, credential: Credential) -> Self {
-        Self {
+    fn of(name: &CallerName, known: &KnownCaller, credential: Credential) -> Arc<Self> {
+        Arc::new(Self {
             name: name.to_string(),
             accounts: known.accounts.clone(),
             permissions: known.permissions.clone(),
             streams_max: known.streams_max,
             credential,
-        }
+        })
     }
 
     pub fn may(&self, permission: Permission) -> bool {
@@ -182,7 +185,7 @@ impl Callers {
     }
 
     /// Who shows this.
-    pub(super) fn identify(&self, shown: Shown<'_>) -> Result<Caller, Unknown> {
+    pub(super) fn identify(&self, shown: Shown<'_>) -> Result<Arc<Caller>, Unknown> {
         let now = Arc::clone(&self.current.borrow());
         if now.is_open {
             return Ok(Caller::local());
@@ -236,8 +239,8 @@ impl Callers {
     }
 
     /// What lasts longer than a call, and is looked at again whenever the callers change.
-    pub(super) fn grant(self: &Arc<Self>, caller: &Caller, permission: Permission, accounts: BTreeSet<AccountName>) -> Grant {
-        Grant { changes: self.current.subscribe(), caller: caller.clone(), permission, accounts }
+    pub(super) fn grant(self: &Arc<Self>, caller: &Arc<Caller>, permission: Permission, accounts: BTreeSet<AccountName>) -> Grant {
+        Grant { changes: self.current.subscribe(), caller: Arc::clone(caller), permission, accounts }
     }
 
     fn lock_used(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<Used>>> {
@@ -246,7 +249,7 @@ impl Callers {
 }
 
 /// The caller with this key. All are compared, so that the time tells nothing.
-fn by_key(configured: &Configured, shown: &ApiKeyHash) -> Option<Caller> {
+fn by_key(configured: &Configured, shown: &ApiKeyHash) -> Option<Arc<Caller>> {
     let mut found = None;
     for (name, known) in configured {
         for hash in &known.api_key_hashes {
@@ -270,12 +273,17 @@ pub(super) enum Revoked {
 /// What a stream lives by.
 pub(super) struct Grant {
     changes: watch::Receiver<Arc<Now>>,
-    caller: Caller,
+    caller: Arc<Caller>,
     permission: Permission,
     accounts: BTreeSet<AccountName>,
 }
 
 impl Grant {
+    /// Whether the callers changed since it was looked at last.
+    pub fn may_be_revoked(&self) -> bool {
+        self.changes.has_changed().unwrap_or(true)
+    }
+
     /// Waits until it is revoked. May be dropped and called again at any time.
     pub async fn revoked(&mut self) -> Revoked {
         loop {

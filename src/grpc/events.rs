@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::stream::{self, Stream};
+use futures_util::stream::Stream;
 use tonic::{Request, Response, Status};
 use tracing::info;
 
 use super::call::Call;
-use super::callers::Revoked;
+use super::callers::{Grant, Revoked};
 use super::frame::Outgoing;
 use super::pb::framed::event_service_server::EventService;
 use super::pb::subscribe_response::Message as Sent;
@@ -23,13 +24,15 @@ use crate::domain::id::{Id, Kind};
 use crate::domain::personal::Sight;
 use crate::engine::Error;
 use crate::events::filter::kinds_matching;
-use crate::events::{Filter, Message, Start, SubscriptionEnd};
+use crate::events::{Filter, Message, Start, Subscription, SubscriptionEnd};
 use crate::telemetry::Watched;
 
 const ACCOUNTS_MAX: usize = 100;
 const TYPES_MAX: usize = 50;
 const RESOURCES_MAX: usize = 100;
 const SUBSCRIBER_NAME_MAX: usize = 64;
+/// Messages that are sent without a wait between them, in which others have their turn.
+const AT_HAND_MAX: usize = 32;
 
 #[tonic::async_trait]
 impl EventService for Api {
@@ -65,24 +68,9 @@ impl EventService for Api {
         let (feed, progress) = (std::sync::Arc::clone(self.engine.feed()), subscription.progress());
         let watched = self.engine.metrics().lags.watch(&subscriber_name, move || feed.behind(&progress));
         let counted = Counted { engine: std::sync::Arc::clone(&self.engine), _place: place, _watched: watched };
-        let state = (subscription, Some(confirmation), false, (counted, grant));
-        let stream = stream::unfold(state, move |(mut subscription, confirmation, ended, (counted, mut grant))| async move {
-            if ended {
-                return None;
-            }
-            if let Some(confirmation) = confirmation {
-                let first = outgoing(Sent::Confirmation(confirmation));
-                return Some((Ok(first), (subscription, None, false, (counted, grant))));
-            }
-            let next = tokio::select! {
-                biased;
-                revoked = grant.revoked() => Err(revoked_status(revoked)),
-                next = subscription.next() => next.map(|message| sent(message, sight)).map_err(end_status),
-            };
-            let ended = next.is_err();
-            Some((next, (subscription, None, ended, (counted, grant))))
-        });
-        Ok(Response::new(Box::pin(stream)))
+        let first = Some(Box::new(pb::SubscribeResponse { message: Some(Sent::Confirmation(confirmation)) }));
+        let stream = Box::new(EventStream { subscription, grant, sight, _counted: counted });
+        Ok(Response::new(Box::pin(Events { first, state: State::Ready(stream), at_hand: AT_HAND_MAX })))
     }
 
     async fn list_events(&self, request: Request<pb::ListEventsRequest>) -> Result<Response<pb::ListEventsResponse>, Status> {
@@ -135,6 +123,91 @@ struct Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.engine.metrics().subscribers.dec();
+    }
+}
+
+/// What a running stream lives by.
+struct EventStream {
+    subscription: Subscription,
+    grant: Grant,
+    sight: Sight,
+    _counted: Counted,
+}
+
+impl EventStream {
+    /// Waits for the next message; `Err` ends the stream.
+    async fn next(mut self: Box<Self>) -> (Box<Self>, Result<Outgoing, Status>) {
+        let sight = self.sight;
+        let next = tokio::select! {
+            biased;
+            revoked = self.grant.revoked() => Err(revoked_status(revoked)),
+            next = self.subscription.next() => next.map(|message| sent(message, sight)).map_err(end_status),
+        };
+        (self, next)
+    }
+
+    /// The next message, where it can be had without waiting.
+    fn next_at_hand(&mut self) -> Option<Outgoing> {
+        if self.grant.may_be_revoked() {
+            return None;
+        }
+        let message = self.subscription.next_at_hand()?;
+        Some(sent(message, self.sight))
+    }
+}
+
+type Waiting = Pin<Box<dyn Future<Output = (Box<EventStream>, Result<Outgoing, Status>)> + Send>>;
+
+enum State {
+    Ready(Box<EventStream>),
+    Waiting(Waiting),
+    Ended,
+}
+
+/// The messages of a subscription.
+struct Events {
+    /// The confirmation, until it is sent.
+    first: Option<Box<pb::SubscribeResponse>>,
+    state: State,
+    /// Messages that were at hand since the last wait.
+    at_hand: usize,
+}
+
+impl Stream for Events {
+    type Item = Result<Outgoing, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(Outgoing::Message(first))));
+        }
+        loop {
+            match std::mem::replace(&mut self.state, State::Ended) {
+                State::Ended => return Poll::Ready(None),
+                State::Ready(mut stream) => {
+                    if self.at_hand < AT_HAND_MAX
+                        && let Some(message) = stream.next_at_hand()
+                    {
+                        self.at_hand += 1;
+                        self.state = State::Ready(stream);
+                        return Poll::Ready(Some(Ok(message)));
+                    }
+                    self.at_hand = 0;
+                    self.state = State::Waiting(Box::pin(stream.next()));
+                }
+                State::Waiting(mut waiting) => match waiting.as_mut().poll(context) {
+                    Poll::Pending => {
+                        self.state = State::Waiting(waiting);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready((stream, next)) => {
+                        if next.is_ok() {
+                            self.state = State::Ready(stream);
+                        }
+                        return Poll::Ready(Some(next));
+                    }
+                },
+            }
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use crate::engine::Fingerprint;
 const VERSION: u8 = 1;
 /// Hex digits of a digest: 64 bits, enough to tell two values of one field apart.
 const DIGEST_CHARS: usize = 16;
+const HEX: &[u8; 16] = b"0123456789abcdef";
 /// Fields that are not part of what is asked for.
 const NOT_COMPARED: [&str; 3] = ["idempotency_key", "page_token", "page_size"];
 
@@ -34,7 +35,10 @@ static FIELD_NAMES: LazyLock<HashMap<String, BTreeMap<u32, String>>> = LazyLock:
 
 /// The fingerprint of `request`, a message called `name`.
 pub(super) fn of(key: &[u8; 32], name: &str, request: &impl Message) -> Fingerprint {
-    let mut digests: BTreeMap<u32, Hmac<Sha256>> = BTreeMap::new();
+    let mut keyed = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of every length");
+    keyed.update(name.as_bytes());
+    // Few fields are set, and those of one number follow each other.
+    let mut digests: Vec<(u32, Hmac<Sha256>)> = Vec::new();
     let encoded = request.encode_to_vec();
     let mut rest = &encoded[..];
     while !rest.is_empty() {
@@ -44,24 +48,33 @@ pub(super) fn of(key: &[u8; 32], name: &str, request: &impl Message) -> Fingerpr
             break;
         }
         let field = &before[..before.len() - rest.len()];
-        let digest = digests.entry(number).or_insert_with(|| {
-            let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of every length");
-            mac.update(name.as_bytes());
-            mac
-        });
-        digest.update(field);
+        match digests.iter_mut().find(|(known, _)| *known == number) {
+            Some((_, digest)) => digest.update(field),
+            None => digests.push((number, keyed.clone().chain_update(field))),
+        }
     }
     let names = FIELD_NAMES.get(name);
     let fields = digests
         .into_iter()
         .map(|(number, digest)| {
             let field = names.and_then(|names| names.get(&number)).cloned().unwrap_or_else(|| number.to_string());
-            let hex: String = digest.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-            (field, hex[..DIGEST_CHARS].to_owned())
+            (field, digest)
         })
         .filter(|(field, _)| !NOT_COMPARED.contains(&field.as_str()))
+        .map(|(field, digest)| (field, short(digest)))
         .collect();
     Fingerprint { version: VERSION, fields }
+}
+
+/// The first digits of a digest.
+fn short(digest: Hmac<Sha256>) -> String {
+    let (bytes, mut text) = (digest.finalize().into_bytes(), String::with_capacity(DIGEST_CHARS));
+    for byte in &bytes[..DIGEST_CHARS / 2] {
+        for nibble in [byte >> 4, byte & 0x0f] {
+            text.push(char::from(HEX[usize::from(nibble)]));
+        }
+    }
+    text
 }
 
 /// Passes over a field's value.

@@ -10,6 +10,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Request, Response};
 use http_body::{Body, Frame, SizeHint};
+use prometheus::HistogramVec;
 use prost::Message;
 use tonic::Code;
 use tower::{Layer, Service};
@@ -25,20 +26,22 @@ const OTHER: &str = "_OTHER";
 /// The layer.
 #[derive(Clone)]
 pub struct CallTelemetry {
-    metrics: Metrics,
+    duration: HistogramVec,
     /// As in paths, without the slash at the beginning.
-    methods: Arc<BTreeSet<String>>,
+    methods: Arc<BTreeSet<Arc<str>>>,
+    other: Arc<str>,
 }
 
 impl CallTelemetry {
-    pub fn new(metrics: Metrics) -> Self {
+    pub fn new(metrics: &Metrics) -> Self {
         let known = [
             pb::DESCRIPTORS,
             tonic_health::pb::FILE_DESCRIPTOR_SET,
             tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
             tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
         ];
-        Self { metrics, methods: Arc::new(known.into_iter().flat_map(methods).collect()) }
+        let methods = known.into_iter().flat_map(methods).map(Arc::from).collect();
+        Self { duration: metrics.rpc_duration.clone(), methods: Arc::new(methods), other: OTHER.into() }
     }
 }
 
@@ -86,25 +89,20 @@ where
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let path = request.uri().path().trim_start_matches('/');
-        let method = self.telemetry.methods.get(path).map_or(OTHER, String::as_str);
+        let CallTelemetry { duration, methods, other } = &self.telemetry;
+        let method = methods.get(path).unwrap_or(other);
         let span = info_span!(
             "rpc",
-            otel.name = method,
+            otel.name = &**method,
             otel.kind = "server",
             otel.status_code = field::Empty,
             rpc.system.name = "grpc",
-            rpc.method = method,
+            rpc.method = &**method,
             rpc.response.status_code = field::Empty,
         );
         telemetry::continues(&span, request.headers());
         // Dropped with the call where the caller hangs up before there is an answer.
-        let call = Call {
-            method: method.to_owned(),
-            metrics: self.telemetry.metrics.clone(),
-            span: span.clone(),
-            start: Instant::now(),
-            code: None,
-        };
+        let call = Call { method: Arc::clone(method), duration: duration.clone(), span: span.clone(), start: Instant::now(), code: None };
         let answering = self.inner.call(request).instrument(span);
         Box::pin(async move {
             let mut call = call;
@@ -117,8 +115,8 @@ where
 
 /// A call, told of when it is dropped.
 struct Call {
-    method: String,
-    metrics: Metrics,
+    method: Arc<str>,
+    duration: HistogramVec,
     span: Span,
     start: Instant,
     /// `None` as long as there is no status.
@@ -143,7 +141,7 @@ impl Drop for Call {
             self.span.record("otel.status_code", "ERROR");
         }
         let seconds = self.start.elapsed().as_secs_f64();
-        self.metrics.rpc_duration.with_label_values(&["grpc", &self.method, name]).observe(seconds);
+        self.duration.with_label_values(&["grpc", &self.method, name]).observe(seconds);
     }
 }
 
@@ -210,7 +208,7 @@ mod tests {
 
     #[test]
     fn every_method_is_known_by_its_path() {
-        let CallTelemetry { methods, .. } = CallTelemetry::new(Metrics::new());
+        let CallTelemetry { methods, .. } = CallTelemetry::new(&Metrics::new());
         for path in ["upistream.v1.QrService/CreateQr", "upistream.v1.EventService/Subscribe", "grpc.health.v1.Health/Check"] {
             assert!(methods.contains(path), "{path} of {methods:?}");
         }

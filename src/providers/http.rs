@@ -2,9 +2,11 @@
 //! that certainly never left, or one that may have arrived. It knows no provider and reads no answer.
 
 use std::error::Error as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde::Serialize;
@@ -32,10 +34,21 @@ const IDLE_CONNECTIONS_MAX: usize = 64;
 /// What is asked by other methods than GET and moves nothing: searches with a body, and logging in.
 const ASKED_WITH_A_BODY: [&str; 3] = ["LookUpQr", "FetchSettlements", "Login"];
 
+/// What carries requests to a provider and brings its answers: a client on the network, or whatever else stands for one.
+pub trait Transport: Send + Sync {
+    fn execute(&self, request: reqwest::Request) -> BoxFuture<'_, Result<reqwest::Response, reqwest::Error>>;
+}
+
+impl Transport for reqwest::Client {
+    fn execute(&self, request: reqwest::Request) -> BoxFuture<'_, Result<reqwest::Response, reqwest::Error>> {
+        Box::pin(self.execute(request))
+    }
+}
+
 /// The client that all calls of an account go through. Cheap to clone.
 #[derive(Clone)]
 pub struct HttpClient {
-    inner: reqwest::Client,
+    transport: Arc<dyn Transport>,
     line: Line,
     /// Adds the trace context of a call to its headers; `None`: providers are told none.
     trace_headers: Option<fn(&mut HeaderMap)>,
@@ -96,6 +109,11 @@ impl HttpClient {
         Self::build(reqwest::Client::builder().tls_certs_only([]), line)
     }
 
+    /// A client whose requests `transport` carries.
+    pub fn over(transport: Arc<dyn Transport>, line: Line) -> Self {
+        Self { transport, line, trace_headers: None }
+    }
+
     /// What all of its calls go through.
     pub fn line(&self) -> &Line {
         &self.line
@@ -110,7 +128,7 @@ impl HttpClient {
         // Nothing is ever sent twice behind our back: no redirects, and none of the client's own retries. One repetition
         // can't be turned off and is harmless: a request that found its pooled connection closed before its first byte
         // was written goes out on another one.
-        let inner = builder
+        let client = builder
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()
@@ -120,7 +138,7 @@ impl HttpClient {
             .user_agent(concat!("upistream/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| NoClient(described(error)))?;
-        Ok(Self { inner, line, trace_headers: None })
+        Ok(Self::over(Arc::new(client), line))
     }
 
     /// Makes one call, once.
@@ -162,12 +180,9 @@ impl HttpClient {
         if let Some(add) = self.trace_headers {
             add(&mut headers);
         }
-        let mut request = self.inner.request(method, url).headers(headers);
-        if let Some(body) = body {
-            request = request.body(body);
-        }
-        // What can't even be written down was not sent.
-        let mut request = request.build().map_err(|error| NoAnswer::NotSent(Cause(described(error))))?;
+        let mut request = reqwest::Request::new(method, url);
+        *request.headers_mut() = headers;
+        *request.body_mut() = body.map(reqwest::Body::from);
         let pass = self.line.pass(operation, purpose, timeout).await.map_err(|why| NoAnswer::NotSent(Cause(why.to_string())))?;
         *request.timeout_mut() = Some(deadline.saturating_duration_since(Instant::now()));
         let outcome = self.answered(request, timeout).await;
@@ -180,7 +195,7 @@ impl HttpClient {
     }
 
     async fn answered(&self, request: reqwest::Request, timeout: Duration) -> Result<Answer, NoAnswer> {
-        let mut response = self.inner.execute(request).await.map_err(|error| unanswered(error, timeout))?;
+        let mut response = self.transport.execute(request).await.map_err(|error| unanswered(error, timeout))?;
 
         let status = response.status();
         let retry_after = retry_after(response.headers());

@@ -1,20 +1,19 @@
 //! What the process logs, and into which traces its spans go: one subscriber, set once. It knows no configuration.
 
-use std::fmt;
 use std::io::stderr;
 use std::sync::OnceLock;
 
-use opentelemetry::trace::TraceContextExt as _;
 use opentelemetry_sdk::trace::SdkTracer;
 use tracing::level_filters::LevelFilter;
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Metadata, Subscriber};
 use tracing_subscriber::filter::{EnvFilter, FilterExt as _, Targets, filter_fn};
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
-use tracing_subscriber::registry::{LookupSpan, Registry};
+use tracing_subscriber::registry::Registry;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
+
+use super::lines::{SpanFields, WithContext};
 
 /// The modules whose logs and spans are ours.
 const OURS: &str = "upistream";
@@ -72,7 +71,10 @@ where
     let log = tracing_subscriber::fmt::layer().with_writer(writer);
     let log = match lines {
         Lines::Text { colours } => log.with_target(false).with_ansi(colours).boxed(),
-        Lines::Json => log.json().flatten_event(true).map_event_format(WithTrace).boxed(),
+        Lines::Json => {
+            let log = log.json().flatten_event(true).with_current_span(false).with_span_list(false);
+            log.fmt_fields(SpanFields).map_event_format(WithContext).boxed()
+        }
     };
     let permitted = filter_fn(may_be_logged).with_max_level_hint(LevelFilter::TRACE);
     let traces = tracer.map(|tracer| {
@@ -106,31 +108,6 @@ fn may_be_logged(metadata: &Metadata<'_>) -> bool {
 
 fn is_ours(target: &str) -> bool {
     target.strip_prefix(OURS).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
-}
-
-/// Lines of JSON that name the trace and the span that they belong to.
-struct WithTrace<F>(F);
-
-impl<S, N, F> FormatEvent<S, N> for WithTrace<F>
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-    F: FormatEvent<S, N>,
-{
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let current = opentelemetry::Context::current();
-        let span = current.span();
-        let place = span.span_context();
-        if !place.is_valid() {
-            return self.0.format_event(context, writer, event);
-        }
-        let mut line = String::new();
-        self.0.format_event(context, Writer::new(&mut line), event)?;
-        match line.strip_suffix("}\n") {
-            Some(line) => writeln!(writer, "{line},\"trace_id\":\"{}\",\"span_id\":\"{}\"}}", place.trace_id(), place.span_id()),
-            None => writer.write_str(&line),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ fn shows<'a>(api_key: Option<&'a str>, identities: &'a [String]) -> Shown<'a> {
     Shown { api_key, identities }
 }
 
-fn by_key(callers: &Callers, key: &str) -> Result<Caller, Unknown> {
+fn by_key(callers: &Callers, key: &str) -> Result<std::sync::Arc<Caller>, Unknown> {
     callers.identify(shows(Some(key), &[]))
 }
 
@@ -47,15 +47,15 @@ fn where_nobody_is_configured_everybody_may_everything() {
     // Once there was a caller, nobody is let in because there is none any more.
     assert!(callers.replace(named(&[("orders", known())])) && !callers.replace(named(&[("orders", known())])));
     assert!(callers.replace(Configured::new()));
-    assert_eq!(callers.identify(Shown::default()).map(|caller| caller.name), Err(Unknown::NoCredential));
-    assert_eq!(by_key(&callers, KEY).map(|caller| caller.name), Err(Unknown::Key));
+    assert_eq!(callers.identify(Shown::default()).map(|caller| caller.name.clone()), Err(Unknown::NoCredential));
+    assert_eq!(by_key(&callers, KEY).map(|caller| caller.name.clone()), Err(Unknown::Key));
 }
 
 #[test]
 fn a_caller_is_known_by_his_key_or_by_his_certificate_and_never_by_two_of_different_callers() {
     let callers = Callers::new(named(&[("orders", known()), ("other", other())]));
     let (orders, others, strange) = ([IDENTITY.to_owned()], ["other.svc".to_owned()], ["evil.svc".to_owned()]);
-    let identified = |key, identities| callers.identify(shows(key, identities)).map(|caller| caller.name);
+    let identified = |key, identities| callers.identify(shows(key, identities)).map(|caller| caller.name.clone());
     assert_eq!(identified(Some(KEY), &[]), Ok("orders".to_owned()));
     assert_eq!(identified(None, &orders), Ok("orders".to_owned()));
     assert_eq!(identified(Some(KEY), &orders), Ok("orders".to_owned()));
@@ -92,7 +92,7 @@ fn keys_are_changed_without_a_gap() {
     callers.replace(named(&[("orders", KnownCaller { api_key_hashes: hashes(&[KEY, NEXT_KEY]), ..known() })]));
     assert!(by_key(&callers, KEY).is_ok() && by_key(&callers, NEXT_KEY).is_ok());
     callers.replace(named(&[("orders", KnownCaller { api_key_hashes: hashes(&[NEXT_KEY]), ..known() })]));
-    assert_eq!(by_key(&callers, KEY).map(|caller| caller.name), Err(Unknown::Key));
+    assert_eq!(by_key(&callers, KEY).map(|caller| caller.name.clone()), Err(Unknown::Key));
     assert!(by_key(&callers, NEXT_KEY).is_ok());
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use redis::{Cmd, ToRedisArgs};
+use redis::{Arg, Cmd, ToRedisArgs};
 
 use crate::store::StoreClock;
 
@@ -72,12 +72,13 @@ pub(super) struct Call {
     script: &'static Script,
     keys: Vec<String>,
     numbers: HashMap<String, usize>,
-    args: Vec<Vec<u8>>,
+    /// As a command without a name: all in one buffer.
+    args: Cmd,
 }
 
 impl Call {
     pub(super) fn of(script: &'static Script) -> Self {
-        Self { script, keys: Vec::new(), numbers: HashMap::new(), args: Vec::new() }
+        Self { script, keys: Vec::new(), numbers: HashMap::new(), args: Cmd::new() }
     }
 
     /// Adds a key at the next number.
@@ -92,7 +93,7 @@ impl Call {
     }
 
     pub(super) fn add(&mut self, arg: impl ToRedisArgs) {
-        self.args.extend(arg.to_redis_args());
+        self.args.arg(arg);
     }
 
     /// The number that Lua finds `key` at.
@@ -120,8 +121,10 @@ impl Call {
         for key in &self.keys {
             command.arg(key);
         }
-        for arg in &self.args {
-            command.arg(&arg[..]);
+        for arg in self.args.args_iter() {
+            if let Arg::Simple(arg) = arg {
+                command.arg(arg);
+            }
         }
         command
     }

@@ -16,8 +16,9 @@ use crate::store::{
 const REMEMBERED_MS: u64 = 60 * 60 * 1_000;
 /// How many commits are remembered at most, about 60 MB of them.
 const REMEMBERED_MAX: i64 = 500_000;
-/// Forgotten with each commit that is noted: more than one, so that forgetting catches up.
-const FORGOTTEN_AT_ONCE: i64 = 2;
+/// With every so manyth commit that is noted, old ones are forgotten: twice as many, so that forgetting catches up.
+const FORGET_EVERY: i64 = 16;
+const FORGOTTEN_AT_ONCE: i64 = 2 * FORGET_EVERY;
 
 /// A record that a change finds: its number and its revision.
 type Standing = Option<(i64, Revision)>;
@@ -157,37 +158,26 @@ fn remove(turn: &Turn<'_>, n: i64) -> Result<(), StoreError> {
 }
 
 fn refer(turn: &Turn<'_>, partition: Partition, step: &ReferenceStep, id: &Id, n: i64) -> Result<(), StoreError> {
-    let reference = match step {
-        ReferenceStep::Unique(reference) => reference,
-        ReferenceStep::Latest(reference) => {
-            // Ids sort by time: who is newer than its holder takes it over.
-            if holder(turn, partition, reference)?.is_some_and(|holder| holder > *id) {
-                return Ok(());
-            }
-            reference
-        }
-    };
+    // Ids sort by time: who is newer than its holder takes it over. Whether a unique one is another's was looked at before.
     let mut upsert = turn.connection.prepare_cached(
         "INSERT INTO reference (\"partition\", account, sort, value, record) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT DO UPDATE SET record = excluded.record",
+         ON CONFLICT DO UPDATE SET record = excluded.record WHERE ifnull((SELECT id FROM record WHERE n = reference.record), '') <= ?6",
     )?;
-    let Reference { account, sort, value } = reference;
-    upsert.execute(params![partition.0, account, sort, value, n])?;
+    let (ReferenceStep::Unique(Reference { account, sort, value }) | ReferenceStep::Latest(Reference { account, sort, value })) = step;
+    upsert.execute(params![partition.0, account, sort, value, n, id.as_str()])?;
     Ok(())
 }
 
 fn join_list(turn: &Turn<'_>, partition: Partition, list: &ListKey, id: &Id, n: i64) -> Result<(), StoreError> {
-    let number = match list_number(turn, partition, list)? {
-        Some(number) => number,
-        None => {
-            let mut insert =
-                turn.connection.prepare_cached("INSERT INTO list (\"partition\", account, key, entries) VALUES (?1, ?2, ?3, 0)")?;
-            insert.insert(params![partition.0, list.account, list.key])?
-        }
-    };
+    let mut upsert = turn.connection.prepare_cached(
+        "INSERT INTO list (\"partition\", account, key, entries) VALUES (?1, ?2, ?3, 1)
+         ON CONFLICT DO UPDATE SET entries = entries + 1 RETURNING n",
+    )?;
+    let number: i64 = upsert.query_row(params![partition.0, list.account, list.key], |row| row.get(0))?;
     let mut insert = turn.connection.prepare_cached("INSERT INTO entry (list, id, record) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?;
-    if insert.execute(params![number, id.as_str(), n])? > 0 {
-        turn.connection.prepare_cached("UPDATE list SET entries = entries + 1 WHERE n = ?1")?.execute([number])?;
+    if insert.execute(params![number, id.as_str(), n])? == 0 {
+        // It stood there already.
+        turn.connection.prepare_cached("UPDATE list SET entries = entries - 1 WHERE n = ?1")?.execute([number])?;
     }
     Ok(())
 }
@@ -198,8 +188,11 @@ fn leave_list(turn: &Turn<'_>, partition: Partition, list: &ListKey, id: &Id) ->
     };
     let mut delete = turn.connection.prepare_cached("DELETE FROM entry WHERE list = ?1 AND id = ?2")?;
     if delete.execute(params![number, id.as_str()])? > 0 {
-        turn.connection.prepare_cached("UPDATE list SET entries = entries - 1 WHERE n = ?1")?.execute([number])?;
-        turn.connection.prepare_cached("DELETE FROM list WHERE n = ?1 AND entries = 0")?.execute([number])?;
+        let mut count = turn.connection.prepare_cached("UPDATE list SET entries = entries - 1 WHERE n = ?1 RETURNING entries")?;
+        let left: i64 = count.query_row([number], |row| row.get(0))?;
+        if left == 0 {
+            turn.connection.prepare_cached("DELETE FROM list WHERE n = ?1")?.execute([number])?;
+        }
     }
     Ok(())
 }
@@ -219,6 +212,9 @@ fn own_work(turn: &Turn<'_>, batch: &Batch) -> Result<Option<Vec<Written>>, Stor
 fn note(turn: &Turn<'_>, batch: &Batch, written: &[Written]) -> Result<(), StoreError> {
     let mut insert = turn.connection.prepare_cached("INSERT INTO done (name, ms, reply) VALUES (?1, ?2, ?3)")?;
     let newest = insert.insert(params![name(batch), kept(turn.now), encode(written)])?;
+    if newest % FORGET_EVERY != 0 {
+        return Ok(());
+    }
     let mut oldest = turn.connection.prepare_cached("SELECT n, ms FROM done ORDER BY n LIMIT ?1")?;
     let oldest = oldest.query_map([FORGOTTEN_AT_ONCE], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let oldest = oldest.collect::<rusqlite::Result<Vec<(i64, i64)>>>()?;
