@@ -167,7 +167,8 @@ fn asked(arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
 fn run(Asked { cases, scale, json }: &Asked) -> Result<(), Failed> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     // As it is served: where nobody logs, spans cost nothing.
-    telemetry::install("info", Lines::Json, None)?;
+    let level = if scale.runs == Scale::TINY.runs { "error" } else { "info" };
+    telemetry::install(level, Lines::Json, None)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut measured = Vec::new();
     for case in cases {

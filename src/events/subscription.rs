@@ -87,8 +87,8 @@ pub struct Progress {
 }
 
 enum Source {
-    /// One page of the log, and the next, which is read and looked into by a task of its own once half of the first is taken: a
-    /// subscriber who doesn't read holds no more than that.
+    /// One page of the log, and the next, which a task of its own reads once the first entry is taken: a subscriber who doesn't
+    /// read holds no more than these two.
     Log(VecDeque<Entry>, Option<Ahead>),
     Ring(broadcast::Receiver<Live>),
     Ended,
@@ -185,8 +185,8 @@ impl Subscription {
             Source::Ended => Err(SubscriptionEnd::Ended),
             Source::Log(page, ahead) => {
                 if let Some(entry) = page.pop_front() {
-                    if let (Some(last), None) = (page.back().filter(|_| page.len() == self.pace.page / 2), &ahead) {
-                        // Where so much is left of a page it was a long one, and more is likely to follow.
+                    if let (Some(last), None) = (page.back().filter(|_| page.len() + 1 == self.pace.page), &ahead) {
+                        // The first of a page that was full: more is likely to follow.
                         let (partition, position) = last.place();
                         let mut positions = self.positions.clone();
                         positions.insert(partition, position);
@@ -240,11 +240,9 @@ impl Subscription {
     }
 
     /// The next message of the live end where one is at hand, without waiting; `None`: [`Subscription::next`] knows what is
-    /// next. For the many who get the same burst it is what they cost: to wait registers with four others, and leaves them.
+    /// next. It alone says goodbye and sends bookmarks, so it has to be asked now and then. For the many who get the same burst
+    /// this is what they cost: to wait registers with four others, and leaves them.
     pub fn next_at_hand(&mut self) -> Option<Message> {
-        if self.drain.is_cancelled() || Instant::now() >= self.pace.ends.min(self.next_heartbeat) {
-            return None;
-        }
         for _ in 0..PASSED_OVER_MAX {
             let Source::Ring(ring) = &mut self.source else { return None };
             match ring.try_recv() {
@@ -350,15 +348,16 @@ impl Subscription {
     }
 }
 
-/// The page after one that ends at `positions` in `partition`, looked into: that is most of what a reader of history costs, and
-/// another core may do it. What can't be read is left for its turn, after all that stands before it.
+/// The page after one that ends at `positions` in `partition`. Half of it is looked into here, since that is most of what a reader
+/// of history costs, and another core may share it. What can't be read is left for its turn, after all that stands before it.
 async fn read_ahead(feed: Arc<Feed>, positions: Positions, partition: Partition, limit: usize) -> Result<VecDeque<Entry>, SubscriptionEnd> {
     let page = read_page(&feed, &positions, Some(partition), limit).await?;
-    let looked_into = page.into_iter().map(|logged| match feed.frame(&logged) {
-        Ok(frame) => Entry::Frame(Arc::new(frame)),
-        Err(_) => Entry::Logged(logged),
+    let half = page.len() / 2;
+    let entries = page.into_iter().enumerate().map(|(number, logged)| match (number < half).then(|| feed.frame(&logged)) {
+        Some(Ok(frame)) => Entry::Frame(Arc::new(frame)),
+        Some(Err(_)) | None => Entry::Logged(logged),
     });
-    Ok(looked_into.collect())
+    Ok(entries.collect())
 }
 
 /// The next entries of the first partition that has some, after `served_last`, which had its turn.

@@ -33,6 +33,8 @@ use crate::support::redis::{TestRedis, signal};
 /// How many subscribe, and how many calls a second there are, in an ordinary run.
 const SUBSCRIBERS: usize = 200;
 const CALLS_PER_SECOND: u64 = 200;
+/// Calls are begun in beats of this.
+const BEAT: Duration = Duration::from_millis(10);
 /// Subscribers who share a connection.
 const SUBSCRIBERS_A_CONNECTION: usize = 8;
 /// Connections that calls are spread over.
@@ -117,12 +119,15 @@ impl Traffic {
     /// Calls at a steady pace, however long each of them takes.
     async fn flow(self: Arc<Self>, per_second: u64) {
         let mut calls = JoinSet::new();
-        let mut pace = tokio::time::interval(Duration::from_secs(1) / u32::try_from(per_second).expect("it is small"));
+        // Timers are no finer than a millisecond.
+        let mut pace = tokio::time::interval(BEAT);
         // A machine that was busy elsewhere doesn't catch up with a burst.
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.over.is_cancelled() {
             pace.tick().await;
-            calls.spawn(Arc::clone(&self).call(self.number.fetch_add(1, Ordering::Relaxed)));
+            for _ in 0..per_second * u64::try_from(BEAT.as_millis()).expect("it is small") / 1_000 {
+                calls.spawn(Arc::clone(&self).call(self.number.fetch_add(1, Ordering::Relaxed)));
+            }
             while calls.try_join_next().is_some() {}
         }
         while let Some(call) = calls.join_next().await {
@@ -345,6 +350,7 @@ async fn a_replica_that_is_told_to_end_under_load_finishes_what_it_took_and_hand
         not_taken: Default::default(),
         failed: Mutex::default(),
     });
+    let begun = tokio::time::Instant::now();
     let flow = tokio::spawn(Arc::clone(&traffic).flow(per_second));
     traffic.more_codes(CODES_BETWEEN).await;
 
@@ -368,6 +374,7 @@ async fn a_replica_that_is_told_to_end_under_load_finishes_what_it_took_and_hand
     traffic.more_codes(CODES_BETWEEN).await;
     traffic.over.cancel();
     flow.await.expect("nobody panics");
+    let flowed = begun.elapsed();
     let goodbyes = all.iter().filter(|one| one.said_goodbye.load(Ordering::Relaxed)).count();
     assert_eq!(goodbyes, subscribers, "everybody was told goodbye");
     let expected = log(&staying.channel).await;
@@ -383,10 +390,10 @@ async fn a_replica_that_is_told_to_end_under_load_finishes_what_it_took_and_hand
     let resumed: u64 = all.iter().map(|one| one.resumed.load(Ordering::Relaxed)).sum();
     println!("{resumed} times a subscriber was asked to come back later by the replica that stays");
     println!(
-        "{answered} calls answered; {refused} were refused and {not_sent} not sent, and answered elsewhere; {subscribers} subscribers had \
-         {} events each",
-        expected.len()
+        "{answered} calls answered in {} ms; {refused} were refused and {not_sent} not sent, and answered elsewhere",
+        flowed.as_millis()
     );
+    println!("{subscribers} subscribers had {} events each", expected.len());
     let failed = std::mem::take(&mut *traffic.failed.lock().unwrap_or_else(PoisonError::into_inner));
     assert!(failed.is_empty(), "{} calls failed: {:#?}", failed.len(), &failed[..failed.len().min(5)]);
 
