@@ -24,6 +24,7 @@ use futures_util::Stream;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tonic::transport::Server;
 use tracing::{error, info, warn};
 
@@ -206,8 +207,9 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     let framework_errors = FrameworkErrors { request_bytes_max: config.grpc.request_bytes_max };
     let authentication = Authentication { callers: Arc::clone(&callers), request_bytes_max: config.grpc.request_bytes_max };
     let layers = (CallTelemetry::new(engine.metrics()), framework_errors, authentication);
-    let incoming = connections::of(grpc_listener, GRPC_CONNECTIONS_MAX, tls.clone());
-    tasks.spawn("the gRPC listener", serve_grpc(incoming, routes, layers, closing.clone()));
+    let being_closed = TaskTracker::new();
+    let incoming = connections::of(grpc_listener, GRPC_CONNECTIONS_MAX, tls.clone(), being_closed.clone());
+    tasks.spawn("the gRPC listener", serve_grpc(incoming, routes, layers, closing.clone(), being_closed));
     let hooks = http::webhooks::router(Arc::clone(&engine), webhook_settings(&config, &secrets));
     tasks.spawn("the webhook listener", http::serve::serve(webhook_listener, hooks, HTTP_CONNECTIONS_MAX, closing.clone()));
     let operators = http::admin::router(Arc::clone(&engine), ready);
@@ -393,6 +395,7 @@ async fn serve_grpc(
     routes: tonic::service::Routes,
     layers: (CallTelemetry, FrameworkErrors, Authentication),
     closing: CancellationToken,
+    being_closed: TaskTracker,
 ) {
     let served = Server::builder()
         // An idle connection that never spoke would hold up a stop otherwise.
@@ -409,4 +412,6 @@ async fn serve_grpc(
     if let Err(cause) = served.await {
         error!("the gRPC listener ended badly: {cause}");
     }
+    being_closed.close();
+    let _ = tokio::time::timeout(connections::HEARD_OUT_FOR, being_closed.wait()).await;
 }

@@ -8,12 +8,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::stream::{self, Stream};
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_util::task::TaskTracker;
 use tonic::transport::server::Connected;
 use tracing::{debug, warn};
 
@@ -25,11 +27,37 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a client may take for its handshake. Meanwhile it has one of the places.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a client is heard out whose connection was ended here.
+pub(super) const HEARD_OUT_FOR: Duration = Duration::from_secs(1);
+
 /// A connection, and its place among those that are open.
 pub(super) struct Connection {
-    stream: Wire,
+    /// `None`: it is being closed.
+    stream: Option<Wire>,
     identity: PeerIdentity,
-    _place: OwnedSemaphorePermit,
+    place: Option<OwnedSemaphorePermit>,
+    closing: TaskTracker,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let (Some(wire), Ok(runtime)) = (self.stream.take(), Handle::try_current()) else { return };
+        let stream = match wire {
+            Wire::Plain(stream) => stream,
+            Wire::Tls(stream) => stream.into_inner().0,
+        };
+        runtime.spawn(self.closing.track_future(hear_out(stream, self.place.take())));
+    }
+}
+
+/// Reads what the client still sends until he hangs up, for a moment. Were the connection closed with that unread, he would be told
+/// that it broke, and not what he was told before: that it ends, and which of his calls were not taken.
+async fn hear_out(mut stream: TcpStream, _place: Option<OwnedSemaphorePermit>) {
+    // It may be broken: then there is nobody to hear out.
+    let _ = stream.shutdown().await;
+    let mut unread = [0; 4_096];
+    let to_its_end = async { while matches!(stream.read(&mut unread).await, Ok(1..)) {} };
+    let _ = tokio::time::timeout(HEARD_OUT_FOR, to_its_end).await;
 }
 
 enum Wire {
@@ -43,6 +71,7 @@ struct Door {
     tls: Option<Tls>,
     places: Arc<Semaphore>,
     connections_max: usize,
+    closing: TaskTracker,
     patience: Duration,
     handshakes: JoinSet<Option<Connection>>,
     /// That there is no place was said.
@@ -51,8 +80,14 @@ struct Door {
 
 /// The connections that `listener` accepts, `connections_max` at once, handshakes included; further ones wait to be accepted.
 /// Never ends. With `tls` only those come out whose handshake succeeded.
-pub(super) fn of(listener: TcpListener, connections_max: usize, tls: Option<Tls>) -> impl Stream<Item = io::Result<Connection>> {
-    with_patience(listener, connections_max, tls, HANDSHAKE_TIMEOUT)
+/// `closing` knows of those that are being closed.
+pub(super) fn of(
+    listener: TcpListener,
+    connections_max: usize,
+    tls: Option<Tls>,
+    closing: TaskTracker,
+) -> impl Stream<Item = io::Result<Connection>> {
+    with_patience(listener, connections_max, tls, closing, HANDSHAKE_TIMEOUT)
 }
 
 /// `patience`: for a client's handshake, and again for its first word.
@@ -60,10 +95,11 @@ fn with_patience(
     listener: TcpListener,
     connections_max: usize,
     tls: Option<Tls>,
+    closing: TaskTracker,
     patience: Duration,
 ) -> impl Stream<Item = io::Result<Connection>> {
     let places = Arc::new(Semaphore::new(connections_max));
-    let door = Door { listener, tls, places, connections_max, patience, handshakes: JoinSet::new(), full: false };
+    let door = Door { listener, tls, places, connections_max, closing, patience, handshakes: JoinSet::new(), full: false };
     stream::unfold(door, |mut door| async move { door.next().await.map(|connection| (Ok(connection), door)) })
 }
 
@@ -99,11 +135,12 @@ impl Door {
             };
             // Most answers are small. Where it can't be set they are only slower.
             let _ = stream.set_nodelay(true);
+            let (closing, patience) = (self.closing.clone(), self.patience);
             match &self.tls {
-                None => drop(self.handshakes.spawn(hear(stream, place, self.patience))),
+                None => drop(self.handshakes.spawn(hear(stream, place, closing, patience))),
                 Some(tls) => {
                     let acceptor = TlsAcceptor::from(tls.server());
-                    self.handshakes.spawn(shake_hands(acceptor, stream, place, self.patience));
+                    self.handshakes.spawn(shake_hands(acceptor, stream, place, closing, patience));
                 }
             }
         }
@@ -111,14 +148,20 @@ impl Door {
 }
 
 /// The connection once its client has begun to speak; `None`: it said nothing, and keeps nobody's place.
-async fn hear(stream: TcpStream, place: OwnedSemaphorePermit, patience: Duration) -> Option<Connection> {
+async fn hear(stream: TcpStream, place: OwnedSemaphorePermit, closing: TaskTracker, patience: Duration) -> Option<Connection> {
     let heard = tokio::time::timeout(patience, stream.peek(&mut [0])).await;
     (heard.ok()?.ok()? > 0).then_some(())?;
-    Some(Connection { stream: Wire::Plain(stream), identity: PeerIdentity::default(), _place: place })
+    Some(Connection { stream: Some(Wire::Plain(stream)), identity: PeerIdentity::default(), place: Some(place), closing })
 }
 
 /// The connection after its handshake, once its client has begun to speak; `None`: it came to none.
-async fn shake_hands(acceptor: TlsAcceptor, stream: TcpStream, place: OwnedSemaphorePermit, patience: Duration) -> Option<Connection> {
+async fn shake_hands(
+    acceptor: TlsAcceptor,
+    stream: TcpStream,
+    place: OwnedSemaphorePermit,
+    closing: TaskTracker,
+    patience: Duration,
+) -> Option<Connection> {
     let client = stream.peer_addr().map(|address| address.ip().to_string()).unwrap_or_default();
     let mut stream = match tokio::time::timeout(patience, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
@@ -140,7 +183,7 @@ async fn shake_hands(acceptor: TlsAcceptor, stream: TcpStream, place: OwnedSemap
     heard.ok()?.ok()?;
     let certificates = stream.get_ref().1.peer_certificates();
     let identity = certificates.and_then(|chain| chain.first()).map(tls::identity).unwrap_or_default();
-    Some(Connection { stream: Wire::Tls(Box::new(stream)), identity, _place: place })
+    Some(Connection { stream: Some(Wire::Tls(Box::new(stream))), identity, place: Some(place), closing })
 }
 
 fn is_about_certificate(cause: &io::Error) -> bool {
@@ -160,8 +203,9 @@ impl Connected for Connection {
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
-            Wire::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Wire::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+            Some(Wire::Plain(stream)) => Pin::new(stream).poll_read(context, buffer),
+            Some(Wire::Tls(stream)) => Pin::new(stream).poll_read(context, buffer),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 }
@@ -169,36 +213,41 @@ impl AsyncRead for Connection {
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.stream {
-            Wire::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Wire::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+            Some(Wire::Plain(stream)) => Pin::new(stream).poll_write(context, bytes),
+            Some(Wire::Tls(stream)) => Pin::new(stream).poll_write(context, bytes),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
-            Wire::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Wire::Tls(stream) => Pin::new(stream).poll_flush(context),
+            Some(Wire::Plain(stream)) => Pin::new(stream).poll_flush(context),
+            Some(Wire::Tls(stream)) => Pin::new(stream).poll_flush(context),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
-            Wire::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Wire::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            Some(Wire::Plain(stream)) => Pin::new(stream).poll_shutdown(context),
+            Some(Wire::Tls(stream)) => Pin::new(stream).poll_shutdown(context),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         match &mut self.stream {
-            Wire::Plain(stream) => Pin::new(stream).poll_write_vectored(context, parts),
-            Wire::Tls(stream) => Pin::new(stream).poll_write_vectored(context, parts),
+            Some(Wire::Plain(stream)) => Pin::new(stream).poll_write_vectored(context, parts),
+            Some(Wire::Tls(stream)) => Pin::new(stream).poll_write_vectored(context, parts),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match &self.stream {
-            Wire::Plain(stream) => stream.is_write_vectored(),
-            Wire::Tls(stream) => stream.is_write_vectored(),
+            Some(Wire::Plain(stream)) => stream.is_write_vectored(),
+            Some(Wire::Tls(stream)) => stream.is_write_vectored(),
+            None => false,
         }
     }
 }
@@ -211,7 +260,7 @@ mod tests {
     use super::*;
 
     fn plain(connection: &Connection) -> &TcpStream {
-        let Wire::Plain(stream) = &connection.stream else { panic!("there is no TLS here") };
+        let Some(Wire::Plain(stream)) = &connection.stream else { panic!("there is no TLS here") };
         stream
     }
 
@@ -273,7 +322,7 @@ mod tests {
         let (tls, [without, with]) = tls(folder.path());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let connections = of(listener, 2, Some(tls));
+        let connections = of(listener, 2, Some(tls), TaskTracker::new());
         tokio::pin!(connections);
         for (client, names) in [(without, &[][..]), (with, &["spiffe://example/billing", "billing.internal"])] {
             let client = tokio::spawn(connect(address, client));
@@ -289,7 +338,7 @@ mod tests {
         let (tls, [client, _]) = tls(folder.path());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let connections = of(listener, 1, Some(tls));
+        let connections = of(listener, 1, Some(tls), TaskTracker::new());
         tokio::pin!(connections);
         let silent = TcpStream::connect(address).await.unwrap();
         let client = tokio::spawn(connect(address, client));
@@ -304,7 +353,7 @@ mod tests {
     async fn a_connection_beyond_the_limit_waits_for_another_to_end() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let connections = of(listener, 2, None);
+        let connections = of(listener, 2, None, TaskTracker::new());
         tokio::pin!(connections);
         let _clients = [speaking(address).await, speaking(address).await];
         let third = speaking(address).await;
@@ -318,11 +367,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_client_whose_connection_ends_here_is_heard_out_and_reads_what_he_was_told() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let closing = TaskTracker::new();
+        let connections = of(listener, 2, None, closing.clone());
+        tokio::pin!(connections);
+        let mut client = speaking(address).await;
+        let mut connection = connections.next().await.unwrap().unwrap();
+        connection.write_all(b"it ends").await.unwrap();
+        drop(connection);
+        // He has not read it yet, and goes on.
+        client.write_all(&[1; 100_000]).await.unwrap();
+        let mut told = String::new();
+        client.read_to_string(&mut told).await.unwrap();
+        assert_eq!(told, "it ends");
+        assert_eq!(closing.len(), 1);
+        drop(client);
+        closing.close();
+        closing.wait().await;
+    }
+
+    #[tokio::test]
     async fn a_client_that_says_nothing_keeps_nobodys_place() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let patience = Duration::from_millis(300);
-        let connections = with_patience(listener, 1, None, patience);
+        let connections = with_patience(listener, 1, None, TaskTracker::new(), patience);
         tokio::pin!(connections);
         let silent = TcpStream::connect(address).await.unwrap();
         let speaks = speaking(address).await;
