@@ -1,5 +1,5 @@
 //! The floor of the embedded store: a file with the same tables, and one thread that writes the rows of a creation as they are,
-//! whatever waits in one transaction. It looks nothing up and checks nothing.
+//! whatever waits in one transaction, and rows that all of them change once for all. It looks nothing up and checks nothing.
 
 use std::path::Path;
 use std::time::Duration;
@@ -29,14 +29,15 @@ pub struct Rows {
     scope: String,
     fingerprint: Vec<u8>,
     outcome: Option<Vec<u8>>,
-    /// Account, sort and value of each reference: those that the request brings, and those that the provider's answer does.
+    /// Account, sort and value of each reference: those that the request brings (digests, which come in no order), and those that
+    /// the provider's answer does.
     references_at_first: Vec<(String, String, String)>,
     references_at_last: Vec<(String, String, String)>,
     /// How many lists it stands in.
     lists: u32,
     is_due: bool,
-    /// What one commit was answered.
-    reply: Vec<u8>,
+    /// What is noted of one commit.
+    note: Vec<u8>,
 }
 
 impl Rows {
@@ -63,9 +64,10 @@ impl Rows {
         let count = |statement: &str| store.query_row(statement, [n], |row| row.get::<_, u32>(0));
         let lists = count("SELECT count(*) FROM entry WHERE record = ?1")?;
         let is_due = count("SELECT count(*) FROM due WHERE record = ?1")? > 0;
-        let reply = store.query_row("SELECT reply FROM done ORDER BY n DESC LIMIT 1", [], |row| row.get(0))?;
+        // Each was a transaction of its own.
+        let note = store.query_row("SELECT commits FROM done_together ORDER BY n DESC LIMIT 1", [], |row| row.get(0))?;
         let id = qr.id.clone();
-        Ok(Self { schema, id, body, events, scope, fingerprint, outcome, references_at_first, references_at_last, lists, is_due, reply })
+        Ok(Self { schema, id, body, events, scope, fingerprint, outcome, references_at_first, references_at_last, lists, is_due, note })
     }
 }
 
@@ -141,6 +143,17 @@ impl Writer {
         for Job { number, is_end, done: _ } in jobs {
             if *is_end { self.outcome(*number)? } else { self.intent(*number)? }
         }
+        self.run("UPDATE head SET ms = ?1, seq = ?2 WHERE \"partition\" = 0", &[&TIME_MS, &self.appended])?;
+        let begun = jobs.iter().filter(|job| !job.is_end).count();
+        if begun > 0 {
+            let begun = i64::try_from(begun).unwrap_or(i64::MAX);
+            self.run("UPDATE meta SET value = value + ?1 WHERE key = 'fence'", &[&begun])?;
+            for list in 0..self.rows.lists {
+                self.run("UPDATE list SET entries = entries + ?2 WHERE n = ?1", &[&list, &begun])?;
+            }
+        }
+        let notes = self.rows.note.repeat(jobs.len());
+        self.run("INSERT INTO done_together (ms, commits) VALUES (?1, ?2)", &[&TIME_MS, &notes])?;
         self.run("COMMIT", &[])
     }
 
@@ -157,15 +170,12 @@ impl Writer {
             &[&other(&rows.scope, number), &id, &rows.fingerprint],
         )?;
         for reference in &rows.references_at_first {
-            self.refer(reference, number)?;
+            self.refer(reference, number, scattered(number))?;
         }
         for list in 0..rows.lists {
             self.run("INSERT INTO entry (list, id, record) VALUES (?1, ?2, ?3)", &[&list, &id, &number])?;
-            self.run("UPDATE list SET entries = entries + 1 WHERE n = ?1", &[&list])?;
         }
-        self.run("UPDATE meta SET value = value + 1 WHERE key = 'fence'", &[])?;
-        self.run("INSERT INTO due (record, at, leased_until, fence) VALUES (?1, ?2, ?2, ?1)", &[&number, &TIME_MS])?;
-        self.note(2 * number)
+        self.run("INSERT INTO due (record, at, leased_until, fence) VALUES (?1, ?2, ?2, ?1)", &[&number, &TIME_MS])
     }
 
     fn outcome(&mut self, number: i64) -> rusqlite::Result<()> {
@@ -175,33 +185,26 @@ impl Writer {
         let scope = other(&rows.scope, number);
         self.run("UPDATE claim SET outcome = ?2 WHERE \"partition\" = 0 AND scope = ?1", &[&scope, &rows.outcome])?;
         for reference in &rows.references_at_last {
-            self.refer(reference, number)?;
+            self.refer(reference, number, number)?;
         }
         if rows.is_due {
             self.run("UPDATE due SET at = ?2, leased_until = NULL WHERE record = ?1", &[&number, &TIME_MS])?;
         } else {
             self.run("DELETE FROM due WHERE record = ?1", &[&number])?;
         }
-        self.note(2 * number + 1)
+        Ok(())
     }
 
     /// The first or the second event of a creation.
     fn append(&mut self, which: usize) -> rusqlite::Result<()> {
         self.appended += 1;
         let ((id, body), seq) = (&self.rows.events[which], self.appended);
-        self.run("INSERT INTO event (at, ms, id, body) VALUES (?1, ?2, ?3, ?4)", &[&seq, &TIME_MS, &other(id, seq), body])?;
-        self.run("UPDATE head SET ms = ?1, seq = seq + 1 WHERE \"partition\" = 0", &[&TIME_MS])
+        self.run("INSERT INTO event (at, ms, id, body) VALUES (?1, ?2, ?3, ?4)", &[&seq, &TIME_MS, &other(id, seq), body])
     }
 
-    fn refer(&self, (account, sort, value): &(String, String, String), number: i64) -> rusqlite::Result<()> {
+    fn refer(&self, (account, sort, value): &(String, String, String), record: i64, name: i64) -> rusqlite::Result<()> {
         let statement = "INSERT INTO reference (\"partition\", account, sort, value, record) VALUES (0, ?1, ?2, ?3, ?4)";
-        self.run(statement, &[account, sort, &other(value, number), &number])
-    }
-
-    /// The store remembers what a commit was answered.
-    fn note(&self, write: i64) -> rusqlite::Result<()> {
-        let name = i128::from(write).to_be_bytes();
-        self.run("INSERT INTO done (name, ms, reply) VALUES (?1, ?2, ?3)", &[&&name[..], &TIME_MS, &self.rows.reply])
+        self.run(statement, &[account, sort, &other(value, name), &record])
     }
 }
 
@@ -210,4 +213,10 @@ const TIME_MS: i64 = 1_790_000_000_000;
 
 fn other(name: &str, number: i64) -> String {
     String::from_utf8_lossy(&renamed(name.as_bytes(), number.unsigned_abs())).into_owned()
+}
+
+/// Another number for each, in no order.
+fn scattered(number: i64) -> i64 {
+    // Odd and no multiple of five: it has an inverse among the numbers of so many digits.
+    number.wrapping_mul(618_033_988_749).rem_euclid(1_000_000_000_000)
 }

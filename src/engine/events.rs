@@ -18,7 +18,7 @@ const RECONNECT_SPREAD: Duration = Duration::from_secs(1);
 
 /// A page of the log, oldest first.
 pub struct EventsPage {
-    pub frames: Vec<(Arc<Frame>, String)>,
+    pub frames: Vec<(Arc<Frame>, Arc<str>)>,
     /// Where it ended, events passed over included.
     pub token: String,
     /// Whether there is more now.

@@ -42,15 +42,28 @@ pub struct Frame {
     /// Each is made when the first reader needs it.
     masked: OnceLock<Bytes>,
     clear: OnceLock<Bytes>,
-    /// The token of the first reader who took it live, and his positions: nearly all others have the same.
-    token: OnceLock<(Positions, String)>,
+    step: OnceLock<Step>,
+}
+
+/// How the first who took a frame at the live end came past it: nearly all others come the same way.
+pub(super) struct Step {
+    /// Where he stood before. Whoever holds this very allocation stands there too: it lives as long as this does.
+    pub(super) from: Arc<Positions>,
+    /// Where he stands since.
+    pub(super) to: Arc<Positions>,
+    /// The token of that.
+    pub(super) token: Arc<str>,
 }
 
 impl Frame {
-    /// The token of a reader whose `positions` this frame has just moved.
-    pub(super) fn token(&self, log: &[u8; 8], positions: &Positions) -> String {
-        let (known, token) = self.token.get_or_init(|| (positions.clone(), super::token::encode(log, positions)));
-        if known == positions { token.clone() } else { super::token::encode(log, positions) }
+    /// How the first one came past it; whoever asks first is that one.
+    pub(super) fn step(&self, first: impl FnOnce() -> Step) -> &Step {
+        self.step.get_or_init(first)
+    }
+
+    /// The same, if somebody came past it who stood where one with these positions stands.
+    pub(super) fn step_from(&self, positions: &Arc<Positions>) -> Option<&Step> {
+        self.step.get().filter(|step| Arc::ptr_eq(&step.from, positions))
     }
 
     /// The event as a reader with this sight may see it.
@@ -129,7 +142,7 @@ impl Feed {
     /// The frame of an entry, which holds `event`.
     pub(super) fn encoded(&self, logged: &Logged, event: Event) -> Frame {
         let (partition, position, encoder) = (logged.partition, logged.position, Arc::clone(&self.encoder));
-        Frame { partition, position, event, encoder, masked: OnceLock::new(), clear: OnceLock::new(), token: OnceLock::new() }
+        Frame { partition, position, event, encoder, masked: OnceLock::new(), clear: OnceLock::new(), step: OnceLock::new() }
     }
 
     /// Starts at the log's present end. To be called once, before subscribers come.

@@ -11,7 +11,7 @@ use tokio::sync::broadcast;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::feed::{self, Feed, Frame, Live, Next};
+use super::feed::{self, Feed, Frame, Live, Next, Step};
 use super::filter::Filter;
 use super::token::{Positions, Token};
 use crate::domain::id::Partition;
@@ -36,7 +36,7 @@ pub enum Start {
 /// What a subscriber is sent, after the confirmation.
 #[derive(Clone, Debug)]
 pub enum Message {
-    Event { frame: Arc<Frame>, token: String },
+    Event { frame: Arc<Frame>, token: Arc<str> },
     CaughtUp { token: String, time: Timestamp },
     FellBehind { token: String, time: Timestamp },
     Bookmark { token: String, server_time: Timestamp, events_behind: u64, time_behind: Duration },
@@ -117,7 +117,8 @@ type Ahead = AbortOnDropHandle<Result<VecDeque<Entry>, SubscriptionEnd>>;
 pub struct Subscription {
     feed: Arc<Feed>,
     filter: Filter,
-    positions: Positions,
+    /// Shared with all who stand at the same place of the live end.
+    positions: Arc<Positions>,
     progress: Arc<Progress>,
     source: Source,
     /// Whose page was read last: the next read begins with the partition after it, so that none waits for another.
@@ -144,7 +145,7 @@ impl Subscription {
         let source = Source::Log(VecDeque::new(), None);
         let read = positions.values().map(|position| position.seq).sum();
         let progress = Arc::new(Progress { partitions: positions.keys().copied().collect(), read: AtomicU64::new(read) });
-        Ok(Self { feed, filter, positions, progress, source, served_last: None, pace, next_heartbeat, drain, now })
+        Ok(Self { feed, filter, positions: Arc::new(positions), progress, source, served_last: None, pace, next_heartbeat, drain, now })
     }
 
     /// How far it is, also while nobody asks it for the next message.
@@ -188,7 +189,7 @@ impl Subscription {
                     if let (Some(last), None) = (page.back().filter(|_| page.len() + 1 == self.pace.page), &ahead) {
                         // The first of a page that was full: more is likely to follow.
                         let (partition, position) = last.place();
-                        let mut positions = self.positions.clone();
+                        let mut positions = Positions::clone(&self.positions);
                         positions.insert(partition, position);
                         let reading = read_ahead(Arc::clone(&self.feed), positions, partition, self.pace.page);
                         *ahead = Some(AbortOnDropHandle::new(tokio::spawn(reading)));
@@ -266,12 +267,31 @@ impl Subscription {
 
     /// Moves past a frame of the ring, and shows it if the filter admits it.
     fn take_frame(&mut self, frame: Arc<Frame>) -> Option<Message> {
-        if !self.moves_past(&frame) {
+        if let Some(step) = frame.step_from(&self.positions) {
+            // Whoever stood here found that it is the next.
+            self.positions = Arc::clone(&step.to);
+            self.progress.read.fetch_add(1, Ordering::Relaxed);
+            if !self.filter.admits(&frame.event) {
+                return None;
+            }
+            let token = Arc::clone(&step.token);
+            return Some(Message::Event { frame, token });
+        }
+        let from = Arc::clone(&self.positions);
+        if !self.moves_to(frame.partition, frame.position) {
             return None;
         }
-        // It is of the live end: many readers take it at the same place.
-        let token = frame.token(&self.feed.store().identity().log, &self.positions);
-        Some(Message::Event { frame, token })
+        let admitted = self.filter.admits(&frame.event);
+        let step = frame.step(|| Step { from, to: Arc::clone(&self.positions), token: self.token().into() });
+        let token = if step.to == self.positions {
+            self.positions = Arc::clone(&step.to);
+            Arc::clone(&step.token)
+        } else if admitted {
+            self.token().into()
+        } else {
+            return None;
+        };
+        admitted.then_some(Message::Event { frame, token })
     }
 
     /// Moves past a frame; whether it is to be shown.
@@ -290,13 +310,13 @@ impl Subscription {
     }
 
     fn shown(&self, frame: Arc<Frame>) -> Message {
-        Message::Event { frame, token: self.token() }
+        Message::Event { frame, token: self.token().into() }
     }
 
     /// Moves to the next position; false where this one is not to be shown.
     fn moves_to(&mut self, partition: Partition, next: Position) -> bool {
         // `None`: another account's partition.
-        let Some(own) = self.positions.get_mut(&partition) else { return false };
+        let Some(own) = self.positions.get(&partition) else { return false };
         if next.seq <= own.seq {
             return false; // read from the log already
         }
@@ -305,7 +325,7 @@ impl Subscription {
             self.source = Source::Log(VecDeque::new(), None);
             return false;
         }
-        *own = next;
+        Arc::make_mut(&mut self.positions).insert(partition, next);
         self.progress.read.fetch_add(1, Ordering::Relaxed);
         true
     }

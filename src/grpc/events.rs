@@ -93,7 +93,7 @@ impl EventService for Api {
         let events = listed
             .frames
             .into_iter()
-            .map(|(frame, token)| pb::Event { token, ..resource::pb_event(&frame.event, frame.position, call.sight) });
+            .map(|(frame, token)| pb::Event { token: token.as_ref().to_owned(), ..resource::pb_event(&frame.event, frame.position, call.sight) });
         Ok(Response::new(pb::ListEventsResponse { events: events.collect(), next_page_token, token: listed.token }))
     }
 

@@ -1,5 +1,7 @@
 //! Messages of the event stream that were encoded before, as a tonic codec: ordinary clients see ordinary messages.
 
+use std::sync::Arc;
+
 use bytes::{Buf, BufMut, Bytes};
 use prost::Message;
 use tonic::Status;
@@ -17,7 +19,7 @@ const LENGTH_DELIMITED: u32 = 2;
 #[derive(Debug)]
 pub enum Outgoing {
     /// An event's bytes, which all subscribers share, and this subscriber's token.
-    Event { event: Bytes, token: String },
+    Event { event: Bytes, token: Arc<str> },
     /// Anything else.
     Message(Box<pb::SubscribeResponse>),
 }

@@ -6,25 +6,16 @@ use std::collections::HashMap;
 use rusqlite::{OptionalExtension, params};
 
 use super::writer::Turn;
-use super::{claims, kept, leases, log, number, records};
+use super::{claims, leases, log, number, records};
 use crate::domain::id::{Id, Partition};
-use crate::store::{
-    Batch, Change, Commit, Conflict, Fence, Guard, ListKey, Position, Reference, ReferenceStep, Revision, StoreError, Written,
-};
-
-/// How long a commit that is sent again finds its own work: far longer than any caller goes on asking.
-const REMEMBERED_MS: u64 = 60 * 60 * 1_000;
-/// How many commits are remembered at most, about 60 MB of them.
-const REMEMBERED_MAX: i64 = 500_000;
-/// With every so manyth commit that is noted, old ones are forgotten: twice as many, so that forgetting catches up.
-const FORGET_EVERY: i64 = 16;
-const FORGOTTEN_AT_ONCE: i64 = 2 * FORGET_EVERY;
+use crate::store::{Batch, Change, Commit, Conflict, Guard, ListKey, Reference, ReferenceStep, Revision, StoreError, Written};
 
 /// A record that a change finds: its number and its revision.
 type Standing = Option<(i64, Revision)>;
 
 pub(super) fn commit(turn: &mut Turn<'_>, batch: &Batch) -> Result<Commit, StoreError> {
-    if let Some(written) = own_work(turn, batch)? {
+    // A conflict is not remembered: it did nothing.
+    if let Some(written) = turn.own_work(batch.write)? {
         return Ok(Commit::Done(written));
     }
     let standing = batch.changes.iter().map(|change| find(turn, &change.id)).collect::<Result<Vec<_>, _>>()?;
@@ -38,7 +29,7 @@ pub(super) fn commit(turn: &mut Turn<'_>, batch: &Batch) -> Result<Commit, Store
     for (change, standing) in batch.changes.iter().zip(standing) {
         written.push(write(turn, batch.partition, change, standing)?);
     }
-    note(turn, batch, &written)?;
+    turn.doing.note(batch.write, &written);
     Ok(Commit::Done(written))
 }
 
@@ -48,7 +39,7 @@ fn find(turn: &Turn<'_>, id: &Id) -> Result<Standing, StoreError> {
     Ok(found.map(|(n, revision)| (n, number(revision))))
 }
 
-fn conflict(turn: &Turn<'_>, batch: &Batch, standing: &[Standing]) -> Result<Option<Conflict>, StoreError> {
+fn conflict(turn: &mut Turn<'_>, batch: &Batch, standing: &[Standing]) -> Result<Option<Conflict>, StoreError> {
     for step in &batch.claims {
         if let Some(claimed) = claims::conflict(turn, batch.partition, step)? {
             return Ok(Some(claimed));
@@ -74,7 +65,9 @@ fn conflict(turn: &Turn<'_>, batch: &Batch, standing: &[Standing]) -> Result<Opt
             Guard::At { .. } => true,
             Guard::Held { id, fence } => leases::holds(turn, id, *fence)?,
             Guard::Unheld { id } => !leases::is_held(turn, id)?,
-            Guard::ShorterThan { list, entries } => records::count(turn.connection, batch.partition, list)? < *entries,
+            Guard::ShorterThan { list, entries } => {
+                turn.hot.list(turn.connection, batch.partition, list)?.map_or(0, |list| list.entries) < *entries
+            }
         };
         if !holds {
             return Ok(Some(Conflict::Guard(index)));
@@ -113,6 +106,7 @@ fn holder(turn: &Turn<'_>, partition: Partition, reference: &Reference) -> Resul
 fn write(turn: &mut Turn<'_>, partition: Partition, change: &Change, standing: Standing) -> Result<Written, StoreError> {
     let Change { id, from: _, body, event, references, join, leave, look, lease } = change;
     let position = event.as_ref().map(|event| log::append(turn, partition, event)).transpose()?;
+    let is_new = standing.is_none();
     let n = match (body, standing) {
         (None, None) => return Ok(Written { position, fence: None }),
         (None, Some((n, _))) => {
@@ -138,12 +132,14 @@ fn write(turn: &mut Turn<'_>, partition: Partition, change: &Change, standing: S
     for list in join {
         join_list(turn, partition, list, id, n)?;
     }
-    let fence = leases::look_and_step(turn, n, *look, *lease)?;
+    let fence =
+        if is_new { leases::begin(turn, n, *look, *lease)? } else { leases::look_and_step(turn, n, *look, *lease)? };
     Ok(Written { position, fence })
 }
 
 /// Removes a record, and from wherever its number stands.
-fn remove(turn: &Turn<'_>, n: i64) -> Result<(), StoreError> {
+fn remove(turn: &mut Turn<'_>, n: i64) -> Result<(), StoreError> {
+    turn.hot.write(turn.connection)?;
     for statement in [
         "UPDATE list SET entries = entries - 1 WHERE n IN (SELECT list FROM entry WHERE record = ?1)",
         "DELETE FROM list WHERE entries = 0 AND n IN (SELECT list FROM entry WHERE record = ?1)",
@@ -168,83 +164,22 @@ fn refer(turn: &Turn<'_>, partition: Partition, step: &ReferenceStep, id: &Id, n
     Ok(())
 }
 
-fn join_list(turn: &Turn<'_>, partition: Partition, list: &ListKey, id: &Id, n: i64) -> Result<(), StoreError> {
-    let mut upsert = turn.connection.prepare_cached(
-        "INSERT INTO list (\"partition\", account, key, entries) VALUES (?1, ?2, ?3, 1)
-         ON CONFLICT DO UPDATE SET entries = entries + 1 RETURNING n",
-    )?;
-    let number: i64 = upsert.query_row(params![partition.0, list.account, list.key], |row| row.get(0))?;
+fn join_list(turn: &mut Turn<'_>, partition: Partition, list: &ListKey, id: &Id, n: i64) -> Result<(), StoreError> {
+    let list = turn.hot.list_to_join(turn.connection, partition, list)?;
     let mut insert = turn.connection.prepare_cached("INSERT INTO entry (list, id, record) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?;
-    if insert.execute(params![number, id.as_str(), n])? == 0 {
-        // It stood there already.
-        turn.connection.prepare_cached("UPDATE list SET entries = entries - 1 WHERE n = ?1")?.execute([number])?;
+    if insert.execute(params![list.n, id.as_str(), n])? > 0 {
+        list.entries += 1;
     }
     Ok(())
 }
 
-fn leave_list(turn: &Turn<'_>, partition: Partition, list: &ListKey, id: &Id) -> Result<(), StoreError> {
-    let Some(number) = list_number(turn, partition, list)? else {
+fn leave_list(turn: &mut Turn<'_>, partition: Partition, list: &ListKey, id: &Id) -> Result<(), StoreError> {
+    let Some(list) = turn.hot.list(turn.connection, partition, list)? else {
         return Ok(());
     };
     let mut delete = turn.connection.prepare_cached("DELETE FROM entry WHERE list = ?1 AND id = ?2")?;
-    if delete.execute(params![number, id.as_str()])? > 0 {
-        let mut count = turn.connection.prepare_cached("UPDATE list SET entries = entries - 1 WHERE n = ?1 RETURNING entries")?;
-        let left: i64 = count.query_row([number], |row| row.get(0))?;
-        if left == 0 {
-            turn.connection.prepare_cached("DELETE FROM list WHERE n = ?1")?.execute([number])?;
-        }
+    if delete.execute(params![list.n, id.as_str()])? > 0 {
+        list.entries = list.entries.saturating_sub(1);
     }
     Ok(())
-}
-
-fn list_number(turn: &Turn<'_>, partition: Partition, list: &ListKey) -> Result<Option<i64>, StoreError> {
-    let mut select = turn.connection.prepare_cached("SELECT n FROM list WHERE \"partition\" = ?1 AND account = ?2 AND key = ?3")?;
-    Ok(select.query_row(params![partition.0, list.account, list.key], |row| row.get(0)).optional()?)
-}
-
-/// What this very commit was answered, if it was applied before. A conflict is not remembered: it did nothing.
-fn own_work(turn: &Turn<'_>, batch: &Batch) -> Result<Option<Vec<Written>>, StoreError> {
-    let mut select = turn.connection.prepare_cached("SELECT reply FROM done WHERE name = ?1")?;
-    let reply: Option<Vec<u8>> = select.query_row([name(batch)], |row| row.get(0)).optional()?;
-    Ok(reply.map(|reply| decode(&reply)))
-}
-
-fn note(turn: &Turn<'_>, batch: &Batch, written: &[Written]) -> Result<(), StoreError> {
-    let mut insert = turn.connection.prepare_cached("INSERT INTO done (name, ms, reply) VALUES (?1, ?2, ?3)")?;
-    let newest = insert.insert(params![name(batch), kept(turn.now), encode(written)])?;
-    if newest % FORGET_EVERY != 0 {
-        return Ok(());
-    }
-    let mut oldest = turn.connection.prepare_cached("SELECT n, ms FROM done ORDER BY n LIMIT ?1")?;
-    let oldest = oldest.query_map([FORGOTTEN_AT_ONCE], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let oldest = oldest.collect::<rusqlite::Result<Vec<(i64, i64)>>>()?;
-    for (n, ms) in oldest {
-        if number(ms).saturating_add(REMEMBERED_MS) < turn.now || newest - n >= REMEMBERED_MAX {
-            turn.connection.prepare_cached("DELETE FROM done WHERE n = ?1")?.execute([n])?;
-        }
-    }
-    Ok(())
-}
-
-fn name(batch: &Batch) -> [u8; 16] {
-    batch.write.to_be_bytes()
-}
-
-/// Three numbers a change: its event's ms and seq and its fence, each 0 where there is none (both count from 1).
-fn encode(written: &[Written]) -> Vec<u8> {
-    let numbers = written.iter().flat_map(|Written { position, fence }| {
-        let Position { ms, seq } = position.unwrap_or_default();
-        [ms, seq, fence.map_or(0, |Fence(fence)| fence)]
-    });
-    numbers.flat_map(u64::to_be_bytes).collect()
-}
-
-fn decode(reply: &[u8]) -> Vec<Written> {
-    let (numbers, _) = reply.as_chunks::<8>();
-    let (changes, _) = numbers.as_chunks::<3>();
-    let read = |[ms, seq, fence]: &[[u8; 8]; 3]| {
-        let [ms, seq, fence] = [ms, seq, fence].map(|number| u64::from_be_bytes(*number));
-        Written { position: (seq > 0).then_some(Position { ms, seq }), fence: (fence > 0).then_some(Fence(fence)) }
-    };
-    changes.iter().map(read).collect()
 }

@@ -9,7 +9,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::claims::end_of;
 use super::writer::Turn;
-use super::{SqliteStore, kept, number, records, rows};
+use super::{SqliteStore, kept, records, rows};
 use crate::domain::id::Id;
 use crate::store::{Fence, LeaseStep, Leased, Leases, Look, PAGE_MAX, StoreError, Wake};
 
@@ -83,7 +83,7 @@ impl Leases for SqliteStore {
     }
 }
 
-fn take_due(turn: &Turn<'_>, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<Leased>, StoreError> {
+fn take_due(turn: &mut Turn<'_>, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<Leased>, StoreError> {
     let mut end = turn.connection.prepare_cached(
         "UPDATE due SET leased_until = NULL
          WHERE record IN (SELECT record FROM due WHERE leased_until <= ?1 ORDER BY leased_until LIMIT ?2)",
@@ -107,18 +107,32 @@ fn take_due(turn: &Turn<'_>, now: Timestamp, lease: Duration, limit: usize) -> R
     leased.collect()
 }
 
+/// Does both for a record that this commit created, and that nobody knows of yet.
+pub(super) fn begin(turn: &mut Turn<'_>, n: i64, look: Look, lease: LeaseStep) -> Result<Option<Fence>, StoreError> {
+    let Look::At(at) = look else {
+        return Ok(None);
+    };
+    let (until, fence) = match lease {
+        LeaseStep::Take(lease) => (Some(end_of(turn.now, lease)), Some(turn.hot.next_fence(turn.connection)?)),
+        LeaseStep::Keep | LeaseStep::Release(_) => (None, None),
+    };
+    let mut insert = turn.connection.prepare_cached("INSERT INTO due (record, at, leased_until, fence) VALUES (?1, ?2, ?3, ?4)")?;
+    insert.execute(params![n, at.as_millisecond(), until, fence.map_or(0, |fence| kept(fence.0))])?;
+    Ok(fence)
+}
+
 /// Sets a record's next look, then does what the change asks for with its lease; the fence, if it took it.
-pub(super) fn look_and_step(turn: &Turn<'_>, n: i64, look: Look, lease: LeaseStep) -> Result<Option<Fence>, StoreError> {
+pub(super) fn look_and_step(turn: &mut Turn<'_>, n: i64, look: Look, lease: LeaseStep) -> Result<Option<Fence>, StoreError> {
     // A time that was set while this holder held the lease stands whatever he says.
-    let beside = match lease {
-        LeaseStep::Release(fence) => end(turn, n, fence)?,
-        LeaseStep::Keep | LeaseStep::Take(_) => None,
+    let beside = match (look, lease) {
+        (Look::At(at), LeaseStep::Release(fence)) if end_and_set_time(turn, n, fence, at.as_millisecond())? => return Ok(None),
+        (Look::Keep | Look::Rest, LeaseStep::Release(fence)) => end(turn, n, fence)?,
+        _ => None,
     };
     match (look, beside) {
         (Look::Keep, None) => {}
         (Look::Keep | Look::Rest, Some(beside)) => set_time(turn, n, beside)?,
-        (Look::At(at), None) => set_time(turn, n, at.as_millisecond())?,
-        (Look::At(at), Some(beside)) => set_time(turn, n, at.as_millisecond().min(beside))?,
+        (Look::At(at), _) => set_time(turn, n, at.as_millisecond())?,
         (Look::Rest, None) => rest(turn, n)?,
     }
     match lease {
@@ -127,9 +141,20 @@ pub(super) fn look_and_step(turn: &Turn<'_>, n: i64, look: Look, lease: LeaseSte
             let mut select =
                 turn.connection.prepare_cached("SELECT 1 FROM due WHERE record = ?1 AND (leased_until IS NULL OR leased_until <= ?2)")?;
             let free = select.exists(params![n, kept(turn.now)])?;
+            drop(select);
             if free { take(turn, n, lease).map(Some) } else { Ok(None) }
         }
     }
+}
+
+/// Ends a lease if this fence holds it, over or not, and sets the time of the next look, no later than what was set beside the
+/// lease or than news demand. False: it didn't hold it, and nothing was done.
+fn end_and_set_time(turn: &Turn<'_>, n: i64, fence: Fence, at: i64) -> Result<bool, StoreError> {
+    let mut update = turn.connection.prepare_cached(
+        "UPDATE due SET at = min(?3, ifnull(beside, ?3), ifnull(news, ?3)), leased_until = NULL, beside = NULL
+         WHERE record = ?1 AND fence = ?2 AND leased_until IS NOT NULL",
+    )?;
+    Ok(update.execute(params![n, kept(fence.0), at])? > 0)
 }
 
 /// Sets the time of the next look, no later than news demand it. Where somebody holds the lease it also outlives what
@@ -164,12 +189,11 @@ fn end(turn: &Turn<'_>, n: i64, fence: Fence) -> Result<Option<i64>, StoreError>
 }
 
 /// Takes a lease that is free. News stand: who takes a lease for a change of his own looks at nothing.
-fn take(turn: &Turn<'_>, n: i64, lease: Duration) -> Result<Fence, StoreError> {
-    let mut next = turn.connection.prepare_cached("UPDATE meta SET value = value + 1 WHERE key = 'fence' RETURNING value")?;
-    let fence: i64 = next.query_row([], |row| row.get(0))?;
+fn take(turn: &mut Turn<'_>, n: i64, lease: Duration) -> Result<Fence, StoreError> {
+    let fence = turn.hot.next_fence(turn.connection)?;
     let mut update = turn.connection.prepare_cached("UPDATE due SET leased_until = ?2, fence = ?3, beside = NULL WHERE record = ?1")?;
-    update.execute(params![n, end_of(turn.now, lease), fence])?;
-    Ok(Fence(number(fence)))
+    update.execute(params![n, end_of(turn.now, lease), kept(fence.0)])?;
+    Ok(fence)
 }
 
 pub(super) fn holds(turn: &Turn<'_>, id: &Id, fence: Fence) -> Result<bool, StoreError> {

@@ -67,6 +67,7 @@ impl Log for SqliteStore {
     async fn trim(&self, ms: u64, limit: usize) -> Result<usize, StoreError> {
         let partitions = self.place.identity.partitions;
         self.write(move |turn| {
+            turn.hot.write(turn.connection)?;
             let mut removed = 0;
             for partition in (0..partitions).map(Partition) {
                 let span = span(turn.connection, partition)?;
@@ -95,10 +96,7 @@ impl Log for SqliteStore {
 
 /// Appends an event; its position follows the partition's last, whatever became of that one.
 pub(super) fn append(turn: &mut Turn<'_>, partition: Partition, event: &NewEvent) -> Result<Position, StoreError> {
-    let mut next =
-        turn.connection.prepare_cached("UPDATE head SET ms = max(ms, ?2), seq = seq + 1 WHERE \"partition\" = ?1 RETURNING ms, seq")?;
-    let position = next.query_row(params![partition.0, kept(turn.now)], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let position = Position { ms: number(position.0), seq: number(position.1) };
+    let position = turn.hot.next_position(turn.connection, partition, turn.now)?;
     if position.seq > SEQ_MAX {
         return Err(StoreError::Broken("a partition's log has no more sequence numbers".to_owned()));
     }

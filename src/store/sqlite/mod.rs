@@ -6,8 +6,10 @@
 
 mod claims;
 mod commit;
+mod done;
 mod export;
 mod hold;
+mod hot;
 mod import;
 mod leases;
 mod log;
@@ -81,10 +83,10 @@ impl SqliteStore {
         Ok(Self { place: Arc::new(Opened { writer, readers, identity, clock: options.clock, _lock: lock }) })
     }
 
-    /// Has the writer do `step` and answers once its commit is on disk.
+    /// Has the writer do `step` and answers once its commit is on disk. It may be done again after all that it did was undone.
     async fn write<T: Send + 'static>(
         &self,
-        step: impl FnOnce(&mut Turn<'_>) -> Result<T, StoreError> + Send + 'static,
+        step: impl Fn(&mut Turn<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.place.writer.write(step).await
     }

@@ -153,7 +153,19 @@ pub(super) fn create_or_check(connection: &mut Connection, path: &Path, options:
     if identity.partitions != asked {
         return Err(OpenError::Partitions { path: path.to_owned(), found: identity.partitions, asked });
     }
+    remember_together(connection).map_err(failed)?;
     Ok(identity)
+}
+
+/// A store from before this format was first released remembered each commit in a row of its own. Nothing of that is needed.
+fn remember_together(connection: &Connection) -> rusqlite::Result<()> {
+    let is_old = connection.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'done'")?.exists([])?;
+    if is_old {
+        let statements = "BEGIN IMMEDIATE; DROP TABLE done;
+                          CREATE TABLE done_together (n INTEGER PRIMARY KEY, ms INTEGER NOT NULL, commits BLOB NOT NULL); COMMIT";
+        connection.execute_batch(statements)?;
+    }
+    Ok(())
 }
 
 /// What the store is that is there, if this release can use it.

@@ -88,12 +88,12 @@ CREATE TABLE event (
     body BLOB NOT NULL
 );
 
--- Commits of late and what they were answered, so that one sent twice is applied once.
-CREATE TABLE done (
-    n     INTEGER PRIMARY KEY,
-    name  BLOB NOT NULL UNIQUE,
-    ms    INTEGER NOT NULL,
-    reply BLOB NOT NULL
+-- Commits of late and what they were answered, so that one sent twice is applied once: a row for each transaction. Nothing
+-- that stands here is needed longer than the process lives that wrote it.
+CREATE TABLE done_together (
+    n       INTEGER PRIMARY KEY,
+    ms      INTEGER NOT NULL,
+    commits BLOB NOT NULL
 );
 
 -- Records that were not at rest when the store was restored or copied, and were not looked up since.

@@ -1,5 +1,6 @@
-//! The one thread that writes. It takes whatever waits, does each job in a savepoint of one transaction, commits, and
-//! only then answers: many callers share one fsync, and nobody hears of a write that a power cut could take back.
+//! The one thread that writes. It takes whatever waits, does all of it in one transaction, commits, and only then answers:
+//! many callers share one fsync, and nobody hears of a write that a power cut could take back. Where one of the jobs fails, all
+//! is undone and each gets a transaction of its own: a savepoint for each would cost every job what hardly any needs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{self, JoinHandle};
@@ -8,27 +9,47 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::error;
 
+use super::done::{Doing, Done};
+use super::hot::Hot;
 use crate::domain::id::Partition;
-use crate::store::{Growth, StoreClock, StoreError};
+use crate::store::{Growth, StoreClock, StoreError, Written};
 
 /// Jobs that may wait. A caller beyond them waits to queue up: that is how a slow disk is felt, not as memory.
 const WAITING_MAX: usize = 1_024;
 /// Jobs that share a transaction. More would make the first of them wait longer and spare hardly any fsync.
 const TOGETHER_MAX: usize = 256;
 
-/// A job's turn within the transaction.
+/// A transaction, for the jobs that share it.
 pub(super) struct Turn<'a> {
     pub(super) connection: &'a Connection,
     /// The store's clock.
     pub(super) now: u64,
+    /// What of the tables is counted here until the end. Who reads or changes those tables by themselves has it written first.
+    pub(super) hot: Hot,
+    pub(super) doing: Doing,
     /// Where the log grew.
     pub(super) appended: Vec<Partition>,
     /// The last transaction that had something to write failed: whether writing works again is not known.
     pub(super) after_failure: bool,
+    done: &'a mut Done,
+}
+
+impl Turn<'_> {
+    /// What the commit of this name was answered, if it was applied before.
+    pub(super) fn own_work(&mut self, write: u128) -> Result<Option<Vec<Written>>, StoreError> {
+        self.doing.own_work(self.done, self.connection, write)
+    }
+
+    /// Writes what was kept for the end.
+    fn settle(&mut self) -> Result<(), StoreError> {
+        self.hot.write(self.connection)?;
+        self.doing.write(self.done, self.connection, self.now)
+    }
 }
 
 /// What a transaction that was committed did.
 struct Committed {
+    doing: Doing,
     /// The log grew.
     appended: Vec<Partition>,
     /// Something was written, so writing works.
@@ -36,21 +57,23 @@ struct Committed {
 }
 
 trait Job: Send {
-    /// False: what it did must be undone.
+    /// False: it failed, and what it did must be undone. May be done again after that.
     fn run(&mut self, turn: &mut Turn<'_>) -> bool;
     fn answer(self: Box<Self>, end: Result<(), StoreError>);
 }
 
 struct Asked<T, F> {
-    step: Option<F>,
+    step: F,
     came_to: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
 
-impl<T: Send, F: FnOnce(&mut Turn<'_>) -> Result<T, StoreError> + Send> Job for Asked<T, F> {
+impl<T: Send, F: Fn(&mut Turn<'_>) -> Result<T, StoreError> + Send> Job for Asked<T, F> {
     fn run(&mut self, turn: &mut Turn<'_>) -> bool {
-        self.came_to = self.step.take().map(|step| step(turn));
-        matches!(self.came_to, Some(Ok(_)))
+        let came_to = (self.step)(turn);
+        let went_well = came_to.is_ok();
+        self.came_to = Some(came_to);
+        went_well
     }
 
     fn answer(self: Box<Self>, end: Result<(), StoreError>) {
@@ -73,7 +96,8 @@ impl Writer {
     pub(super) fn start(connection: Connection, clock: StoreClock) -> std::io::Result<Self> {
         let (queue, waiting) = mpsc::channel(WAITING_MAX);
         let (growing, grown) = watch::channel(Growth::default());
-        let work = move || write_on(&connection, &clock, waiting, &growing);
+        let writing = Writing { connection, clock, growing, done: Done::default(), after_failure: false };
+        let work = move || writing.go_on(waiting);
         let thread = thread::Builder::new().name("store-writer".to_owned()).spawn(work)?;
         Ok(Self { queue: Some(queue), grown, thread: Some(thread) })
     }
@@ -84,10 +108,10 @@ impl Writer {
 
     pub(super) async fn write<T: Send + 'static>(
         &self,
-        step: impl FnOnce(&mut Turn<'_>) -> Result<T, StoreError> + Send + 'static,
+        step: impl Fn(&mut Turn<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let job = Box::new(Asked { step: Some(step), came_to: None, reply });
+        let job = Box::new(Asked { step, came_to: None, reply });
         let closed = || StoreError::Unavailable("the writer has stopped".to_owned());
         self.queue.as_ref().ok_or_else(closed)?.send(job).await.map_err(|_| closed())?;
         // The job was taken and nobody answers for it: it may have been done.
@@ -104,72 +128,120 @@ impl Drop for Writer {
     }
 }
 
-fn write_on(connection: &Connection, clock: &StoreClock, mut waiting: mpsc::Receiver<Box<dyn Job>>, growing: &watch::Sender<Growth>) {
-    let mut jobs = Vec::with_capacity(TOGETHER_MAX);
-    let mut after_failure = false;
-    while waiting.blocking_recv_many(&mut jobs, TOGETHER_MAX) > 0 {
-        // A job that panics takes its companions' answers with it (they are in doubt), not the writer.
-        let ended = catch_unwind(AssertUnwindSafe(|| commit_together(connection, clock, after_failure, &mut jobs)));
-        let Ok(ended) = ended else {
-            error!("a write to the store panicked; the writes that shared its transaction are in doubt");
-            roll_back(connection);
-            after_failure = true;
-            jobs.clear();
-            continue;
-        };
-        match &ended {
-            Ok(Committed { appended, wrote }) => {
-                // One that wrote nothing never asked the disk: it proves nothing.
-                after_failure &= !wrote;
-                if !appended.is_empty() {
-                    growing.send_modify(|growth| appended.iter().for_each(|partition| growth.note(*partition)));
-                }
-            }
-            Err(_) => after_failure = true,
-        }
-        let end = ended.map(|_| ());
-        for job in jobs.drain(..) {
-            job.answer(end.clone());
-        }
-    }
-}
-
-/// Does all jobs in one transaction.
-fn commit_together(
-    connection: &Connection,
-    clock: &StoreClock,
+/// The writing thread.
+struct Writing {
+    connection: Connection,
+    clock: StoreClock,
+    growing: watch::Sender<Growth>,
+    done: Done,
     after_failure: bool,
-    jobs: &mut [Box<dyn Job>],
-) -> Result<Committed, StoreError> {
-    let committed = run_all(connection, clock, after_failure, jobs).inspect_err(|_| roll_back(connection))?;
-    match connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])) {
-        Ok(_) => Ok(committed),
-        Err(error) => {
-            roll_back(connection);
-            Err(doubt(error))
+}
+
+/// How a transaction ended.
+enum Ended {
+    Committed,
+    /// A job failed, and what all of them did was undone.
+    Undone,
+    Failed(StoreError),
+    Panicked,
+}
+
+impl Writing {
+    fn go_on(mut self, mut waiting: mpsc::Receiver<Box<dyn Job>>) {
+        let mut jobs = Vec::with_capacity(TOGETHER_MAX);
+        while waiting.blocking_recv_many(&mut jobs, TOGETHER_MAX) > 0 {
+            match self.commit(&mut jobs) {
+                Ended::Undone if jobs.len() > 1 => {
+                    for job in jobs.drain(..) {
+                        let mut alone = [job];
+                        let ended = self.commit(&mut alone);
+                        answer(alone, &ended);
+                    }
+                }
+                ended => answer(jobs.drain(..), &ended),
+            }
         }
+    }
+
+    /// Does all jobs in one transaction.
+    fn commit(&mut self, jobs: &mut [Box<dyn Job>]) -> Ended {
+        // A job that panics takes its companions' answers with it (they are in doubt), not the writer.
+        let Ok(tried) = catch_unwind(AssertUnwindSafe(|| self.try_to_commit(jobs))) else {
+            error!("a write to the store panicked; the writes that shared its transaction are in doubt");
+            roll_back(&self.connection);
+            self.done.doubt();
+            self.after_failure = true;
+            return Ended::Panicked;
+        };
+        let ended = match tried {
+            Ok(Some(Committed { doing, appended, wrote })) => {
+                self.done.add(doing);
+                if !appended.is_empty() {
+                    self.growing.send_modify(|growth| appended.iter().for_each(|partition| growth.note(*partition)));
+                }
+                // One that wrote nothing never asked the disk: it proves nothing.
+                self.after_failure &= !wrote;
+                return Ended::Committed;
+            }
+            Ok(None) => Ended::Undone,
+            Err(error) => Ended::Failed(error),
+        };
+        self.after_failure = true;
+        ended
+    }
+
+    /// `None`: a job failed.
+    fn try_to_commit(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<Option<Committed>, StoreError> {
+        let ran = self.run(jobs);
+        let Ok(Some(committed)) = ran else {
+            roll_back(&self.connection);
+            return ran;
+        };
+        match self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])) {
+            Ok(_) => Ok(Some(committed)),
+            Err(error) => {
+                roll_back(&self.connection);
+                self.done.doubt();
+                Err(doubt(error))
+            }
+        }
+    }
+
+    /// Until COMMIT nothing is written for good, so an error here is one that a rollback undoes.
+    fn run(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<Option<Committed>, StoreError> {
+        let Self { connection, clock, growing: _, done, after_failure } = self;
+        connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let before = connection.total_changes();
+        let mut turn = Turn {
+            connection,
+            now: clock(),
+            hot: Hot::default(),
+            doing: Doing::default(),
+            appended: Vec::new(),
+            after_failure: *after_failure,
+            done,
+        };
+        for job in jobs {
+            turn.now = clock();
+            if !job.run(&mut turn) {
+                return Ok(None);
+            }
+        }
+        turn.settle()?;
+        let Turn { doing, appended, .. } = turn;
+        Ok(Some(Committed { doing, appended, wrote: connection.total_changes() != before }))
     }
 }
 
-/// Until COMMIT nothing is written for good, so an error here is one that a rollback undoes.
-fn run_all(connection: &Connection, clock: &StoreClock, after_failure: bool, jobs: &mut [Box<dyn Job>]) -> Result<Committed, StoreError> {
-    let run = |statement: &str| connection.prepare_cached(statement)?.execute([]);
-    run("BEGIN IMMEDIATE")?;
-    let mut committed = Committed { appended: Vec::new(), wrote: false };
+fn answer(jobs: impl IntoIterator<Item = Box<dyn Job>>, ended: &Ended) {
     for job in jobs {
-        run("SAVEPOINT job")?;
-        let before = connection.total_changes();
-        let mut turn = Turn { connection, now: clock(), appended: Vec::new(), after_failure };
-        if job.run(&mut turn) {
-            committed.appended.append(&mut turn.appended);
-            committed.wrote |= connection.total_changes() != before;
-        } else {
-            // A full disk may have made SQLite roll back everything; then there is no savepoint either.
-            run("ROLLBACK TO job").map_err(|_| StoreError::Unavailable("the transaction was rolled back".to_owned()))?;
+        match ended {
+            Ended::Committed | Ended::Undone => job.answer(Ok(())),
+            Ended::Failed(error) => job.answer(Err(error.clone())),
+            // Nobody answers it: that is doubt.
+            Ended::Panicked => drop(job),
         }
-        run("RELEASE job")?;
     }
-    Ok(committed)
 }
 
 /// What is known when COMMIT failed.
@@ -203,7 +275,7 @@ mod tests {
         Writer::start(connection, Arc::new(|| 1)).unwrap()
     }
 
-    fn insert(n: i64) -> impl FnOnce(&mut Turn<'_>) -> Result<(), StoreError> + Send + 'static {
+    fn insert(n: i64) -> impl Fn(&mut Turn<'_>) -> Result<(), StoreError> + Send + 'static {
         move |turn| {
             turn.appended.push(Partition(0));
             turn.connection.execute("INSERT INTO number VALUES (?1, 'secret')", [n])?;
@@ -222,14 +294,14 @@ mod tests {
 
     /// Does `jobs` in one transaction: the writer is kept busy until all of them wait.
     async fn together<T>(writer: &Writer, jobs: [impl Future<Output = T>; 3]) -> [T; 3] {
-        let (begin, begun) = oneshot::channel();
+        let (begin, mut begun) = mpsc::unbounded_channel();
         let (end, ended) = std::sync::mpsc::channel::<()>();
         let busy = writer.write(move |_| {
             let _ = begin.send(());
             Ok(ended.recv().is_ok())
         });
         let rest = async {
-            begun.await.unwrap();
+            begun.recv().await.unwrap();
             let [first, second, third] = jobs;
             // Polled in this order: all are queued before the writer is let go.
             let (first, second, third, ()) = tokio::join!(first, second, third, async { end.send(()).unwrap() });

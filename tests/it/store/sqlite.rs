@@ -246,6 +246,7 @@ async fn commits_that_wait_share_a_transaction() {
     let together = so_far() - one_by_one;
     assert!(together <= 20, "200 commits at once took {together} transactions");
     assert_eq!(store.heads().await.unwrap()[1].last.seq, 420);
+    assert_eq!(store.count(HERE, &list_of("all")).await.unwrap(), 420);
 }
 
 #[tokio::test]
@@ -267,6 +268,12 @@ async fn a_caller_who_leaves_takes_no_write_with_him() {
     assert!(store.get(&id).await.unwrap().is_some());
 }
 
+/// How many commits the file at `path` remembers; in these tests each was a transaction of its own.
+fn remembered(path: &Path) -> i64 {
+    let file = rusqlite::Connection::open(path).unwrap();
+    file.query_row("SELECT count(*) FROM done_together", [], |row| row.get(0)).unwrap()
+}
+
 #[tokio::test]
 async fn commits_of_long_ago_are_no_longer_remembered() {
     let (folder, clock) = place();
@@ -275,12 +282,30 @@ async fn commits_of_long_ago_are_no_longer_remembered() {
     for _ in 0..20 {
         done(&store, a_pair()).await;
     }
-    clock.pass(Duration::from_secs(3_601));
-    for _ in 0..15 {
+    clock.pass(Duration::from_secs(601));
+    let late = a_pair();
+    let reply = done(&store, late.clone()).await;
+    for _ in 0..14 {
         done(&store, a_pair()).await;
     }
+    assert_eq!(remembered(&path), 15);
+    assert_eq!(done(&store, late.clone()).await, reply);
     drop(store);
-    let file = rusqlite::Connection::open(&path).unwrap();
-    let remembered: i64 = file.query_row("SELECT count(*) FROM done", [], |row| row.get(0)).unwrap();
-    assert_eq!(remembered, 15);
+    let store: AnyStore = Arc::new(open(&path, &clock).unwrap());
+    assert_eq!(done(&store, late).await, reply);
+}
+
+#[tokio::test]
+async fn a_store_that_remembered_each_commit_by_itself_is_opened() {
+    let (folder, clock) = place();
+    let path = folder.path().join("store.db");
+    drop(open(&path, &clock).unwrap());
+    let before = "DROP TABLE done_together;
+                  CREATE TABLE done (n INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, ms INTEGER NOT NULL, reply BLOB NOT NULL)";
+    rusqlite::Connection::open(&path).unwrap().execute_batch(before).unwrap();
+    let store: AnyStore = Arc::new(open(&path, &clock).unwrap());
+    let pair = a_pair();
+    let reply = done(&store, pair.clone()).await;
+    assert_eq!(done(&store, pair).await, reply);
+    assert_eq!(remembered(&path), 1);
 }

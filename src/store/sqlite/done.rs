@@ -1,0 +1,249 @@
+//! The commits of late and what they were answered, so that one that is sent again finds its own work. All those of a transaction
+//! are one row at the end of a table, and their names are looked up in memory: a row for each, by its random name, would have
+//! every commit change a page of its own.
+
+use std::collections::{HashMap, VecDeque};
+
+use rusqlite::{Connection, params};
+
+use super::{kept, number};
+use crate::store::{Fence, Position, StoreError, Written};
+
+/// How long a commit is remembered: as long as the store's contract says.
+const REMEMBERED_MS: u64 = 10 * 60 * 1_000;
+/// How many are remembered at most, about 10 MB of names. Whoever had no answer asks again within seconds.
+const REMEMBERED_MAX: usize = 200_000;
+/// Rows that one transaction forgets at most: more than it adds, so that forgetting catches up.
+const FORGOTTEN_AT_ONCE: usize = 4;
+
+/// What was done in transactions that are committed.
+#[derive(Default)]
+pub(super) struct Done {
+    /// `None` until it is read, and again where it is not known how a transaction ended: the file says.
+    remembered: Option<Remembered>,
+}
+
+#[derive(Default)]
+struct Remembered {
+    /// By a commit's name, the row that tells what it was answered.
+    row_of: HashMap<u128, i64>,
+    /// Number and time of each row, oldest first.
+    rows: VecDeque<(i64, u64)>,
+}
+
+/// What a transaction did, which counts once that is committed.
+#[derive(Default)]
+pub(super) struct Doing {
+    noted: HashMap<u128, Vec<Written>>,
+    row: Option<(i64, u64)>,
+    /// The names of each forgotten row, the oldest rows there are.
+    forgotten: Vec<Vec<u128>>,
+}
+
+impl Doing {
+    /// What this very commit was answered, if it was applied before.
+    pub(super) fn own_work(&self, done: &mut Done, connection: &Connection, write: u128) -> Result<Option<Vec<Written>>, StoreError> {
+        if let Some(written) = self.noted.get(&write) {
+            return Ok(Some(written.clone()));
+        }
+        let Some(row) = done.remembered(connection)?.row_of.get(&write) else {
+            return Ok(None);
+        };
+        Ok(read(connection, *row)?.into_iter().find_map(|(name, written)| (name == write).then_some(written)))
+    }
+
+    pub(super) fn note(&mut self, write: u128, written: &[Written]) {
+        self.noted.insert(write, written.to_owned());
+    }
+
+    /// Writes it down, and removes what is no longer to be remembered. The last thing before COMMIT.
+    pub(super) fn write(&mut self, done: &mut Done, connection: &Connection, now: u64) -> Result<(), StoreError> {
+        if self.noted.is_empty() {
+            return Ok(());
+        }
+        let remembered = done.remembered(connection)?;
+        let mut insert = connection.prepare_cached("INSERT INTO done_together (ms, commits) VALUES (?1, ?2)")?;
+        self.row = Some((insert.insert(params![kept(now), encode(&self.noted)])?, now));
+        let mut left = remembered.row_of.len() + self.noted.len();
+        for (row, ms) in remembered.rows.iter().take(FORGOTTEN_AT_ONCE) {
+            if ms.saturating_add(REMEMBERED_MS) >= now && left <= REMEMBERED_MAX {
+                break;
+            }
+            let names: Vec<u128> = read(connection, *row)?.into_iter().map(|(name, _)| name).collect();
+            connection.prepare_cached("DELETE FROM done_together WHERE n = ?1")?.execute([row])?;
+            left -= names.len();
+            self.forgotten.push(names);
+        }
+        Ok(())
+    }
+}
+
+impl Done {
+    fn remembered(&mut self, connection: &Connection) -> Result<&mut Remembered, StoreError> {
+        match &mut self.remembered {
+            Some(_) => (),
+            unread => *unread = Some(Remembered::read(connection)?),
+        }
+        self.remembered.as_mut().ok_or_else(|| StoreError::Broken("what was done is not remembered".to_owned()))
+    }
+
+    /// The transaction is committed.
+    pub(super) fn add(&mut self, doing: Doing) {
+        let (Some(remembered), Some(row)) = (&mut self.remembered, doing.row) else {
+            return;
+        };
+        for names in doing.forgotten {
+            remembered.rows.pop_front();
+            for name in names {
+                remembered.row_of.remove(&name);
+            }
+        }
+        remembered.row_of.extend(doing.noted.into_keys().map(|name| (name, row.0)));
+        remembered.rows.push_back(row);
+    }
+
+    /// How a transaction ended is not known.
+    pub(super) fn doubt(&mut self) {
+        self.remembered = None;
+    }
+}
+
+impl Remembered {
+    fn read(connection: &Connection) -> Result<Self, StoreError> {
+        let mut remembered = Self::default();
+        let mut select = connection.prepare("SELECT n, ms, commits FROM done_together ORDER BY n")?;
+        let mut rows = select.query([])?;
+        while let Some(row) = rows.next()? {
+            let (n, ms, commits): (i64, i64, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            remembered.rows.push_back((n, number(ms)));
+            remembered.row_of.extend(decode(&commits)?.into_iter().map(|(name, _)| (name, n)));
+        }
+        Ok(remembered)
+    }
+}
+
+fn read(connection: &Connection, row: i64) -> Result<Vec<(u128, Vec<Written>)>, StoreError> {
+    let mut select = connection.prepare_cached("SELECT commits FROM done_together WHERE n = ?1")?;
+    let commits: Vec<u8> = select.query_row([row], |row| row.get(0))?;
+    decode(&commits)
+}
+
+/// For each commit its name, how many changes it had, and of each its event's ms and seq and its fence, 0 where there is none
+/// (both count from 1).
+fn encode(noted: &HashMap<u128, Vec<Written>>) -> Vec<u8> {
+    let mut text = Vec::new();
+    for (name, written) in noted {
+        text.extend_from_slice(&name.to_be_bytes());
+        text.extend_from_slice(&u64::try_from(written.len()).unwrap_or(u64::MAX).to_be_bytes());
+        for Written { position, fence } in written {
+            let Position { ms, seq } = position.unwrap_or_default();
+            for number in [ms, seq, fence.map_or(0, |Fence(fence)| fence)] {
+                text.extend_from_slice(&number.to_be_bytes());
+            }
+        }
+    }
+    text
+}
+
+fn decode(text: &[u8]) -> Result<Vec<(u128, Vec<Written>)>, StoreError> {
+    let broken = || StoreError::Broken("what is stored of commits of late can't be read".to_owned());
+    let (numbers, rest) = text.as_chunks::<8>();
+    let mut numbers = numbers.iter().map(|number| u64::from_be_bytes(*number));
+    let mut commits = Vec::new();
+    while let Some(high) = numbers.next() {
+        let mut next = || numbers.next().ok_or_else(broken);
+        let name = u128::from(high) << 64 | u128::from(next()?);
+        let changes = (0..next()?).map(|_| {
+            let (ms, seq, fence) = (next()?, next()?, next()?);
+            Ok(Written { position: (seq > 0).then_some(Position { ms, seq }), fence: (fence > 0).then_some(Fence(fence)) })
+        });
+        commits.push((name, changes.collect::<Result<_, StoreError>>()?));
+    }
+    if rest.is_empty() { Ok(commits) } else { Err(broken()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE done_together (n INTEGER PRIMARY KEY, ms INTEGER, commits BLOB)").unwrap();
+        connection
+    }
+
+    fn written(seq: u64) -> Vec<Written> {
+        vec![
+            Written { position: Some(Position { ms: 7, seq }), fence: Some(Fence(9)) },
+            Written { position: None, fence: None },
+            Written { position: Some(Position { ms: 7, seq: seq + 1 }), fence: None },
+        ]
+    }
+
+    /// A transaction of commits with these names.
+    fn transaction(connection: &Connection, done: &mut Done, names: std::ops::Range<u64>, now: u64) -> Doing {
+        let mut doing = Doing::default();
+        names.for_each(|name| doing.note(name.into(), &written(name)));
+        doing.write(done, connection, now).unwrap();
+        doing
+    }
+
+    fn found(connection: &Connection, done: &mut Done, name: u64) -> Option<Vec<Written>> {
+        Doing::default().own_work(done, connection, name.into()).unwrap()
+    }
+
+    #[test]
+    fn a_commit_is_found_in_its_transaction_after_it_and_by_the_next_process() {
+        let (connection, mut done) = (table(), Done::default());
+        let doing = transaction(&connection, &mut done, 1..4, 100);
+        assert_eq!(doing.own_work(&mut done, &connection, 2).unwrap(), Some(written(2)));
+        assert_eq!(found(&connection, &mut done, 2), None, "it is not committed yet");
+        done.add(doing);
+        for mut done in [done, Done::default()] {
+            assert_eq!(found(&connection, &mut done, 3), Some(written(3)));
+            assert_eq!(found(&connection, &mut done, 4), None);
+        }
+        let nothing = Doing { noted: HashMap::from([(5, Vec::new())]), ..Doing::default() };
+        assert_eq!(decode(&encode(&nothing.noted)).unwrap(), [(5, Vec::new())]);
+    }
+
+    #[test]
+    fn where_the_end_of_a_transaction_is_not_known_the_file_tells() {
+        let (connection, mut done) = (table(), Done::default());
+        done.add(transaction(&connection, &mut Done::default(), 1..2, 100));
+        assert_eq!(found(&connection, &mut done, 1), Some(written(1)));
+        // It was committed, and nobody said so.
+        drop(transaction(&connection, &mut done, 2..3, 100));
+        assert_eq!(found(&connection, &mut done, 2), None);
+        done.doubt();
+        assert_eq!(found(&connection, &mut done, 2), Some(written(2)));
+    }
+
+    #[test]
+    fn the_oldest_are_forgotten_after_a_time_or_when_there_are_too_many() {
+        let (connection, mut done) = (table(), Done::default());
+        for name in 1..=3 {
+            let doing = transaction(&connection, &mut done, name..name + 1, 100 + name);
+            done.add(doing);
+        }
+        let doing = transaction(&connection, &mut done, 4..5, 103 + REMEMBERED_MS);
+        done.add(doing);
+        let there = |connection: &Connection, done: &mut Done| (1..=4).map(|name| found(connection, done, name).is_some()).collect::<Vec<_>>();
+        assert_eq!(there(&connection, &mut done), [false, false, true, true]);
+
+        let many = 10 + u64::try_from(REMEMBERED_MAX).unwrap();
+        let doing = transaction(&connection, &mut done, 10..many, 103 + REMEMBERED_MS);
+        done.add(doing);
+        assert_eq!(there(&connection, &mut done), [false; 4]);
+        assert!(found(&connection, &mut done, 10).is_some());
+        assert_eq!(done.remembered.as_ref().map(|remembered| (remembered.rows.len(), remembered.row_of.len())), Some((1, REMEMBERED_MAX)));
+    }
+
+    #[test]
+    fn what_can_t_be_read_is_no_commit() {
+        let text = encode(&HashMap::from([(5, written(1))]));
+        for cut in [1, 8, 24, text.len() - 1] {
+            assert!(matches!(decode(&text[..cut]), Err(StoreError::Broken(_))), "{cut}");
+        }
+    }
+}
