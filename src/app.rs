@@ -174,9 +174,14 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
 
     let (config, simulated) = sandbox::start_where_wanted(config, webhooks, &randomness).await?;
     let metrics = Arc::new(Metrics::new());
-    let calls = Arc::new(calls::CallMetrics(Arc::clone(&metrics)));
-    let (clocks, random, counted) = (Arc::clone(&clock), Arc::clone(&randomness), Arc::clone(&metrics));
-    let means = Means { clock: clocks, randomness: random, tokens, calls, metrics: counted, transport };
+    let means = Means {
+        clock: Arc::<dyn Clock>::clone(&clock),
+        randomness: Arc::clone(&randomness),
+        tokens,
+        calls: Arc::new(calls::CallMetrics(Arc::clone(&metrics))),
+        metrics: Arc::clone(&metrics),
+        transport,
+    };
     let (providers, secrets) = providers::all(&config, &means)?;
     let feed = Feed::new(Arc::clone(&store), Arc::new(grpc::EventEncoder), config.events.ring_frames);
     feed.start().await?;

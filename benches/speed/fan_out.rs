@@ -25,8 +25,9 @@ const EVENTS: usize = 2;
 /// How long the events may take that are looked at before the measurement.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The service's stream of what is written, over bare streams that are fed the same bytes from one channel. The events are
-/// fewer than the service holds for live subscribers, so that whoever is slow falls behind nowhere.
+/// The service's stream of what is written, over bare streams that are fed the same bytes from one channel while as much is
+/// written: who writes is no part of what is compared. The events are fewer than the service holds for live subscribers, so that
+/// whoever is slow falls behind nowhere.
 pub async fn deliver(scale: Scale) -> Result<Vec<Figure>, Failed> {
     let (redis, provider) = (OwnRedis::start()?, Provider::start());
     let running = service::start(service::on_redis(&redis), &provider).await?;
@@ -49,8 +50,14 @@ pub async fn deliver(scale: Scale) -> Result<Vec<Figure>, Failed> {
     let mut floors = Subscribers::of(floor.address, CONNECTIONS, subscribers, CAUGHT_UP).await?;
     let runs = alternate(
         scale.runs,
-        async || per_second(&mut ours, messages.len(), append(&creation, connection.clone(), creations)).await,
-        async || per_second(&mut floors, messages.len(), async { send(&feed, &messages) }).await,
+        async || per_second(&mut ours, messages.len(), append(&creation, connection.clone(), Owner::Service, creations)).await,
+        async || {
+            let fed = async {
+                send(&feed, &messages)?;
+                append(&creation, connection.clone(), Owner::Floor, creations).await
+            };
+            per_second(&mut floors, messages.len(), fed).await
+        },
     )
     .await?;
     running.stop().await;
@@ -66,8 +73,8 @@ async fn per_second(subscribers: &mut Subscribers, events: usize, append: impl F
 }
 
 /// Writes what creations write, past the service.
-async fn append(creation: &Creation, mut connection: MultiplexedConnection, creations: usize) -> Result<(), Failed> {
-    creation.make_many(&mut connection, Owner::Service, creations).await.map(drop)
+async fn append(creation: &Creation, mut connection: MultiplexedConnection, owner: Owner, creations: usize) -> Result<(), Failed> {
+    creation.make_many(&mut connection, owner, creations).await.map(drop)
 }
 
 fn send(feed: &broadcast::Sender<Bytes>, messages: &[Bytes]) -> Result<(), Failed> {
@@ -82,7 +89,7 @@ async fn samples(channel: Channel, creation: &Creation, connection: MultiplexedC
     let got = async {
         let mut stream = subscribe(channel).await?;
         next(&mut stream, CAUGHT_UP).await?;
-        append(creation, connection, creations).await?;
+        append(creation, connection, Owner::Service, creations).await?;
         let mut messages = Vec::new();
         while messages.len() < creations * EVENTS {
             messages.push(next(&mut stream, EVENT).await?);

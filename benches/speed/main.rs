@@ -97,7 +97,7 @@ impl Scale {
         codes: 500,
         events: 100_000,
         live: 1_000,
-        live_events: 400,
+        live_events: 4_000,
         idle: 10_000,
         few: 10_000,
         many: 100_000,

@@ -33,26 +33,25 @@ pub(super) const HEARD_OUT_FOR: Duration = Duration::from_secs(1);
 /// A connection, and its place among those that are open.
 pub(super) struct Connection {
     /// `None`: it is being closed.
-    stream: Option<Wire>,
+    open: Option<(Wire, OwnedSemaphorePermit)>,
     identity: PeerIdentity,
-    place: Option<OwnedSemaphorePermit>,
     closing: TaskTracker,
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let (Some(wire), Ok(runtime)) = (self.stream.take(), Handle::try_current()) else { return };
+        let (Some((wire, place)), Ok(runtime)) = (self.open.take(), Handle::try_current()) else { return };
         let stream = match wire {
             Wire::Plain(stream) => stream,
             Wire::Tls(stream) => stream.into_inner().0,
         };
-        runtime.spawn(self.closing.track_future(hear_out(stream, self.place.take())));
+        runtime.spawn(self.closing.track_future(hear_out(stream, place)));
     }
 }
 
 /// Reads what the client still sends until he hangs up, for a moment. Were the connection closed with that unread, he would be told
 /// that it broke, and not what he was told before: that it ends, and which of his calls were not taken.
-async fn hear_out(mut stream: TcpStream, _place: Option<OwnedSemaphorePermit>) {
+async fn hear_out(mut stream: TcpStream, _place: OwnedSemaphorePermit) {
     // It may be broken: then there is nobody to hear out.
     let _ = stream.shutdown().await;
     let mut unread = [0; 4_096];
@@ -151,7 +150,7 @@ impl Door {
 async fn hear(stream: TcpStream, place: OwnedSemaphorePermit, closing: TaskTracker, patience: Duration) -> Option<Connection> {
     let heard = tokio::time::timeout(patience, stream.peek(&mut [0])).await;
     (heard.ok()?.ok()? > 0).then_some(())?;
-    Some(Connection { stream: Some(Wire::Plain(stream)), identity: PeerIdentity::default(), place: Some(place), closing })
+    Some(Connection { open: Some((Wire::Plain(stream), place)), identity: PeerIdentity::default(), closing })
 }
 
 /// The connection after its handshake, once its client has begun to speak; `None`: it came to none.
@@ -183,7 +182,7 @@ async fn shake_hands(
     heard.ok()?.ok()?;
     let certificates = stream.get_ref().1.peer_certificates();
     let identity = certificates.and_then(|chain| chain.first()).map(tls::identity).unwrap_or_default();
-    Some(Connection { stream: Some(Wire::Tls(Box::new(stream))), identity, place: Some(place), closing })
+    Some(Connection { open: Some((Wire::Tls(Box::new(stream)), place)), identity, closing })
 }
 
 fn is_about_certificate(cause: &io::Error) -> bool {
@@ -202,9 +201,9 @@ impl Connected for Connection {
 
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
-            Some(Wire::Plain(stream)) => Pin::new(stream).poll_read(context, buffer),
-            Some(Wire::Tls(stream)) => Pin::new(stream).poll_read(context, buffer),
+        match &mut self.open {
+            Some((Wire::Plain(stream), _)) => Pin::new(stream).poll_read(context, buffer),
+            Some((Wire::Tls(stream), _)) => Pin::new(stream).poll_read(context, buffer),
             None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
@@ -212,41 +211,41 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.stream {
-            Some(Wire::Plain(stream)) => Pin::new(stream).poll_write(context, bytes),
-            Some(Wire::Tls(stream)) => Pin::new(stream).poll_write(context, bytes),
+        match &mut self.open {
+            Some((Wire::Plain(stream), _)) => Pin::new(stream).poll_write(context, bytes),
+            Some((Wire::Tls(stream), _)) => Pin::new(stream).poll_write(context, bytes),
             None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
-            Some(Wire::Plain(stream)) => Pin::new(stream).poll_flush(context),
-            Some(Wire::Tls(stream)) => Pin::new(stream).poll_flush(context),
+        match &mut self.open {
+            Some((Wire::Plain(stream), _)) => Pin::new(stream).poll_flush(context),
+            Some((Wire::Tls(stream), _)) => Pin::new(stream).poll_flush(context),
             None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
-            Some(Wire::Plain(stream)) => Pin::new(stream).poll_shutdown(context),
-            Some(Wire::Tls(stream)) => Pin::new(stream).poll_shutdown(context),
+        match &mut self.open {
+            Some((Wire::Plain(stream), _)) => Pin::new(stream).poll_shutdown(context),
+            Some((Wire::Tls(stream), _)) => Pin::new(stream).poll_shutdown(context),
             None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        match &mut self.stream {
-            Some(Wire::Plain(stream)) => Pin::new(stream).poll_write_vectored(context, parts),
-            Some(Wire::Tls(stream)) => Pin::new(stream).poll_write_vectored(context, parts),
+        match &mut self.open {
+            Some((Wire::Plain(stream), _)) => Pin::new(stream).poll_write_vectored(context, parts),
+            Some((Wire::Tls(stream), _)) => Pin::new(stream).poll_write_vectored(context, parts),
             None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
-        match &self.stream {
-            Some(Wire::Plain(stream)) => stream.is_write_vectored(),
-            Some(Wire::Tls(stream)) => stream.is_write_vectored(),
+        match &self.open {
+            Some((Wire::Plain(stream), _)) => stream.is_write_vectored(),
+            Some((Wire::Tls(stream), _)) => stream.is_write_vectored(),
             None => false,
         }
     }
@@ -260,7 +259,7 @@ mod tests {
     use super::*;
 
     fn plain(connection: &Connection) -> &TcpStream {
-        let Some(Wire::Plain(stream)) = &connection.stream else { panic!("there is no TLS here") };
+        let Some((Wire::Plain(stream), _)) = &connection.open else { panic!("there is no TLS here") };
         stream
     }
 

@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::fact::Evidence;
 use super::money::Money;
@@ -16,9 +17,8 @@ use super::upi::Pattern;
 const NAME_MAX: usize = 40;
 
 /// The name of an account in the configuration: a lower-case letter, then letters, digits and dashes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct AccountName(Box<str>);
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountName(Arc<str>);
 
 /// Why a text names no account.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -41,16 +41,15 @@ impl FromStr for AccountName {
     }
 }
 
-impl TryFrom<String> for AccountName {
-    type Error = NotAnAccountName;
-    fn try_from(text: String) -> Result<Self, NotAnAccountName> {
-        text.parse()
+impl Serialize for AccountName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 
-impl From<AccountName> for String {
-    fn from(name: AccountName) -> String {
-        name.0.into()
+impl<'de> Deserialize<'de> for AccountName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        super::text::parsed(deserializer)
     }
 }
 

@@ -3,10 +3,11 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
-use ulid::Ulid;
+use ulid::{ULID_LEN, Ulid};
 
 /// The most partitions an id can carry (ten bits).
 pub const PARTITIONS_MAX: u16 = 1024;
@@ -80,10 +81,9 @@ impl Kind {
 }
 
 /// An identifier such as `qr_01JD2M4V9T3K8W6X5Y7Z0A1B2C`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id {
-    text: Box<str>,
+    text: Arc<str>,
     kind: Kind,
     partition: Partition,
 }
@@ -129,7 +129,7 @@ impl FromStr for Id {
         let kind = Kind::ALL.into_iter().find(|kind| kind.prefix() == prefix).ok_or(NotAnId)?;
         let ulid = Ulid::from_string(rest).map_err(|_| NotAnId)?;
         // One spelling only: an id is compared as text elsewhere.
-        if ulid.to_string() != rest {
+        if ulid.array_to_str(&mut [0; ULID_LEN]) != rest {
             return Err(NotAnId);
         }
         let partition = u16::try_from(ulid.random() >> RANDOM_BITS).map_err(|_| NotAnId)?;
@@ -137,16 +137,15 @@ impl FromStr for Id {
     }
 }
 
-impl TryFrom<String> for Id {
-    type Error = NotAnId;
-    fn try_from(text: String) -> Result<Self, NotAnId> {
-        text.parse()
+impl Serialize for Id {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
     }
 }
 
-impl From<Id> for String {
-    fn from(id: Id) -> String {
-        id.text.into()
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        super::text::parsed(deserializer)
     }
 }
 

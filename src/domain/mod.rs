@@ -14,6 +14,7 @@ pub mod personal;
 pub mod qr;
 pub mod refund;
 pub mod settlement;
+mod text;
 #[cfg(test)]
 mod transitions;
 pub mod upi;

@@ -9,7 +9,7 @@ use super::Engine;
 use super::error::Error;
 use crate::domain::id::Id;
 use crate::events::subscription::Pace;
-use crate::events::{Feed, Filter, Frame, Message, Start, Subscription, SubscriptionEnd, Token};
+use crate::events::{Feed, Filter, Frame, Message, Shown, Start, Subscription, SubscriptionEnd, Token};
 
 /// What a subscriber is told to wait before he comes again.
 const RECONNECT_AFTER: Duration = Duration::from_millis(500);
@@ -18,7 +18,7 @@ const RECONNECT_SPREAD: Duration = Duration::from_secs(1);
 
 /// A page of the log, oldest first.
 pub struct EventsPage {
-    pub frames: Vec<(Arc<Frame>, Arc<str>)>,
+    pub events: Vec<Shown>,
     /// Where it ended, events passed over included.
     pub token: String,
     /// Whether there is more now.
@@ -70,21 +70,21 @@ impl Engine {
         let never = tokio_util::sync::CancellationToken::new();
         let mut subscription =
             Subscription::open(Arc::clone(&self.feed), filter, start, pace, never, Arc::clone(&self.clock)).await.map_err(Error::from)?;
-        let mut frames = Vec::new();
+        let mut events = Vec::new();
         let budget = tokio::time::sleep_until(deadline.min(Instant::now() + LIST_TIME_MAX));
         tokio::pin!(budget);
-        while frames.len() < limit {
+        while events.len() < limit {
             tokio::select! {
                 biased;
-                () = &mut budget => return Ok(EventsPage { token: subscription.token(), frames, more: true }),
+                () = &mut budget => return Ok(EventsPage { token: subscription.token(), events, more: true }),
                 message = subscription.next() => match message.map_err(Error::from)? {
-                    Message::Event { frame, token } => frames.push((frame, token)),
-                    Message::CaughtUp { token, .. } => return Ok(EventsPage { frames, token, more: false }),
+                    Message::Event(shown) => events.push(shown),
+                    Message::CaughtUp { token, .. } => return Ok(EventsPage { events, token, more: false }),
                     Message::FellBehind { .. } | Message::Bookmark { .. } | Message::Goodbye { .. } => {}
                 }
             }
         }
-        Ok(EventsPage { token: subscription.token(), frames, more: true })
+        Ok(EventsPage { token: subscription.token(), events, more: true })
     }
 
     pub async fn get_event(&self, id: &Id) -> Result<Frame, Error> {

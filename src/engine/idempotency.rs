@@ -131,7 +131,7 @@ impl Engine {
             changes: Vec::new(),
             guards: vec![never],
         };
-        match self.store.commit(batch).await {
+        match self.store.commit(batch.into()).await {
             Ok(Commit::Conflict(Conflict::Claimed { claim, record })) => Ok(Some((claim, record))),
             Ok(Commit::Done(_) | Commit::Conflict(_)) => Ok(None),
             // Whether an earlier request with this key did something is not known.

@@ -1,6 +1,7 @@
 //! The one door by which records change: facts go in, and out comes one atomic write of records, events, claims,
 //! lists and next looks. Losing a race against another writer is no error: the fact is learned again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -246,10 +247,11 @@ impl Engine {
 
     /// Commits what is known and not to be lost: a store that is away is waited for, as long as that helps.
     pub(super) async fn commit_surely(&self, batch: Batch) -> Result<Commit, StoreError> {
+        let batch = Arc::new(batch);
         let end = Instant::now() + STORE_PATIENCE;
         let mut pause = STORE_PAUSE;
         loop {
-            match self.commit_until(batch.clone(), end).await {
+            match self.commit_until(Arc::clone(&batch), end).await {
                 Err(StoreError::Unavailable(cause)) if Instant::now() + pause < end => {
                     warn!("the store does not take what was learned, it is repeated: {cause}");
                     tokio::time::sleep(pause).await;
@@ -262,11 +264,12 @@ impl Engine {
 
     /// Commits, repeating the same batch until `end` while the store gives no answer: it finds its own work. Once an answer
     /// was lost only an answer ends the doubt: that the store can't be reached now says nothing of the time before.
-    pub(super) async fn commit_until(&self, batch: Batch, end: Instant) -> Result<Commit, StoreError> {
+    pub(super) async fn commit_until(&self, batch: impl Into<Arc<Batch>>, end: Instant) -> Result<Commit, StoreError> {
+        let batch = batch.into();
         let mut pause = STORE_PAUSE;
         let mut in_doubt = false;
         loop {
-            let cause = match self.store.commit(batch.clone()).await {
+            let cause = match self.store.commit(Arc::clone(&batch)).await {
                 Err(StoreError::InDoubt(cause)) => cause,
                 Err(StoreError::Unavailable(cause)) if in_doubt => cause,
                 Ok(Commit::Done(written)) => {

@@ -215,11 +215,11 @@ impl Engine {
                 // Nearly always both are needed, and so they are asked for at once.
                 let (known, paid_for) = match origin {
                     PaymentOrigin::Named { provider_ref, our_ref } => {
-                        tokio::try_join!(known, self.find_paid_for(provider, provider_ref.as_deref(), our_ref.as_deref()))?
+                        tokio::join!(known, self.find_paid_for(provider, provider_ref.as_deref(), our_ref.as_deref()))
                     }
-                    PaymentOrigin::Elsewhere | PaymentOrigin::Untold => (known.await?, None),
+                    PaymentOrigin::Elsewhere | PaymentOrigin::Untold => (known.await, Ok(None)),
                 };
-                if let Some(known) = known {
+                if let Some(known) = known? {
                     let is_misplaced = match &known {
                         Record::Payment(payment) => self.is_misplaced(payment, origin).await?,
                         _ => false,
@@ -232,7 +232,7 @@ impl Engine {
                     PaymentOrigin::Elsewhere => Ok(Matched::Foreign),
                     PaymentOrigin::Untold => Ok(Matched::Unlinked),
                     PaymentOrigin::Named { our_ref, .. } => {
-                        match paid_for {
+                        match paid_for? {
                             // Where nobody can be asked both ids have to be of the same code.
                             Some(PaidFor::Qr(qr)) if provider.payments.is_none() && !is_of_this_attempt(&qr, &snapshot.provider_ref) => {
                                 Ok(Matched::Unmatched)

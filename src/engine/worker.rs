@@ -86,6 +86,15 @@ impl Drop for Question {
     }
 }
 
+/// A leased record that is to be looked at.
+struct About {
+    account: AccountName,
+    /// Somebody waits for what became of it.
+    in_doubt: bool,
+    /// The trace that the look belongs to.
+    trace: Option<String>,
+}
+
 impl Engine {
     /// Looks at what is due, as many records at once as are configured, and tidies, until `stop`. Then leases go back.
     pub async fn work(self: Arc<Self>, stop: CancellationToken) {
@@ -141,15 +150,16 @@ impl Engine {
         stop: CancellationToken,
     ) {
         let id = &leased.record.id;
-        let _question = match self.account_of(&leased) {
-            Some((account, in_doubt)) => match budgets.take(&account, in_doubt) {
+        let about = self.about(&leased);
+        let _question = match &about {
+            Some(About { account, in_doubt, .. }) => match budgets.take(account, *in_doubt) {
                 Ok(question) => Some(question),
                 Err(wait) => return self.send_back(&leased, wait).await,
             },
             None => None,
         };
         let span = info_span!("reconcile", resource.id = %id);
-        telemetry::joins(&span, self.trace_of(&leased).as_deref());
+        telemetry::joins(&span, about.as_ref().and_then(|about| about.trace.as_deref()));
         // The lease is renewed beside the step, never instead of it: a step that is not driven on could hold what the
         // renewal waits for.
         // Of a debit it may be an attempt that is under way: that is waited for.
@@ -208,26 +218,19 @@ impl Engine {
         }
     }
 
-    /// Whose a leased record is, and whether somebody waits for what became of it.
-    fn account_of(&self, leased: &Leased) -> Option<(AccountName, bool)> {
-        if leased.record.id.kind() == Kind::Quarantined {
-            return super::quarantine::account_of(&leased.record).map(|account| (account, false));
+    /// What is to be known of a leased record before it is looked at; `None`: it can't be read.
+    fn about(&self, leased: &Leased) -> Option<About> {
+        let unasked = |account| About { account, in_doubt: false, trace: None };
+        match leased.record.id.kind() {
+            Kind::Quarantined => super::quarantine::account_of(&leased.record).map(unasked),
+            Kind::SettlementSync => super::settlement::sync::account_of(&leased.record).map(unasked),
+            _ => {
+                let record = super::learn::decode(&leased.record).ok()?;
+                let in_doubt = !super::idempotency::is_decided(&record);
+                let trace = record.header().trace(self.clock.now()).map(str::to_owned);
+                Some(About { account: record.header().account.clone(), in_doubt, trace })
+            }
         }
-        if leased.record.id.kind() == Kind::SettlementSync {
-            return super::settlement::sync::account_of(&leased.record).map(|account| (account, false));
-        }
-        let record = super::learn::decode(&leased.record).ok()?;
-        let in_doubt = !super::idempotency::is_decided(&record);
-        Some((record.header().account.clone(), in_doubt))
-    }
-
-    /// The trace that a look at a leased record belongs to.
-    fn trace_of(&self, leased: &Leased) -> Option<String> {
-        if matches!(leased.record.id.kind(), Kind::Quarantined | Kind::SettlementSync) {
-            return None;
-        }
-        let record = super::learn::decode(&leased.record).ok()?;
-        record.header().trace(self.clock.now()).map(str::to_owned)
     }
 
     /// Removes what its retention no longer keeps.

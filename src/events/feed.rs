@@ -2,7 +2,7 @@
 //! An event is decoded and encoded once, however many they are.
 
 use std::fmt;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -47,23 +47,41 @@ pub struct Frame {
 
 /// How the first who took a frame at the live end came past it: nearly all others come the same way.
 pub(super) struct Step {
-    /// Where he stood before. Whoever holds this very allocation stands there too: it lives as long as this does.
-    pub(super) from: Arc<Positions>,
-    /// Where he stands since.
-    pub(super) to: Arc<Positions>,
-    /// The token of that.
-    pub(super) token: Arc<str>,
+    from: Stand,
+    to: Stand,
+    positions: Positions,
+    /// The token of these.
+    token: String,
+}
+
+/// Names positions that several readers have, so that they are compared by it. What many threads would count by, as they do
+/// with a shared allocation, costs each of them more than all else that a delivery is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Stand(u64);
+
+impl Stand {
+    /// That of positions which nobody else is known to have.
+    pub(super) const APART: Self = Self(0);
 }
 
 impl Frame {
-    /// How the first one came past it; whoever asks first is that one.
-    pub(super) fn step(&self, first: impl FnOnce() -> Step) -> &Step {
-        self.step.get_or_init(first)
+    /// Where somebody stands now who came from `stand`, if another came past this frame from there.
+    pub(super) fn step_from(&self, stand: Stand) -> Option<Stand> {
+        let step = self.step.get().filter(|step| stand != Stand::APART && step.from == stand)?;
+        Some(step.to)
     }
 
-    /// The same, if somebody came past it who stood where one with these positions stands.
-    pub(super) fn step_from(&self, positions: &Arc<Positions>) -> Option<&Step> {
-        self.step.get().filter(|step| Arc::ptr_eq(&step.from, positions))
+    /// The same of one whose positions are `positions` now; whoever comes first is whom the others are compared with.
+    /// `APART`: the first one stands elsewhere.
+    pub(super) fn step_to(&self, feed: &Feed, from: Stand, positions: &Positions) -> Stand {
+        let first = || Step {
+            from,
+            to: Stand(feed.stands.fetch_add(1, Ordering::Relaxed)),
+            positions: positions.clone(),
+            token: super::token::encode(&feed.store.identity().log, positions),
+        };
+        let step = self.step.get_or_init(first);
+        if step.positions == *positions { step.to } else { Stand::APART }
     }
 
     /// The event as a reader with this sight may see it.
@@ -77,6 +95,31 @@ impl Frame {
             // Most events carry nothing personal: one copy of the bytes then serves both.
             other.get().filter(|other| **other == bytes).cloned().unwrap_or(bytes)
         })
+    }
+}
+
+/// A frame as it is shown to one subscriber.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    pub frame: Arc<Frame>,
+    /// `None`: the one that all have who took the frame as the first of them did.
+    own_token: Option<String>,
+}
+
+impl Shown {
+    pub(super) fn with_token(frame: Arc<Frame>, token: String) -> Self {
+        Self { frame, own_token: Some(token) }
+    }
+
+    /// To one who stands where the first who took it does.
+    pub(super) fn in_step(frame: Arc<Frame>) -> Self {
+        Self { frame, own_token: None }
+    }
+
+    /// The token with which this subscriber goes on after the frame.
+    pub fn token(&self) -> &str {
+        let shared = || self.frame.step.get().map(|step| step.token.as_str());
+        self.own_token.as_deref().or_else(shared).unwrap_or_default()
     }
 }
 
@@ -101,13 +144,15 @@ pub struct Feed {
     ring: broadcast::Sender<Live>,
     /// How far the watcher has read.
     read: Mutex<Positions>,
+    /// The next [`Stand`].
+    stands: AtomicU64,
 }
 
 impl Feed {
     /// A feed whose ring holds `ring_frames` frames. Nothing is read before [`Feed::watch`] runs.
     pub fn new(store: AnyStore, encoder: Arc<dyn Encode>, ring_frames: usize) -> Arc<Self> {
         let (ring, _) = broadcast::channel(ring_frames.max(2));
-        Arc::new(Self { store, encoder, ring, read: Mutex::default() })
+        Arc::new(Self { store, encoder, ring, read: Mutex::default(), stands: AtomicU64::new(1) })
     }
 
     pub fn store(&self) -> &AnyStore {

@@ -6,7 +6,7 @@ pub mod filter;
 pub mod subscription;
 pub mod token;
 
-pub use feed::{Encode, Feed, Frame, Live};
+pub use feed::{Encode, Feed, Frame, Live, Shown};
 pub use filter::Filter;
 pub use subscription::{Message, Start, Subscription, SubscriptionEnd};
 pub use token::{Positions, Token};

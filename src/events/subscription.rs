@@ -11,7 +11,7 @@ use tokio::sync::broadcast;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::feed::{self, Feed, Frame, Live, Next, Step};
+use super::feed::{self, Feed, Frame, Live, Next, Shown, Stand};
 use super::filter::Filter;
 use super::token::{Positions, Token};
 use crate::domain::id::Partition;
@@ -36,7 +36,7 @@ pub enum Start {
 /// What a subscriber is sent, after the confirmation.
 #[derive(Clone, Debug)]
 pub enum Message {
-    Event { frame: Arc<Frame>, token: Arc<str> },
+    Event(Shown),
     CaughtUp { token: String, time: Timestamp },
     FellBehind { token: String, time: Timestamp },
     Bookmark { token: String, server_time: Timestamp, events_behind: u64, time_behind: Duration },
@@ -117,8 +117,9 @@ type Ahead = AbortOnDropHandle<Result<VecDeque<Entry>, SubscriptionEnd>>;
 pub struct Subscription {
     feed: Arc<Feed>,
     filter: Filter,
-    /// Shared with all who stand at the same place of the live end.
-    positions: Arc<Positions>,
+    positions: Positions,
+    /// Names the positions, where others are known to have the same.
+    stand: Stand,
     progress: Arc<Progress>,
     source: Source,
     /// Whose page was read last: the next read begins with the partition after it, so that none waits for another.
@@ -145,7 +146,7 @@ impl Subscription {
         let source = Source::Log(VecDeque::new(), None);
         let read = positions.values().map(|position| position.seq).sum();
         let progress = Arc::new(Progress { partitions: positions.keys().copied().collect(), read: AtomicU64::new(read) });
-        Ok(Self { feed, filter, positions: Arc::new(positions), progress, source, served_last: None, pace, next_heartbeat, drain, now })
+        Ok(Self { feed, filter, positions, stand: Stand::APART, progress, source, served_last: None, pace, next_heartbeat, drain, now })
     }
 
     /// How far it is, also while nobody asks it for the next message.
@@ -189,7 +190,7 @@ impl Subscription {
                     if let (Some(last), None) = (page.back().filter(|_| page.len() + 1 == self.pace.page), &ahead) {
                         // The first of a page that was full: more is likely to follow.
                         let (partition, position) = last.place();
-                        let mut positions = Positions::clone(&self.positions);
+                        let mut positions = self.positions.clone();
                         positions.insert(partition, position);
                         let reading = read_ahead(Arc::clone(&self.feed), positions, partition, self.pace.page);
                         *ahead = Some(AbortOnDropHandle::new(tokio::spawn(reading)));
@@ -267,31 +268,21 @@ impl Subscription {
 
     /// Moves past a frame of the ring, and shows it if the filter admits it.
     fn take_frame(&mut self, frame: Arc<Frame>) -> Option<Message> {
-        if let Some(step) = frame.step_from(&self.positions) {
+        if let Some(to) = frame.step_from(self.stand) {
             // Whoever stood here found that it is the next.
-            self.positions = Arc::clone(&step.to);
-            self.progress.read.fetch_add(1, Ordering::Relaxed);
-            if !self.filter.admits(&frame.event) {
-                return None;
-            }
-            let token = Arc::clone(&step.token);
-            return Some(Message::Event { frame, token });
+            self.moved_to(frame.partition, frame.position);
+            self.stand = to;
+            return self.filter.admits(&frame.event).then(|| Message::Event(Shown::in_step(frame)));
         }
-        let from = Arc::clone(&self.positions);
+        let from = self.stand;
         if !self.moves_to(frame.partition, frame.position) {
             return None;
         }
-        let admitted = self.filter.admits(&frame.event);
-        let step = frame.step(|| Step { from, to: Arc::clone(&self.positions), token: self.token().into() });
-        let token = if step.to == self.positions {
-            self.positions = Arc::clone(&step.to);
-            Arc::clone(&step.token)
-        } else if admitted {
-            self.token().into()
-        } else {
+        self.stand = frame.step_to(&self.feed, from, &self.positions);
+        if !self.filter.admits(&frame.event) {
             return None;
-        };
-        admitted.then_some(Message::Event { frame, token })
+        }
+        Some(if self.stand == Stand::APART { self.shown(frame) } else { Message::Event(Shown::in_step(frame)) })
     }
 
     /// Moves past a frame; whether it is to be shown.
@@ -310,7 +301,7 @@ impl Subscription {
     }
 
     fn shown(&self, frame: Arc<Frame>) -> Message {
-        Message::Event { frame, token: self.token().into() }
+        Message::Event(Shown::with_token(frame, self.token()))
     }
 
     /// Moves to the next position; false where this one is not to be shown.
@@ -325,9 +316,14 @@ impl Subscription {
             self.source = Source::Log(VecDeque::new(), None);
             return false;
         }
-        Arc::make_mut(&mut self.positions).insert(partition, next);
-        self.progress.read.fetch_add(1, Ordering::Relaxed);
+        self.moved_to(partition, next);
         true
+    }
+
+    fn moved_to(&mut self, partition: Partition, next: Position) {
+        self.positions.insert(partition, next);
+        self.stand = Stand::APART;
+        self.progress.read.fetch_add(1, Ordering::Relaxed);
     }
 
     fn go_on_with(&mut self, page: VecDeque<Entry>) {

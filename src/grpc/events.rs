@@ -90,10 +90,10 @@ impl EventService for Api {
         };
         let listed = listed.await.map_err(|error| status(&error))?;
         let next_page_token = if listed.more { page::token(key, "ListEventsRequest", &request, &listed.token) } else { String::new() };
-        let events = listed
-            .frames
-            .into_iter()
-            .map(|(frame, token)| pb::Event { token: token.as_ref().to_owned(), ..resource::pb_event(&frame.event, frame.position, call.sight) });
+        let events = listed.events.into_iter().map(|shown| {
+            let event = resource::pb_event(&shown.frame.event, shown.frame.position, call.sight);
+            pb::Event { token: shown.token().to_owned(), ..event }
+        });
         Ok(Response::new(pb::ListEventsResponse { events: events.collect(), next_page_token, token: listed.token }))
     }
 
@@ -346,7 +346,7 @@ fn outgoing(message: Sent) -> Outgoing {
 
 fn sent(message: Message, sight: Sight) -> Outgoing {
     match message {
-        Message::Event { frame, token } => Outgoing::Event { event: frame.bytes(sight).clone(), token },
+        Message::Event(shown) => Outgoing::Event(shown, sight),
         Message::CaughtUp { token, time } => outgoing(Sent::CaughtUp(pb::CaughtUp { token, time: Some(resource::time(time)) })),
         Message::FellBehind { token, time } => outgoing(Sent::FellBehind(pb::FellBehind { token, time: Some(resource::time(time)) })),
         Message::Bookmark { token, server_time, events_behind, time_behind } => outgoing(Sent::Bookmark(pb::Bookmark {

@@ -1,13 +1,13 @@
 //! Messages of the event stream that were encoded before, as a tonic codec: ordinary clients see ordinary messages.
 
-use std::sync::Arc;
-
 use bytes::{Buf, BufMut, Bytes};
 use prost::Message;
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
 use super::pb;
+use crate::domain::personal::Sight;
+use crate::events::Shown;
 
 /// Field numbers of the API that are written by hand here; a test compares them with the descriptors.
 pub(super) const EVENT_IN_RESPONSE: u32 = 2;
@@ -18,8 +18,8 @@ const LENGTH_DELIMITED: u32 = 2;
 /// A message of the stream.
 #[derive(Debug)]
 pub enum Outgoing {
-    /// An event's bytes, which all subscribers share, and this subscriber's token.
-    Event { event: Bytes, token: Arc<str> },
+    /// An event, whose bytes all subscribers with this sight share, and this subscriber's token.
+    Event(Shown, Sight),
     /// Anything else.
     Message(Box<pb::SubscribeResponse>),
 }
@@ -55,7 +55,7 @@ impl Encoder for FrameEncoder {
 
     fn encode(&mut self, item: Outgoing, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
         match item {
-            Outgoing::Event { event, token } => put_event(&event, &token, buffer),
+            Outgoing::Event(shown, sight) => put_event(shown.frame.bytes(sight), shown.token(), buffer),
             Outgoing::Message(message) => {
                 message.encode(buffer).map_err(|_| Status::internal("a message of the stream could not be encoded"))?;
             }

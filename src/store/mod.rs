@@ -323,7 +323,7 @@ pub trait Records: Send + Sync {
     async fn count(&self, partition: Partition, list: &ListKey) -> Result<u64, StoreError>;
 
     /// Applies all of `batch`, or nothing. Once it has answered [`Commit::Done`] the writes are on disk and in the log.
-    async fn commit(&self, batch: Batch) -> Result<Commit, StoreError>;
+    async fn commit(&self, batch: Arc<Batch>) -> Result<Commit, StoreError>;
 }
 
 /// One lease per record, judged by the store's clock.

@@ -71,9 +71,11 @@ fn is_all_of<T: Serialize>(value: &T, body: &[u8]) -> bool {
 }
 
 fn decode_with_format<T: DeserializeOwned>(what: &dyn std::fmt::Display, body: &[u8]) -> Result<(T, u32), StoreError> {
-    // Nearly everything was written by this very release, and is read once; whatever is not is looked at twice.
+    // Nearly everything was written by this very release, and is read once; whatever is not is looked at twice. That it is UTF-8
+    // is seen faster of the whole than of each text in it.
     if let Some(value) = body.strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix(b"}"))
-        && let Ok(value) = serde_json::from_slice(value)
+        && let Ok(value) = std::str::from_utf8(value)
+        && let Ok(value) = serde_json::from_str(value)
     {
         return Ok((value, FORMAT));
     }

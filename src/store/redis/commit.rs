@@ -17,12 +17,12 @@ const REMEMBERED_MS: u64 = 10 * 60 * 1_000;
 /// How often a removal is begun anew because its record came to stand in other places.
 const REMOVALS_MAX: usize = 8;
 
-pub(super) async fn commit(store: &RedisStore, batch: Batch) -> Result<Commit, StoreError> {
-    batch::check(&batch, store.identity.partitions)?;
+pub(super) async fn commit(store: &RedisStore, batch: &Batch) -> Result<Commit, StoreError> {
+    batch::check(batch, store.identity.partitions)?;
     store.check_is_ours()?;
     let keys = store.keys.of(batch.partition);
     for _ in 0..REMOVALS_MAX {
-        let mut call = call(store, &keys, &batch);
+        let mut call = call(store, &keys, batch);
         for change in batch.changes.iter().filter(|change| change.body.is_none()) {
             // A removal writes wherever its record stands: those keys are read before.
             if let Some(kept) = store.kept(&change.id).await? {
@@ -32,7 +32,7 @@ pub(super) async fn commit(store: &RedisStore, batch: Batch) -> Result<Commit, S
             }
         }
         let reply = store.watched(store.link.run(&call).await)?;
-        if let Some(ended) = ended(store, &batch, reply).await? {
+        if let Some(ended) = ended(store, batch, reply).await? {
             return Ok(ended);
         }
     }

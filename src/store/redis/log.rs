@@ -93,20 +93,38 @@ pub(super) fn head(partition: Partition, kept: &str) -> Option<Head> {
 }
 
 fn entries(partition: Partition, value: Value) -> Result<Vec<Logged>, StoreError> {
-    Ok(entries_with_ids(partition, value)?.into_iter().map(|(_, logged)| logged).collect())
+    let each = each(value).ok_or_else(|| strange(partition))?.into_iter();
+    each.map(|value| entry(partition, value).map(|(_, logged)| logged).ok_or_else(|| strange(partition))).collect()
 }
 
 /// Entries, each with its event's id.
 pub(super) fn entries_with_ids(partition: Partition, value: Value) -> Result<Vec<(Id, Logged)>, StoreError> {
-    let strange = || StoreError::Broken(format!("the log of partition {} can't be read", partition.0));
-    let found: Vec<(String, Vec<Vec<u8>>)> = redis::from_redis_value(value).map_err(|_| strange())?;
-    let entry = |(id, mut fields): (String, Vec<Vec<u8>>)| {
-        let (seq, ms) = id.split_once('-').ok_or_else(strange)?;
-        let position = Position { ms: ms.parse().map_err(|_| strange())?, seq: seq.parse().map_err(|_| strange())? };
-        // "id", the event's id, "body", its body.
-        let body = fields.pop().filter(|_| fields.len() == 3).ok_or_else(strange)?;
-        let event = fields.get(1).and_then(|id| std::str::from_utf8(id).ok()).and_then(|id| id.parse().ok()).ok_or_else(strange)?;
-        Ok((event, Logged { partition, position, body: body.into() }))
+    let with_id = |value| {
+        let (event, logged) = entry(partition, value)?;
+        Some((std::str::from_utf8(&event).ok()?.parse().ok()?, logged))
     };
-    found.into_iter().map(entry).collect()
+    each(value).ok_or_else(|| strange(partition))?.into_iter().map(|value| with_id(value).ok_or_else(|| strange(partition))).collect()
+}
+
+fn strange(partition: Partition) -> StoreError {
+    StoreError::Broken(format!("the log of partition {} can't be read", partition.0))
+}
+
+/// An entry, after the text of its event's id. The values are taken apart by hand: a page has hundreds, of six values each.
+fn entry(partition: Partition, value: Value) -> Option<(Vec<u8>, Logged)> {
+    let [id, fields] = <[Value; 2]>::try_from(each(value)?).ok()?;
+    // "id", the event's id, "body", its body.
+    let [_, event, _, body] = <[Value; 4]>::try_from(each(fields)?).ok()?;
+    let id = bytes(id)?;
+    let (seq, ms) = std::str::from_utf8(&id).ok()?.split_once('-')?;
+    let position = Position { ms: ms.parse().ok()?, seq: seq.parse().ok()? };
+    Some((bytes(event)?, Logged { partition, position, body: bytes(body)?.into() }))
+}
+
+fn each(value: Value) -> Option<Vec<Value>> {
+    if let Value::Array(values) = value { Some(values) } else { None }
+}
+
+fn bytes(value: Value) -> Option<Vec<u8>> {
+    if let Value::BulkString(bytes) = value { Some(bytes) } else { None }
 }

@@ -1,5 +1,7 @@
 //! Records and the lists they stand in, as they are read.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
@@ -58,8 +60,8 @@ impl Records for RedisStore {
         self.link.call(&command).await
     }
 
-    async fn commit(&self, batch: Batch) -> Result<Commit, StoreError> {
-        commit::commit(self, batch).await
+    async fn commit(&self, batch: Arc<Batch>) -> Result<Commit, StoreError> {
+        commit::commit(self, &batch).await
     }
 }
 

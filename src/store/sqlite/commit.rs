@@ -132,8 +132,7 @@ fn write(turn: &mut Turn<'_>, partition: Partition, change: &Change, standing: S
     for list in join {
         join_list(turn, partition, list, id, n)?;
     }
-    let fence =
-        if is_new { leases::begin(turn, n, *look, *lease)? } else { leases::look_and_step(turn, n, *look, *lease)? };
+    let fence = if is_new { leases::begin(turn, n, *look, *lease)? } else { leases::look_and_step(turn, n, *look, *lease)? };
     Ok(Written { position, fence })
 }
 

@@ -228,7 +228,8 @@ mod tests {
         }
         let doing = transaction(&connection, &mut done, 4..5, 103 + REMEMBERED_MS);
         done.add(doing);
-        let there = |connection: &Connection, done: &mut Done| (1..=4).map(|name| found(connection, done, name).is_some()).collect::<Vec<_>>();
+        let there =
+            |connection: &Connection, done: &mut Done| (1..=4).map(|name| found(connection, done, name).is_some()).collect::<Vec<_>>();
         assert_eq!(there(&connection, &mut done), [false, false, true, true]);
 
         let many = 10 + u64::try_from(REMEMBERED_MAX).unwrap();

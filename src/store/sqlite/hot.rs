@@ -27,11 +27,9 @@ pub(super) struct List {
 
 impl List {
     fn read(connection: &Connection, partition: Partition, key: &ListKey) -> Result<Option<Self>, StoreError> {
-        let mut select =
-            connection.prepare_cached("SELECT n, entries FROM list WHERE \"partition\" = ?1 AND account = ?2 AND key = ?3")?;
-        let found = select.query_row(params![partition.0, key.account, key.key], |row| {
-            Ok(Self { n: row.get(0)?, entries: number(row.get(1)?) })
-        });
+        let mut select = connection.prepare_cached("SELECT n, entries FROM list WHERE \"partition\" = ?1 AND account = ?2 AND key = ?3")?;
+        let found =
+            select.query_row(params![partition.0, key.account, key.key], |row| Ok(Self { n: row.get(0)?, entries: number(row.get(1)?) }));
         Ok(found.optional()?)
     }
 

@@ -1,5 +1,7 @@
 //! Records and the lists they stand in, as they are read.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -49,7 +51,7 @@ impl Records for SqliteStore {
         self.read(move |connection| count(connection, partition, &list)).await
     }
 
-    async fn commit(&self, batch: Batch) -> Result<Commit, StoreError> {
+    async fn commit(&self, batch: Arc<Batch>) -> Result<Commit, StoreError> {
         batch::check(&batch, self.place.identity.partitions)?;
         self.write(move |turn| commit::commit(turn, &batch)).await
     }
@@ -79,5 +81,5 @@ pub(super) fn stored((text, revision, body): Raw) -> Result<Stored, StoreError> 
 
 pub(super) fn id(text: String) -> Result<Id, StoreError> {
     // The text itself stays out of the error: whatever it is, it is not an id.
-    text.try_into().map_err(|_| StoreError::Broken("what is stored as an id is none".to_owned()))
+    text.parse().map_err(|_| StoreError::Broken("what is stored as an id is none".to_owned()))
 }

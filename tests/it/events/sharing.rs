@@ -15,10 +15,10 @@ use upistream::domain::money::Money;
 use upistream::domain::payment::{Payer, Payment, PaymentState, RefundTotals};
 use upistream::domain::personal::{Email, Phone, Sight, Vpa};
 use upistream::events::subscription::Pace;
-use upistream::events::{Encode, Feed, Filter, Frame, Message, Start, Subscription, Token};
+use upistream::events::{Encode, Feed, Filter, Frame, Message, Shown, Start, Subscription, Token};
 use upistream::grpc::{EventEncoder, pb};
 use upistream::store::sqlite::{SqliteOptions, SqliteStore, Synchronous};
-use upistream::store::{AnyStore, Position};
+use upistream::store::{AnyStore, Position, partition_of};
 
 use crate::support::StoreTime;
 use crate::support::app::{ACCOUNT, PATIENCE};
@@ -70,7 +70,11 @@ impl Log {
     }
 
     async fn subscribe(&self, start: Start, heartbeat: Duration) -> Subscription {
-        let filter = Filter { accounts: [ACCOUNT.parse().unwrap()].into(), ..Filter::default() };
+        self.subscribe_to(&[ACCOUNT], start, heartbeat).await
+    }
+
+    async fn subscribe_to(&self, accounts: &[&str], start: Start, heartbeat: Duration) -> Subscription {
+        let filter = Filter { accounts: accounts.iter().map(|name| name.parse().unwrap()).collect(), ..Filter::default() };
         let pace = Pace { heartbeat, ends: Instant::now() + Duration::from_hours(1), page: 100, retry_after: Duration::ZERO };
         let never = CancellationToken::new();
         Subscription::open(self.feed.clone(), filter, start, pace, never, Arc::new(SystemClock)).await.unwrap()
@@ -101,7 +105,7 @@ async fn fifty_subscribers_share_one_encoding_of_each_event() {
     let mut shared: Vec<Arc<Frame>> = Vec::new();
     for (number, subscription) in subscriptions.iter_mut().enumerate() {
         for (index, id) in ids.iter().enumerate() {
-            let Message::Event { frame, .. } = next(subscription).await else { panic!("an event was written") };
+            let Message::Event(Shown { frame, .. }) = next(subscription).await else { panic!("an event was written") };
             assert_eq!(frame.event.id.as_str(), id);
             match shared.get(index) {
                 None => shared.push(frame),
@@ -116,6 +120,50 @@ async fn fifty_subscribers_share_one_encoding_of_each_event() {
     let once: BTreeMap<_, _> = ids.iter().flat_map(|id| [((id.clone(), "clear"), 1), ((id.clone(), "masked"), 1)]).collect();
     assert_eq!(*log.encoder.asked.lock().unwrap(), once);
     assert_eq!(log.feed.listeners(), 50);
+}
+
+/// Most tokens are made once for all who stand at the same place; each must be the subscriber's own nevertheless.
+#[tokio::test]
+async fn a_token_tells_the_place_of_the_one_who_got_it_whoever_shares_it() {
+    const OTHER_ACCOUNT: &str = "another-shop";
+    let log = Log::open();
+    let other = Feeder::new(&log.store, OTHER_ACCOUNT);
+    log.feeder.append(3).await;
+    other.append(2).await;
+    log.watch().await;
+    let two = [ACCOUNT, OTHER_ACCOUNT];
+    let mut subscriptions = Vec::new();
+    for (accounts, start) in [
+        (&two[..1], Start::Latest),
+        (&two, Start::Latest),
+        (&two[1..], Start::Latest),
+        (&two, Start::Earliest),
+        (&two, Start::Latest),
+        (&two[..1], Start::Earliest),
+    ] {
+        let mut subscription = log.subscribe_to(accounts, start, Duration::from_hours(1)).await;
+        while !matches!(next(&mut subscription).await, Message::CaughtUp { .. }) {}
+        subscriptions.push((accounts, subscription));
+    }
+    let partition = |account: &str| partition_of(&*log.store, account);
+    assert_ne!(partition(ACCOUNT), partition(OTHER_ACCOUNT));
+    let mut places = BTreeMap::from([(partition(ACCOUNT), 3), (partition(OTHER_ACCOUNT), 2)]);
+    for round in 0..12 {
+        let (feeder, account) = if round % 3 == 1 { (&other, OTHER_ACCOUNT) } else { (&log.feeder, ACCOUNT) };
+        feeder.append(1).await;
+        *places.get_mut(&partition(account)).unwrap() += 1;
+        for (accounts, subscription) in &mut subscriptions {
+            if !accounts.contains(&account) {
+                continue;
+            }
+            let Message::Event(shown) = next(subscription).await else { panic!("an event was written") };
+            let token = Token::decode(shown.token(), &log.store.identity().log).unwrap();
+            let told: BTreeMap<_, _> = token.positions.iter().map(|(partition, position)| (*partition, position.seq)).collect();
+            let own: BTreeMap<_, _> = accounts.iter().map(|account| (partition(account), places[&partition(account)])).collect();
+            assert_eq!(told, own, "round {round}");
+            assert_eq!(subscription.token(), shown.token());
+        }
+    }
 }
 
 #[tokio::test]
@@ -153,7 +201,7 @@ async fn the_payer_is_masked_for_those_without_sight_of_him() {
     log.feeder.write(vec![told]).await;
     log.feeder.append(1).await;
     let mut subscription = log.subscribe(Start::Earliest, Duration::from_hours(1)).await;
-    let Message::Event { frame, .. } = next(&mut subscription).await else { panic!("an event was written") };
+    let Message::Event(Shown { frame, .. }) = next(&mut subscription).await else { panic!("an event was written") };
 
     let shown = |sight| {
         let event = pb::Event::decode(frame.bytes(sight).clone()).unwrap();
@@ -167,7 +215,7 @@ async fn the_payer_is_masked_for_those_without_sight_of_him() {
         assert!(!masked.windows(personal.len()).any(|part| part == personal.as_bytes()), "`{personal}` is shown");
     }
 
-    let Message::Event { frame, .. } = next(&mut subscription).await else { panic!("another event was written") };
+    let Message::Event(Shown { frame, .. }) = next(&mut subscription).await else { panic!("another event was written") };
     let (masked, clear) = (frame.bytes(Sight::Masked), frame.bytes(Sight::Clear));
     assert_eq!(masked.as_ptr(), clear.as_ptr(), "where nothing is personal one copy serves both");
 }
@@ -188,8 +236,8 @@ async fn a_bookmark_says_how_many_events_wait_and_how_old_the_oldest_is() {
     };
     assert_eq!(behind(Start::Earliest).await, (3, 3610));
     let mut reader = log.subscribe(Start::Earliest, Duration::from_hours(1)).await;
-    let Message::Event { token, .. } = next(&mut reader).await else { panic!("events were written") };
-    let first = Token::decode(&token, &log.store.identity().log).unwrap();
+    let Message::Event(shown) = next(&mut reader).await else { panic!("events were written") };
+    let first = Token::decode(shown.token(), &log.store.identity().log).unwrap();
     assert_eq!(behind(Start::After(first)).await, (2, 10), "what was read long ago doesn't wait");
     assert_eq!(behind(Start::Latest).await, (0, 0));
 }
@@ -199,7 +247,7 @@ async fn what_nobody_gets_is_not_encoded() {
     let log = Log::open();
     log.feeder.append(20).await;
     let mut subscription = log.subscribe(Start::Earliest, Duration::from_hours(1)).await;
-    let Message::Event { frame, .. } = next(&mut subscription).await else { panic!("events were written") };
+    let Message::Event(Shown { frame, .. }) = next(&mut subscription).await else { panic!("events were written") };
     let asked = || log.encoder.asked.lock().unwrap().len();
     assert_eq!(asked(), 0, "the page was read, and nobody needs its bytes yet: {}", frame.event.id);
     assert_eq!(frame.bytes(Sight::Masked), frame.bytes(Sight::Masked));

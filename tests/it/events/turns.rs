@@ -51,7 +51,7 @@ async fn an_entry_that_cannot_be_read_stops_its_own_partition_only() {
     };
     let batch =
         Batch { partition: partition(broken), write: randomness.bits(), claims: Vec::new(), changes: vec![nonsense], guards: Vec::new() };
-    assert!(matches!(app.running.store().commit(batch).await, Ok(Commit::Done(_))));
+    assert!(matches!(app.running.store().commit(batch.into()).await, Ok(Commit::Done(_))));
     let feeder = Feeder::new(app.running.store(), sound);
     for _ in 0..3 {
         let written = feeder.append(1).await;

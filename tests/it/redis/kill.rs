@@ -179,11 +179,11 @@ async fn not_on_disk_when_answered(append_fsync: &str) -> usize {
     let store: AnyStore = Arc::new(open(by_clock(options(servers([url]), "store"), &clock)).await);
     let mut names = Vec::new();
     // From here on the server knows the script: a commit is one question and one answer.
-    store.commit(batch([create(&new_id(Kind::Payment), "first")])).await.expect("the store takes it");
+    store.commit(batch([create(&new_id(Kind::Payment), "first")]).into()).await.expect("the store takes it");
     for number in 0..COMMITS {
         let body = format!("durable-{number:05}-");
         let change = upistream::store::Change { event: new_event(), ..create(&new_id(Kind::Payment), &body) };
-        assert!(matches!(store.commit(batch([change])).await.expect("the store takes it"), Commit::Done(_)));
+        assert!(matches!(store.commit(batch([change]).into()).await.expect("the store takes it"), Commit::Done(_)));
         names.push(body);
     }
     let id = server.id().expect("it runs");

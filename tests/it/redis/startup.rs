@@ -115,7 +115,7 @@ async fn a_store_that_was_emptied_is_noticed_and_nothing_more_is_written_in_its_
     redis.ask::<()>("FLUSHALL");
     let cause = store.ping().await.expect_err("it is gone").to_string();
     assert!(cause.contains("emptied or replaced"), "{cause}");
-    let written = store.commit(batch([create(&new_id(Kind::Payment), "x")])).await;
+    let written = store.commit(batch([create(&new_id(Kind::Payment), "x")]).into()).await;
     assert!(matches!(written, Err(StoreError::Broken(_))), "{written:?}");
     assert_eq!(redis.ask::<usize>("DBSIZE"), 0);
 }

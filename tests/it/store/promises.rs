@@ -217,14 +217,14 @@ pub fn reference(value: &str) -> Reference {
 }
 
 pub async fn done(store: &AnyStore, batch: Batch) -> Vec<Written> {
-    match store.commit(batch).await.unwrap() {
+    match store.commit(batch.into()).await.unwrap() {
         Commit::Done(written) => written,
         Commit::Conflict(conflict) => panic!("a commit that nothing stands against came to {conflict:?}"),
     }
 }
 
 pub async fn conflict(store: &AnyStore, batch: Batch) -> Conflict {
-    match store.commit(batch).await.unwrap() {
+    match store.commit(batch.into()).await.unwrap() {
         Commit::Conflict(conflict) => conflict,
         Commit::Done(written) => panic!("a commit that can't be done came to {written:?}"),
     }

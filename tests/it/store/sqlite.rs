@@ -256,7 +256,7 @@ async fn a_caller_who_leaves_takes_no_write_with_him() {
     let left = a_pair();
     let id = left.changes[0].id.clone();
     {
-        let mut commit = store.commit(left);
+        let mut commit = store.commit(left.into());
         // Polled once: it is queued, and never asked again.
         std::future::poll_fn(|context| {
             let _ = commit.as_mut().poll(context);

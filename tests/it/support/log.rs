@@ -136,7 +136,7 @@ impl Feeder {
                 changes: changes.collect(),
                 guards: Vec::new(),
             };
-            let written = self.store.commit(batch).await.expect("the store takes writes");
+            let written = self.store.commit(batch.into()).await.expect("the store takes writes");
             assert!(matches!(written, Commit::Done(_)), "{written:?}");
         }
         events.iter().map(|event| event.id.to_string()).collect()

@@ -59,7 +59,7 @@ pub async fn of_concurrent_claimers_exactly_one_wins(place: Place) {
             let store = [&place.a, &place.b][claimer % 2].clone();
             let id = new_id(Kind::Qr);
             let batch = Batch { claims: vec![take(&name, &id)], ..batch([Change { event: new_event(), ..create(&id, "mine") }]) };
-            claimers.spawn(async move { (id, store.commit(batch).await.unwrap()) });
+            claimers.spawn(async move { (id, store.commit(batch.into()).await.unwrap()) });
         }
         let ends = claimers.join_all().await;
         let winners: Vec<&Id> = ends.iter().filter(|(_, end)| matches!(end, Commit::Done(_))).map(|(id, _)| id).collect();

@@ -124,7 +124,7 @@ pub async fn of_concurrent_writers_of_one_revision_one_wins(place: Place) {
         for writer in 0..8 {
             let store = [&place.a, &place.b][writer % 2].clone();
             let change = update(&id, revision, &writer.to_string());
-            writers.spawn(async move { store.commit(batch([change])).await.unwrap() });
+            writers.spawn(async move { store.commit(batch([change]).into()).await.unwrap() });
         }
         let ends = writers.join_all().await;
         assert_eq!(ends.iter().filter(|end| matches!(end, Commit::Done(_))).count(), 1);
@@ -390,5 +390,5 @@ pub async fn a_batch_that_contradicts_itself_is_refused(place: Place) {
 
 async fn refused(store: &AnyStore, batch: Batch) {
     let shown = format!("{batch:?}");
-    assert!(matches!(store.commit(batch).await, Err(StoreError::Broken(_))), "{shown}");
+    assert!(matches!(store.commit(batch.into()).await, Err(StoreError::Broken(_))), "{shown}");
 }

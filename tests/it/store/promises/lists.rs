@@ -92,7 +92,7 @@ pub async fn a_list_never_grows_past_its_guard(place: Place) {
         let store = [&place.a, &place.b][joiner % 2].clone();
         let guards = vec![Guard::ShorterThan { list: list_of("quarantine"), entries: MOST }];
         let batch = Batch { guards, ..batch([joining(&new_id(Kind::Quarantined), "quarantine")]) };
-        joiners.spawn(async move { store.commit(batch).await.unwrap() });
+        joiners.spawn(async move { store.commit(batch.into()).await.unwrap() });
     }
     let ends = joiners.join_all().await;
     let (joined, refused): (Vec<_>, Vec<_>) = ends.into_iter().partition(|end| matches!(end, Commit::Done(_)));

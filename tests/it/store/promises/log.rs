@@ -221,7 +221,7 @@ pub async fn an_events_id_is_used_once(place: Place) {
     let event = new_event();
     let change = |event: &Option<NewEvent>| Change { event: event.clone(), ..create(&new_id(Kind::Payment), "x") };
     done(&place.a, batch([change(&event)])).await;
-    let again = place.b.commit(batch([change(&new_event()), change(&event)])).await;
+    let again = place.b.commit(batch([change(&new_event()), change(&event)]).into()).await;
     assert!(matches!(again, Err(StoreError::Broken(_))), "{again:?}");
     assert_eq!(head(&place.a, HERE).await.last.seq, 1);
 }

@@ -44,7 +44,7 @@ pub async fn of_concurrent_makers_of_a_unique_reference_one_wins(place: Place) {
         for maker in 0..6 {
             let store = [&place.a, &place.b][maker % 2].clone();
             let change = named(&new_id(Kind::Payment), unique(&value));
-            makers.spawn(async move { store.commit(batch([change])).await.unwrap() });
+            makers.spawn(async move { store.commit(batch([change]).into()).await.unwrap() });
         }
         let ends = makers.join_all().await;
         assert_eq!(ends.iter().filter(|end| matches!(end, Commit::Done(_))).count(), 1);
