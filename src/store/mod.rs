@@ -195,8 +195,8 @@ pub enum Guard {
 #[derive(Clone, Debug)]
 pub struct Batch {
     pub partition: Partition,
-    /// Names this commit: the same batch sent again within ten minutes finds its own work and gives the same reply.
-    /// (A conflict did no work; sent again, the batch is tried again.)
+    /// Names this commit: the same batch sent again within ten minutes finds its own work and gives the same reply, on an
+    /// embedded store if not 200,000 others came since. (A conflict did no work; sent again, the batch is tried again.)
     pub write: u128,
     pub claims: Vec<ClaimStep>,
     pub changes: Vec<Change>,
