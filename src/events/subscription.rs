@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, mpsc};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -87,31 +87,19 @@ pub struct Progress {
 }
 
 enum Source {
-    /// One page of the log, and the next, which a task of its own reads once the first entry is taken: a subscriber who doesn't
-    /// read holds no more than these two.
-    Log(VecDeque<Entry>, Option<Ahead>),
+    /// One page of the log, and those that come after it.
+    Log(VecDeque<Logged>, Option<Ahead>),
     Ring(broadcast::Receiver<Live>),
     Ended,
 }
 
-/// An entry of a page.
-enum Entry {
-    /// As it was read: it is looked into when its turn comes.
-    Logged(Logged),
-    Frame(Arc<Frame>),
+/// The pages after one that was full, which a task of its own reads: one that waits here, and one in its hands, so that the store
+/// answers while what it answered before is sent. Nothing more is held for a subscriber who doesn't read. It ends at the end of
+/// the log, and where it can't go on: whoever then looks himself finds out why.
+struct Ahead {
+    pages: mpsc::Receiver<VecDeque<Logged>>,
+    _task: AbortOnDropHandle<()>,
 }
-
-impl Entry {
-    /// Where it stands in the log.
-    fn place(&self) -> (Partition, Position) {
-        match self {
-            Self::Logged(logged) => (logged.partition, logged.position),
-            Self::Frame(frame) => (frame.partition, frame.position),
-        }
-    }
-}
-
-type Ahead = AbortOnDropHandle<Result<VecDeque<Entry>, SubscriptionEnd>>;
 
 /// A subscription. [`Subscription::next`] waits for the next message and can be abandoned and called again.
 pub struct Subscription {
@@ -189,25 +177,22 @@ impl Subscription {
                 if let Some(entry) = page.pop_front() {
                     if let (Some(last), None) = (page.back().filter(|_| page.len() + 1 == self.pace.page), &ahead) {
                         // The first of a page that was full: more is likely to follow.
-                        let (partition, position) = last.place();
-                        let mut positions = self.positions.clone();
-                        positions.insert(partition, position);
-                        let reading = read_ahead(Arc::clone(&self.feed), positions, partition, self.pace.page);
-                        *ahead = Some(AbortOnDropHandle::new(tokio::spawn(reading)));
+                        let (send, pages) = mpsc::channel(1);
+                        let end = (last.partition, last.position);
+                        let reading = read_ahead(Arc::clone(&self.feed), self.positions.clone(), end, self.pace.page, send);
+                        *ahead = Some(Ahead { pages, _task: AbortOnDropHandle::new(tokio::spawn(reading)) });
                     }
-                    return match entry {
-                        Entry::Logged(logged) => self.take_logged(&logged),
-                        Entry::Frame(frame) => Ok(self.moves_past(&frame).then(|| self.shown(frame))),
-                    };
+                    return self.take_logged(&entry);
                 }
-                let ahead = match ahead.take() {
-                    // One that broke off is read again.
-                    Some(ahead) => ahead.await.unwrap_or_else(|_| Ok(VecDeque::new()))?,
-                    None => VecDeque::new(),
-                };
-                if !ahead.is_empty() {
-                    self.go_on_with(ahead);
-                    return Ok(None);
+                if let Some(reading) = ahead {
+                    match reading.pages.recv().await {
+                        Some(next) => {
+                            self.served_last = next.front().map(|entry| entry.partition).or(self.served_last);
+                            *page = next;
+                            return Ok(None);
+                        }
+                        None => *ahead = None,
+                    }
                 }
                 // Listening begins before the look, so that nothing falls between log and ring.
                 let ring = self.feed.listen();
@@ -217,7 +202,7 @@ impl Subscription {
                     self.source = Source::Ring(ring);
                     return Ok(Some(Message::CaughtUp { token: self.token(), time: self.now.now() }));
                 }
-                self.go_on_with(page.into_iter().map(Entry::Logged).collect());
+                self.go_on_with(page);
                 Ok(None)
             }
             Source::Ring(ring) => {
@@ -285,11 +270,6 @@ impl Subscription {
         Some(if self.stand == Stand::APART { self.shown(frame) } else { Message::Event(Shown::in_step(frame)) })
     }
 
-    /// Moves past a frame; whether it is to be shown.
-    fn moves_past(&mut self, frame: &Frame) -> bool {
-        self.moves_to(frame.partition, frame.position) && self.filter.admits(&frame.event)
-    }
-
     /// Moves past an entry of the log, and shows it if the filter admits it.
     fn take_logged(&mut self, logged: &Logged) -> Result<Option<Message>, SubscriptionEnd> {
         let event = feed::event(logged)?;
@@ -326,8 +306,8 @@ impl Subscription {
         self.progress.read.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn go_on_with(&mut self, page: VecDeque<Entry>) {
-        self.served_last = page.front().map(|entry| entry.place().0).or(self.served_last);
+    fn go_on_with(&mut self, page: VecDeque<Logged>) {
+        self.served_last = page.front().map(|entry| entry.partition).or(self.served_last);
         self.source = Source::Log(page, None);
     }
 
@@ -358,22 +338,29 @@ impl Subscription {
     /// The position of the next entry of `partition`, where its page was read.
     fn at_hand(&self, partition: Partition) -> Option<Position> {
         match &self.source {
-            Source::Log(page, _) => page.front().map(Entry::place).filter(|(place, _)| *place == partition).map(|(_, position)| position),
+            Source::Log(page, _) => page.front().filter(|entry| entry.partition == partition).map(|entry| entry.position),
             Source::Ring(_) | Source::Ended => None,
         }
     }
 }
 
-/// The page after one that ends at `positions` in `partition`. Half of it is looked into here, since that is most of what a reader
-/// of history costs, and another core may share it. What can't be read is left for its turn, after all that stands before it.
-async fn read_ahead(feed: Arc<Feed>, positions: Positions, partition: Partition, limit: usize) -> Result<VecDeque<Entry>, SubscriptionEnd> {
-    let page = read_page(&feed, &positions, Some(partition), limit).await?;
-    let half = page.len() / 2;
-    let entries = page.into_iter().enumerate().map(|(number, logged)| match (number < half).then(|| feed.frame(&logged)) {
-        Some(Ok(frame)) => Entry::Frame(Arc::new(frame)),
-        Some(Err(_)) | None => Entry::Logged(logged),
-    });
-    Ok(entries.collect())
+/// Reads on after a page that ends at `last`, as long as there is more.
+async fn read_ahead(
+    feed: Arc<Feed>,
+    mut positions: Positions,
+    mut last: (Partition, Position),
+    limit: usize,
+    pages: mpsc::Sender<VecDeque<Logged>>,
+) {
+    loop {
+        positions.insert(last.0, last.1);
+        let Ok(page) = read_page(&feed, &positions, Some(last.0), limit).await else { return };
+        let Some(its_last) = page.back() else { return };
+        last = (its_last.partition, its_last.position);
+        if pages.send(page).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// The next entries of the first partition that has some, after `served_last`, which had its turn.
