@@ -87,10 +87,17 @@ pub struct Progress {
 }
 
 enum Source {
-    /// One page of the log, and those that come after it.
-    Log(VecDeque<Logged>, Option<Ahead>),
+    /// In a box: whoever waits for news need not keep the place for it.
+    Log(Box<History>),
     Ring(broadcast::Receiver<Live>),
     Ended,
+}
+
+/// One page of the log, and those that come after it.
+#[derive(Default)]
+struct History {
+    page: VecDeque<Logged>,
+    ahead: Option<Ahead>,
 }
 
 /// The pages after one that was full, which a task of its own reads: one that waits here, and one in its hands, so that the store
@@ -131,7 +138,7 @@ impl Subscription {
         let partitions = filter.partitions(feed.store().identity().partitions);
         let positions = starting_positions(&feed, &partitions, start).await?;
         let next_heartbeat = Instant::now() + pace.heartbeat;
-        let source = Source::Log(VecDeque::new(), None);
+        let source = Source::Log(Box::default());
         let read = positions.values().map(|position| position.seq).sum();
         let progress = Arc::new(Progress { partitions: positions.keys().copied().collect(), read: AtomicU64::new(read) });
         Ok(Self { feed, filter, positions, stand: Stand::APART, progress, source, served_last: None, pace, next_heartbeat, drain, now })
@@ -173,7 +180,8 @@ impl Subscription {
     async fn step(&mut self) -> Result<Option<Message>, SubscriptionEnd> {
         match &mut self.source {
             Source::Ended => Err(SubscriptionEnd::Ended),
-            Source::Log(page, ahead) => {
+            Source::Log(history) => {
+                let History { page, ahead } = &mut **history;
                 if let Some(entry) = page.pop_front() {
                     if let (Some(last), None) = (page.back().filter(|_| page.len() + 1 == self.pace.page), &ahead) {
                         // The first of a page that was full: more is likely to follow.
@@ -214,7 +222,7 @@ impl Subscription {
                         Ok(Live::Frame(frame)) => Ok(self.take_frame(frame)),
                         // The log tells whether it goes on from here.
                         Ok(Live::SetBack) => {
-                            self.source = Source::Log(VecDeque::new(), None);
+                            self.source = Source::Log(Box::default());
                             Ok(None)
                         }
                         Err(broadcast::error::RecvError::Lagged(_)) => Ok(Some(self.fallen_behind())),
@@ -238,7 +246,7 @@ impl Subscription {
                         return Some(message);
                     }
                 }
-                Ok(Live::SetBack) => self.source = Source::Log(VecDeque::new(), None),
+                Ok(Live::SetBack) => self.source = Source::Log(Box::default()),
                 Err(broadcast::error::TryRecvError::Lagged(_)) => return Some(self.fallen_behind()),
                 Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed) => return None,
             }
@@ -247,7 +255,7 @@ impl Subscription {
     }
 
     fn fallen_behind(&mut self) -> Message {
-        self.source = Source::Log(VecDeque::new(), None);
+        self.source = Source::Log(Box::default());
         Message::FellBehind { token: self.token(), time: self.now.now() }
     }
 
@@ -293,7 +301,7 @@ impl Subscription {
         }
         if next.seq != own.seq + 1 {
             // The ring has no holes, so ours is the fault: the log tells.
-            self.source = Source::Log(VecDeque::new(), None);
+            self.source = Source::Log(Box::default());
             return false;
         }
         self.moved_to(partition, next);
@@ -308,7 +316,7 @@ impl Subscription {
 
     fn go_on_with(&mut self, page: VecDeque<Logged>) {
         self.served_last = page.front().map(|entry| entry.partition).or(self.served_last);
-        self.source = Source::Log(page, None);
+        self.source = Source::Log(Box::new(History { page, ahead: None }));
     }
 
     /// How far it is. The age of what waits costs a look at the log, but only where something does wait.
@@ -338,7 +346,7 @@ impl Subscription {
     /// The position of the next entry of `partition`, where its page was read.
     fn at_hand(&self, partition: Partition) -> Option<Position> {
         match &self.source {
-            Source::Log(page, _) => page.front().filter(|entry| entry.partition == partition).map(|entry| entry.position),
+            Source::Log(history) => history.page.front().filter(|entry| entry.partition == partition).map(|entry| entry.position),
             Source::Ring(_) | Source::Ended => None,
         }
     }
