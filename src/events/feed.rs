@@ -255,7 +255,7 @@ impl Feed {
         // Where the log grew and somebody listens there is something to read: it is asked for with the head, not after it.
         let is_to_read = grown.is_some() && self.listeners() > 0;
         let looks = partitions.into_iter().map(|partition| {
-            let known = read.get(&partition).copied().unwrap_or_default();
+            let known = read.get(partition).unwrap_or_default();
             async move {
                 let head = self.store.head(partition);
                 let (head, entries) = match is_to_read {

@@ -1,6 +1,7 @@
 //! Which events a subscriber wants.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::domain::account::{AccountName, ProviderId};
 use crate::domain::event::{Event, EventKind};
@@ -9,7 +10,8 @@ use crate::domain::id::{Id, Partition};
 /// A filter. What is empty admits everything; the accounts are always named, since a caller sees only his own.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    pub accounts: BTreeSet<AccountName>,
+    /// Shared with what else lives as long as a stream and needs them.
+    pub accounts: Arc<BTreeSet<AccountName>>,
     pub providers: BTreeSet<ProviderId>,
     /// The kinds that the caller's globs matched; `None`: all.
     pub kinds: Option<BTreeSet<EventKind>>,

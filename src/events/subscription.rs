@@ -139,8 +139,8 @@ impl Subscription {
         let positions = starting_positions(&feed, &partitions, start).await?;
         let next_heartbeat = Instant::now() + pace.heartbeat;
         let source = Source::Log(Box::default());
-        let read = positions.values().map(|position| position.seq).sum();
-        let progress = Arc::new(Progress { partitions: positions.keys().copied().collect(), read: AtomicU64::new(read) });
+        let read = positions.iter().map(|(_, position)| position.seq).sum();
+        let progress = Arc::new(Progress { partitions: positions.partitions().collect(), read: AtomicU64::new(read) });
         Ok(Self { feed, filter, positions, stand: Stand::APART, progress, source, served_last: None, pace, next_heartbeat, drain, now })
     }
 
@@ -295,7 +295,7 @@ impl Subscription {
     /// Moves to the next position; false where this one is not to be shown.
     fn moves_to(&mut self, partition: Partition, next: Position) -> bool {
         // `None`: another account's partition.
-        let Some(own) = self.positions.get(&partition) else { return false };
+        let Some(own) = self.positions.get(partition) else { return false };
         if next.seq <= own.seq {
             return false; // read from the log already
         }
@@ -325,7 +325,7 @@ impl Subscription {
         let mut events_behind = 0;
         let mut oldest_unread: Option<u64> = None;
         for head in store.heads().await? {
-            let Some(own) = self.positions.get(&head.partition).filter(|own| own.seq < head.last.seq) else { continue };
+            let Some(own) = self.positions.get(head.partition).filter(|own| own.seq < head.last.seq) else { continue };
             events_behind += head.last.seq - own.seq;
             let unread = match self.at_hand(head.partition) {
                 Some(unread) => Some(unread),
@@ -382,21 +382,21 @@ async fn read_page(
     let turn = heads.partition_point(|head| served_last.is_some_and(|last| head.partition <= last));
     heads.rotate_left(turn);
     for head in heads {
-        let Some(own) = positions.get(&head.partition) else { continue };
-        let page = match feed::next_entries(feed.store(), &head, *own, limit).await? {
+        let Some(own) = positions.get(head.partition) else { continue };
+        let page = match feed::next_entries(feed.store(), &head, own, limit).await? {
             Next::Entries(_) if head.last.seq == own.seq => continue,
             Next::Entries(page) => page,
             Next::SetBack => {
-                let earliest_token = earliest(feed, &heads_of(feed, positions.keys()).await?);
+                let earliest_token = earliest(feed, &heads_of(feed, positions.partitions()).await?);
                 return Err(SubscriptionEnd::HistoryRewound { earliest_token });
             }
         };
         // There is something to read: if it is not the very next, or not there at all, history was lost.
         if page.is_empty() {
-            return Err(history_lost(feed, positions.keys()).await?);
+            return Err(history_lost(feed, positions.partitions()).await?);
         }
         if let Some((found, _)) = page.iter().zip(own.seq + 1..).find(|(logged, expected)| logged.position.seq != *expected) {
-            return Err(hole(feed, positions.keys(), found).await?);
+            return Err(hole(feed, positions.partitions(), found).await?);
         }
         return Ok(page.into());
     }
@@ -406,7 +406,7 @@ async fn read_page(
 async fn starting_positions(feed: &Feed, partitions: &BTreeSet<Partition>, start: Start) -> Result<Positions, SubscriptionEnd> {
     let store = feed.store();
     let heads: Vec<Head> = store.heads().await?.into_iter().filter(|head| partitions.contains(&head.partition)).collect();
-    let mut positions = Positions::new();
+    let mut positions = Vec::with_capacity(heads.len());
     for head in &heads {
         let position = match &start {
             Start::Latest => head.last,
@@ -414,7 +414,7 @@ async fn starting_positions(feed: &Feed, partitions: &BTreeSet<Partition>, start
             Start::AtTime(time) => {
                 let ms = u64::try_from(time.as_millisecond()).unwrap_or(0);
                 if was_trimmed_since(head, ms) {
-                    return Err(history_lost(feed, partitions.iter()).await?);
+                    return Err(history_lost(feed, partitions.iter().copied()).await?);
                 }
                 let seq = store.seq_before(head.partition, ms).await?;
                 let entry = store.entry(head.partition, seq).await?;
@@ -422,24 +422,24 @@ async fn starting_positions(feed: &Feed, partitions: &BTreeSet<Partition>, start
             }
             Start::After(token) => {
                 // An account that the token knows nothing of begins with its oldest event: nothing is skipped.
-                match token.positions.get(&head.partition) {
+                match token.positions.get(head.partition) {
                     Some(own) => {
-                        check_position(feed, head, *own, partitions).await?;
-                        *own
+                        check_position(feed, head, own, partitions).await?;
+                        own
                     }
                     None => before_first(head),
                 }
             }
         };
-        positions.insert(head.partition, position);
+        positions.push((head.partition, position));
     }
-    Ok(positions)
+    Ok(positions.into_iter().collect())
 }
 
 /// Checks that a token's position is of this log, and that the log goes on from there.
 async fn check_position(feed: &Feed, head: &Head, own: Position, partitions: &BTreeSet<Partition>) -> Result<(), SubscriptionEnd> {
     let rewound = || async {
-        let earliest_token = earliest(feed, &heads_of(feed, partitions.iter()).await?);
+        let earliest_token = earliest(feed, &heads_of(feed, partitions.iter().copied()).await?);
         Ok::<_, SubscriptionEnd>(SubscriptionEnd::HistoryRewound { earliest_token })
     };
     if own.seq > head.last.seq {
@@ -453,12 +453,12 @@ async fn check_position(feed: &Feed, head: &Head, own: Position, partitions: &BT
             None => {
                 let goes_on = head.first.is_none_or(|first| first.seq <= own.seq + 1) && (head.first.is_some() || head.last.seq == own.seq);
                 if !goes_on {
-                    return Err(history_lost(feed, partitions.iter()).await?);
+                    return Err(history_lost(feed, partitions.iter().copied()).await?);
                 }
             }
         }
     } else if head.first.map_or(head.last.seq > 0, |first| first.seq > 1) {
-        return Err(history_lost(feed, partitions.iter()).await?);
+        return Err(history_lost(feed, partitions.iter().copied()).await?);
     }
     Ok(())
 }
@@ -478,7 +478,7 @@ fn before_first(head: &Head) -> Position {
 
 /// A loss that ends right before `next`. What stands before the hole may still be there, but to begin there would lead
 /// into the same hole again: so this partition can be read from `next` on.
-async fn hole(feed: &Feed, partitions: impl Iterator<Item = &Partition>, next: &Logged) -> Result<SubscriptionEnd, StoreError> {
+async fn hole(feed: &Feed, partitions: impl Iterator<Item = Partition>, next: &Logged) -> Result<SubscriptionEnd, StoreError> {
     let mut heads = heads_of(feed, partitions).await?;
     for head in heads.iter_mut().filter(|head| head.partition == next.partition) {
         head.first = Some(next.position);
@@ -486,7 +486,7 @@ async fn hole(feed: &Feed, partitions: impl Iterator<Item = &Partition>, next: &
     Ok(lost(feed, &heads))
 }
 
-async fn history_lost(feed: &Feed, partitions: impl Iterator<Item = &Partition>) -> Result<SubscriptionEnd, StoreError> {
+async fn history_lost(feed: &Feed, partitions: impl Iterator<Item = Partition>) -> Result<SubscriptionEnd, StoreError> {
     Ok(lost(feed, &heads_of(feed, partitions).await?))
 }
 
@@ -502,7 +502,7 @@ fn earliest(feed: &Feed, heads: &[Head]) -> String {
     super::token::encode(&feed.store().identity().log, &positions)
 }
 
-async fn heads_of(feed: &Feed, partitions: impl Iterator<Item = &Partition>) -> Result<Vec<Head>, StoreError> {
-    let wanted: BTreeSet<Partition> = partitions.copied().collect();
+async fn heads_of(feed: &Feed, partitions: impl Iterator<Item = Partition>) -> Result<Vec<Head>, StoreError> {
+    let wanted: BTreeSet<Partition> = partitions.collect();
     Ok(feed.store().heads().await?.into_iter().filter(|head| wanted.contains(&head.partition)).collect())
 }

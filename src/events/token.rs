@@ -1,7 +1,5 @@
 //! A resume position as opaque text: one position per partition, bound to the log that it was read from.
 
-use std::collections::BTreeMap;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
@@ -15,8 +13,48 @@ const CHECKSUM_LEN: usize = 4;
 /// The longest text that can be a token: every partition with the longest numbers.
 const TEXT_MAX: usize = 32 * 1024;
 
-/// The last position that was read, per partition.
-pub type Positions = BTreeMap<Partition, Position>;
+/// The last position that was read, per partition. They lie in the order of the partitions and in one piece without room for
+/// more: most subscribers have one, and ten thousand of them keep it while nothing happens.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Positions(Vec<(Partition, Position)>);
+
+impl Positions {
+    pub fn get(&self, partition: Partition) -> Option<Position> {
+        self.find(partition).ok().map(|index| self.0[index].1)
+    }
+
+    pub fn insert(&mut self, partition: Partition, position: Position) {
+        match self.find(partition) {
+            Ok(index) => self.0[index].1 = position,
+            Err(index) => self.0.insert(index, (partition, position)),
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (Partition, Position)> + '_ {
+        self.0.iter().copied()
+    }
+
+    pub fn partitions(&self) -> impl Iterator<Item = Partition> + '_ {
+        self.iter().map(|(partition, _)| partition)
+    }
+
+    /// Where it stands, or would.
+    fn find(&self, partition: Partition) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&partition, |(partition, _)| *partition)
+    }
+}
+
+/// Of two for one partition the last counts.
+impl FromIterator<(Partition, Position)> for Positions {
+    fn from_iter<T: IntoIterator<Item = (Partition, Position)>>(all: T) -> Self {
+        let all = all.into_iter();
+        let mut positions = Self(Vec::with_capacity(all.size_hint().0));
+        for (partition, position) in all {
+            positions.insert(partition, position);
+        }
+        positions
+    }
+}
 
 /// A resume position.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,12 +75,12 @@ pub enum TokenError {
 
 /// The text of a token.
 pub fn encode(log: &[u8; 8], positions: &Positions) -> String {
-    let mut bytes = Vec::with_capacity(16 + positions.len() * 10);
+    let mut bytes = Vec::with_capacity(16 + positions.0.len() * 10);
     bytes.push(VERSION);
     bytes.extend_from_slice(log);
-    put_number(&mut bytes, positions.len() as u64);
+    put_number(&mut bytes, positions.0.len() as u64);
     let (mut partition_before, mut ms_before) = (0, 0);
-    for (partition, position) in positions {
+    for (partition, position) in positions.iter() {
         put_number(&mut bytes, u64::from(partition.0) - partition_before);
         put_number(&mut bytes, zigzag(position.ms.wrapping_sub(ms_before).cast_signed()));
         put_number(&mut bytes, position.seq);
@@ -83,7 +121,7 @@ fn read(body: &[u8]) -> Option<Token> {
     if count > u64::from(PARTITIONS_MAX) {
         return None;
     }
-    let mut positions = Positions::new();
+    let mut positions = Positions::default();
     let (mut partition, mut ms) = (0u64, 0u64);
     for index in 0..count {
         let delta = take_number(&mut rest)?;
@@ -150,6 +188,7 @@ mod tests {
             (any::<u64>(), any::<u64>()).prop_map(|(ms, seq)| Position { ms, seq }),
             0..40,
         )
+        .prop_map(|positions| positions.into_iter().collect())
     }
 
     proptest! {
@@ -168,8 +207,19 @@ mod tests {
     }
 
     #[test]
+    fn positions_lie_in_order_and_the_last_counts() {
+        let at = |seq| Position { ms: 7, seq };
+        let mut positions: Positions = [(Partition(5), at(1)), (Partition(2), at(2)), (Partition(5), at(3))].into_iter().collect();
+        assert_eq!(positions.iter().collect::<Vec<_>>(), [(Partition(2), at(2)), (Partition(5), at(3))]);
+        positions.insert(Partition(3), at(4));
+        positions.insert(Partition(2), at(5));
+        assert_eq!(positions.iter().collect::<Vec<_>>(), [(Partition(2), at(5)), (Partition(3), at(4)), (Partition(5), at(3))]);
+        assert_eq!((positions.get(Partition(3)), positions.get(Partition(4))), (Some(at(4)), None));
+    }
+
+    #[test]
     fn a_changed_or_foreign_token_is_told_apart() {
-        let token = Token { log: LOG, positions: Positions::from([(Partition(3), Position { ms: 1_767_240_000_000, seq: 42 })]) };
+        let token = Token { log: LOG, positions: [(Partition(3), Position { ms: 1_767_240_000_000, seq: 42 })].into_iter().collect() };
         let text = token.encode();
         assert_eq!(Token::decode(&text, b"thelog-2"), Err(TokenError::Foreign));
         let mut changed = text.clone().into_bytes();

@@ -239,7 +239,7 @@ impl Callers {
     }
 
     /// What lasts longer than a call, and is looked at again whenever the callers change.
-    pub(super) fn grant(self: &Arc<Self>, caller: &Arc<Caller>, permission: Permission, accounts: BTreeSet<AccountName>) -> Grant {
+    pub(super) fn grant(self: &Arc<Self>, caller: &Arc<Caller>, permission: Permission, accounts: Arc<BTreeSet<AccountName>>) -> Grant {
         Grant { changes: self.current.subscribe(), caller: Arc::clone(caller), permission, accounts }
     }
 
@@ -275,7 +275,7 @@ pub(super) struct Grant {
     changes: watch::Receiver<Arc<Now>>,
     caller: Arc<Caller>,
     permission: Permission,
-    accounts: BTreeSet<AccountName>,
+    accounts: Arc<BTreeSet<AccountName>>,
 }
 
 impl Grant {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -57,7 +58,7 @@ impl EventService for Api {
                 retry_after: Duration::from_secs(5),
             })?;
             let confirmation = self.confirmation(&filter, heartbeat);
-            let grant = self.callers.grant(&call.caller, Permission::EventsRead, filter.accounts.clone());
+            let grant = self.callers.grant(&call.caller, Permission::EventsRead, Arc::clone(&filter.accounts));
             let subscription = self.engine.subscribe(filter, start, heartbeat).await?;
             Ok::<_, Error>((subscription, confirmation, place, grant))
         };
@@ -65,9 +66,9 @@ impl EventService for Api {
         info!(subscriber = subscriber_name, "a subscription starts");
         let sight = call.sight;
         self.engine.metrics().subscribers.inc();
-        let (feed, progress) = (std::sync::Arc::clone(self.engine.feed()), subscription.progress());
+        let (feed, progress) = (Arc::clone(self.engine.feed()), subscription.progress());
         let watched = self.engine.metrics().lags.watch(&subscriber_name, move || feed.behind(&progress));
-        let counted = Counted { engine: std::sync::Arc::clone(&self.engine), _place: place, _watched: watched };
+        let counted = Counted { engine: Arc::clone(&self.engine), _place: place, _watched: watched };
         let first = Some(Box::new(pb::SubscribeResponse { message: Some(Sent::Confirmation(confirmation)) }));
         let stream = Box::new(EventStream { subscription, grant, sight, _counted: counted });
         Ok(Response::new(Box::pin(Events { first, state: State::Ready(stream), at_hand: AT_HAND_MAX })))
@@ -115,7 +116,7 @@ impl EventService for Api {
 
 /// A live subscription, counted while it lives.
 struct Counted {
-    engine: std::sync::Arc<crate::engine::Engine>,
+    engine: Arc<crate::engine::Engine>,
     _place: super::Place,
     _watched: Watched,
 }
@@ -257,7 +258,7 @@ impl Api {
 
     fn filter(&self, call: &Call, filter: pb::EventFilter, violations: &mut Violations) -> Result<Filter, Error> {
         let pb::EventFilter { accounts, providers, types, resource_ids, labels, terminal_only } = filter;
-        let accounts = self.filter_accounts(call, &accounts, violations)?;
+        let accounts = Arc::new(self.filter_accounts(call, &accounts, violations)?);
         let mut wanted_providers = BTreeSet::new();
         for name in &providers {
             match [ProviderId::Razorpay, ProviderId::Enkash, ProviderId::Oqpay, ProviderId::Eko].into_iter().find(|id| id.as_str() == name)

@@ -161,7 +161,7 @@ async fn a_stream_ends_when_what_it_lives_by_is_taken_away_and_not_before() {
     for (configured, revoked) in table {
         let callers = Callers::new(named(&[("orders", known())]));
         let caller = by_key(&callers, KEY).unwrap();
-        let mut grant = callers.grant(&caller, Permission::EventsRead, [account("shop")].into());
+        let mut grant = callers.grant(&caller, Permission::EventsRead, Arc::new([account("shop")].into()));
         let waits = tokio::time::timeout(Duration::from_secs(1), grant.revoked()).await;
         assert!(waits.is_err(), "nothing has changed yet");
         callers.replace(configured.clone());
@@ -171,7 +171,7 @@ async fn a_stream_ends_when_what_it_lives_by_is_taken_away_and_not_before() {
     // One that nobody had to be known for ends when callers are configured.
     let callers = Callers::new(Configured::new());
     let local = callers.identify(Shown::default()).unwrap();
-    let mut grant = callers.grant(&local, Permission::EventsRead, BTreeSet::new());
+    let mut grant = callers.grant(&local, Permission::EventsRead, Arc::default());
     callers.replace(named(&[("orders", known())]));
     assert_eq!(grant.revoked().await, Revoked::Caller);
 }
@@ -181,7 +181,7 @@ async fn a_stream_that_showed_personal_data_ends_with_that_permission() {
     let may =
         |permissions: &[Permission]| named(&[("orders", KnownCaller { permissions: permissions.iter().copied().collect(), ..known() })]);
     let callers = Callers::new(may(&[Permission::EventsRead, Permission::PiiRead]));
-    let mut grant = callers.grant(&by_key(&callers, KEY).unwrap(), Permission::EventsRead, BTreeSet::new());
+    let mut grant = callers.grant(&by_key(&callers, KEY).unwrap(), Permission::EventsRead, Arc::default());
     callers.replace(may(&[Permission::EventsRead]));
     assert_eq!(grant.revoked().await, Revoked::Permission(Permission::PiiRead));
 }

@@ -74,7 +74,8 @@ impl Log {
     }
 
     async fn subscribe_to(&self, accounts: &[&str], start: Start, heartbeat: Duration) -> Subscription {
-        let filter = Filter { accounts: accounts.iter().map(|name| name.parse().unwrap()).collect(), ..Filter::default() };
+        let accounts = accounts.iter().map(|name| name.parse().unwrap()).collect();
+        let filter = Filter { accounts: Arc::new(accounts), ..Filter::default() };
         let pace = Pace { heartbeat, ends: Instant::now() + Duration::from_hours(1), page: 100, retry_after: Duration::ZERO };
         let never = CancellationToken::new();
         Subscription::open(self.feed.clone(), filter, start, pace, never, Arc::new(SystemClock)).await.unwrap()
@@ -158,7 +159,7 @@ async fn a_token_tells_the_place_of_the_one_who_got_it_whoever_shares_it() {
             }
             let Message::Event(shown) = next(subscription).await else { panic!("an event was written") };
             let token = Token::decode(shown.token(), &log.store.identity().log).unwrap();
-            let told: BTreeMap<_, _> = token.positions.iter().map(|(partition, position)| (*partition, position.seq)).collect();
+            let told: BTreeMap<_, _> = token.positions.iter().map(|(partition, position)| (partition, position.seq)).collect();
             let own: BTreeMap<_, _> = accounts.iter().map(|account| (partition(account), places[&partition(account)])).collect();
             assert_eq!(told, own, "round {round}");
             assert_eq!(subscription.token(), shown.token());
@@ -256,7 +257,7 @@ async fn what_nobody_gets_is_not_encoded() {
     let filter = Filter {
         terminal_only: true,
         kinds: Some([EventKind::QrFailed].into()),
-        accounts: [ACCOUNT.parse().unwrap()].into(),
+        accounts: Arc::new([ACCOUNT.parse().unwrap()].into()),
         ..Filter::default()
     };
     let pace = Pace { heartbeat: PATIENCE, ends: Instant::now() + Duration::from_hours(1), page: 100, retry_after: Duration::ZERO };
