@@ -11,7 +11,7 @@ use crate::store::{Fence, Position, StoreError, Written};
 
 /// How long a commit is remembered: as long as the store's contract says.
 const REMEMBERED_MS: u64 = 10 * 60 * 1_000;
-/// How many are remembered at most, about 10 MB of names. Whoever had no answer asks again within seconds.
+/// How many are remembered at most, about 15 MB of names. Whoever had no answer asks again within seconds.
 const REMEMBERED_MAX: usize = 200_000;
 /// Rows that one transaction forgets at most: more than it adds, so that forgetting catches up.
 const FORGOTTEN_AT_ONCE: usize = 4;
@@ -27,17 +27,24 @@ pub(super) struct Done {
 struct Remembered {
     /// By a commit's name, the row that tells what it was answered.
     row_of: HashMap<u128, i64>,
-    /// Number and time of each row, oldest first.
-    rows: VecDeque<(i64, u64)>,
+    /// Oldest first.
+    rows: VecDeque<Row>,
+}
+
+struct Row {
+    n: i64,
+    ms: u64,
+    /// Of its commits, so that it need not be read to be forgotten.
+    names: Box<[u128]>,
 }
 
 /// What a transaction did, which counts once that is committed.
 #[derive(Default)]
 pub(super) struct Doing {
     noted: HashMap<u128, Vec<Written>>,
-    row: Option<(i64, u64)>,
-    /// The names of each forgotten row, the oldest rows there are.
-    forgotten: Vec<Vec<u128>>,
+    row: Option<Row>,
+    /// How many of the oldest rows were removed.
+    forgotten: usize,
 }
 
 impl Doing {
@@ -63,16 +70,16 @@ impl Doing {
         }
         let remembered = done.remembered(connection)?;
         let mut insert = connection.prepare_cached("INSERT INTO done_together (ms, commits) VALUES (?1, ?2)")?;
-        self.row = Some((insert.insert(params![kept(now), encode(&self.noted)])?, now));
+        let n = insert.insert(params![kept(now), encode(&self.noted)])?;
+        self.row = Some(Row { n, ms: now, names: self.noted.keys().copied().collect() });
         let mut left = remembered.row_of.len() + self.noted.len();
-        for (row, ms) in remembered.rows.iter().take(FORGOTTEN_AT_ONCE) {
-            if ms.saturating_add(REMEMBERED_MS) >= now && left <= REMEMBERED_MAX {
+        for row in remembered.rows.iter().take(FORGOTTEN_AT_ONCE) {
+            if row.ms.saturating_add(REMEMBERED_MS) >= now && left <= REMEMBERED_MAX {
                 break;
             }
-            let names: Vec<u128> = read(connection, *row)?.into_iter().map(|(name, _)| name).collect();
-            connection.prepare_cached("DELETE FROM done_together WHERE n = ?1")?.execute([row])?;
-            left -= names.len();
-            self.forgotten.push(names);
+            connection.prepare_cached("DELETE FROM done_together WHERE n = ?1")?.execute([row.n])?;
+            left -= row.names.len();
+            self.forgotten += 1;
         }
         Ok(())
     }
@@ -92,13 +99,13 @@ impl Done {
         let (Some(remembered), Some(row)) = (&mut self.remembered, doing.row) else {
             return;
         };
-        for names in doing.forgotten {
-            remembered.rows.pop_front();
-            for name in names {
-                remembered.row_of.remove(&name);
+        let oldest = doing.forgotten.min(remembered.rows.len());
+        for forgotten in remembered.rows.drain(..oldest) {
+            for name in &forgotten.names {
+                remembered.row_of.remove(name);
             }
         }
-        remembered.row_of.extend(doing.noted.into_keys().map(|name| (name, row.0)));
+        remembered.row_of.extend(row.names.iter().map(|name| (*name, row.n)));
         remembered.rows.push_back(row);
     }
 
@@ -115,8 +122,9 @@ impl Remembered {
         let mut rows = select.query([])?;
         while let Some(row) = rows.next()? {
             let (n, ms, commits): (i64, i64, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            remembered.rows.push_back((n, number(ms)));
-            remembered.row_of.extend(decode(&commits)?.into_iter().map(|(name, _)| (name, n)));
+            let names: Box<[u128]> = decode(&commits)?.into_iter().map(|(name, _)| name).collect();
+            remembered.row_of.extend(names.iter().map(|name| (*name, n)));
+            remembered.rows.push_back(Row { n, ms: number(ms), names });
         }
         Ok(remembered)
     }

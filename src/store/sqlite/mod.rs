@@ -4,6 +4,8 @@
 //! All writes go through one thread that commits whatever waits in one transaction, so many callers share one
 //! fsync ([`writer`]). Reads run beside it on a few connections that only read ([`readers`]).
 
+mod cache;
+mod checkpoint;
 mod claims;
 mod commit;
 mod done;
@@ -27,6 +29,7 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::{Identity, Store, StoreClock, StoreError};
 use crate::domain::id::Partition;
+use checkpoint::Checkpoints;
 pub use export::{format_of, read_all, read_alone};
 pub use import::SqliteImport;
 pub use place::OpenError;
@@ -60,9 +63,11 @@ pub struct SqliteStore {
     place: Arc<Opened>,
 }
 
-// Fields are dropped in this order: the writer's thread ends, the readers close, then others may open the place.
+// Fields are dropped in this order: the writer's thread ends and with it the one that copies, the readers close, then others may
+// open the place.
 struct Opened {
     writer: Writer,
+    _checkpoints: Checkpoints,
     readers: Readers,
     identity: Identity,
     clock: StoreClock,
@@ -78,9 +83,11 @@ impl SqliteStore {
         let lock = place::lock(&path)?;
         let mut connection = place::connect(&path, options.synchronous)?;
         let identity = place::create_or_check(&mut connection, &path, &options)?;
-        let writer = Writer::start(connection, options.clock.clone()).map_err(|source| OpenError::Io { path: path.clone(), source })?;
+        let failed = |source| OpenError::Io { path: path.clone(), source };
+        let checkpoints = Checkpoints::start(&mut connection, path.clone(), options.synchronous).map_err(failed)?;
+        let writer = Writer::start(connection, options.clock.clone()).map_err(failed)?;
         let readers = Readers::new(path);
-        Ok(Self { place: Arc::new(Opened { writer, readers, identity, clock: options.clock, _lock: lock }) })
+        Ok(Self { place: Arc::new(Opened { writer, _checkpoints: checkpoints, readers, identity, clock: options.clock, _lock: lock }) })
     }
 
     /// Has the writer do `step` and answers once its commit is on disk. It may be done again after all that it did was undone.

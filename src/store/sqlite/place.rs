@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
-use super::{Identity, SqliteOptions, Synchronous};
+use super::{Identity, SqliteOptions, Synchronous, cache};
 use crate::domain::id::PARTITIONS_MAX;
 
 /// The format that this release writes and reads.
@@ -25,11 +25,8 @@ pub(super) const FILLED: &str = "filled";
 const BUSY: Duration = Duration::from_secs(5);
 /// Statements that a connection keeps prepared: all of them, and some room.
 const STATEMENTS: usize = 96;
-/// Pages of the write-ahead log after which it is copied back, and so its usual size (16 MiB): a longer one makes
-/// reads and a start after a crash slower, a shorter one has hot pages written more often.
-const WAL_PAGES: u32 = 4_096;
-/// A connection's page cache, in KiB.
-const CACHE_KIB: u32 = 16 * 1024;
+/// What the write-ahead log's file is cut to when it begins anew: more than it usually has.
+const WAL_BYTES: u32 = 16 * 1_024 * 1_024;
 
 /// Why a store was not opened. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -112,8 +109,7 @@ pub(super) fn connect(path: &Path, synchronous: Synchronous) -> Result<Connectio
             Synchronous::Off => "OFF",
         };
         connection.pragma_update(None, "synchronous", synchronous)?;
-        connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
-        connection.pragma_update(None, "journal_size_limit", WAL_PAGES * 4_096)?;
+        connection.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
         Ok(connection)
     };
     connect().map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })
@@ -132,7 +128,7 @@ fn settle_in(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    connection.pragma_update(None, "cache_size", -i64::from(CACHE_KIB))
+    cache::set(connection, cache::CACHE_KIB)
 }
 
 /// Creates the store in an empty file; otherwise checks that it is one, and the one that is wanted.

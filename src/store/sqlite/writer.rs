@@ -9,6 +9,7 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::error;
 
+use super::cache::WriterCache;
 use super::done::{Doing, Done};
 use super::hot::Hot;
 use crate::domain::id::Partition;
@@ -96,7 +97,7 @@ impl Writer {
     pub(super) fn start(connection: Connection, clock: StoreClock) -> std::io::Result<Self> {
         let (queue, waiting) = mpsc::channel(WAITING_MAX);
         let (growing, grown) = watch::channel(Growth::default());
-        let writing = Writing { connection, clock, growing, done: Done::default(), after_failure: false };
+        let writing = Writing { connection, clock, growing, done: Done::default(), cache: WriterCache::default(), after_failure: false };
         let work = move || writing.go_on(waiting);
         let thread = thread::Builder::new().name("store-writer".to_owned()).spawn(work)?;
         Ok(Self { queue: Some(queue), grown, thread: Some(thread) })
@@ -134,6 +135,7 @@ struct Writing {
     clock: StoreClock,
     growing: watch::Sender<Growth>,
     done: Done,
+    cache: WriterCache,
     after_failure: bool,
 }
 
@@ -209,7 +211,7 @@ impl Writing {
 
     /// Until COMMIT nothing is written for good, so an error here is one that a rollback undoes.
     fn run(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<Option<Committed>, StoreError> {
-        let Self { connection, clock, growing: _, done, after_failure } = self;
+        let Self { connection, clock, growing: _, done, cache, after_failure } = self;
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let before = connection.total_changes();
         let mut turn = Turn {
@@ -228,6 +230,7 @@ impl Writing {
             }
         }
         turn.settle()?;
+        cache.fit(connection)?;
         let Turn { doing, appended, .. } = turn;
         Ok(Some(Committed { doing, appended, wrote: connection.total_changes() != before }))
     }
