@@ -1,6 +1,6 @@
-//! Copying the write-ahead log back into the file, beside the thread that writes. All that a copy takes (a page to write for
-//! nearly each new reference, then a wait for the disk) would otherwise come between two transactions: a tenth to a fifth of the
-//! writing thread's time, the more the more records there are.
+//! Copying the write-ahead log back into the file, beside the thread that writes. All that a copy takes would otherwise come
+//! between two transactions: a tenth of the writing thread's processor time with 10,000 codes, a seventh with a million (nearly
+//! each new reference then changes a page of its own), and a wait for the disk besides.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::{Synchronous, place};
 /// a shorter one has hot pages copied more often.
 const COPIED_FROM: i32 = 3_072;
 /// Frames at which the writing thread copies itself, whoever else should have: so the log has an end.
-pub(super) const FRAMES_MAX: i32 = 2 * COPIED_FROM;
+const FRAMES_MAX: i32 = 2 * COPIED_FROM;
 /// Copies in a row. While the first one runs more is written, which the second one copies, and what is written while that
 /// runs is little enough for the writing thread, which alone can begin the log anew.
 const COPIES: usize = 2;

@@ -2,7 +2,8 @@
 //! the contract is in [`super`].
 //!
 //! All writes go through one thread that commits whatever waits in one transaction, so many callers share one
-//! fsync ([`writer`]). Reads run beside it on a few connections that only read ([`readers`]).
+//! fsync ([`writer`]). A second one copies the write-ahead log into the file ([`checkpoint`]). Reads run beside them on a few
+//! connections that only read ([`readers`]).
 
 mod cache;
 mod checkpoint;
