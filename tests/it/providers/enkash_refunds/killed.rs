@@ -108,7 +108,14 @@ async fn whatever_is_lost_or_killed_nothing_is_sent_twice() {
             decision: Some(pb::resolve_doubt_request::Decision::DidNotHappen(pb::DidNotHappen {})),
             expected_revision: None,
         };
-        app.admin().resolve_doubt(request).await.expect("it is decided");
+        // Looked for once more before that; where the machine is busy the provider is left alone for a while, and the operator
+        // repeats with the same key, as he is told.
+        until("the decision", async || match app.admin().resolve_doubt(request.clone()).await {
+            Ok(_) => Some(()),
+            Err(status) if status.code() == tonic::Code::Unavailable => None,
+            Err(status) => panic!("{status:?}"),
+        })
+        .await;
     }
     app.advance(A_DAY_AND_MORE);
     for (payment, refund) in payments.iter().zip(&refunds) {
