@@ -103,7 +103,9 @@ fn copy(connection: &mut Option<Connection>, connect: impl Fn() -> Result<Connec
 
 #[cfg(test)]
 mod tests {
-    use rusqlite::params;
+    use std::fs::File;
+    use std::io::Read as _;
+    use std::time::{Duration, Instant};
 
     use super::*;
 
@@ -136,18 +138,36 @@ mod tests {
         let mut writing = place::connect(&path, Synchronous::Off).unwrap();
         writing.pragma_update(None, "journal_mode", "WAL").unwrap();
         let checkpoints = Checkpoints::start(&mut writing, path.clone(), Synchronous::Off).unwrap();
+        // Dropped first, also where something fails: the thread ends with it.
+        let writing = writing;
         writing.execute_batch("CREATE TABLE blob (bytes BLOB)").unwrap();
-        let rows = 4 * FRAMES_MAX;
-        for row in 0..rows {
-            // A page of its own for each.
-            writing.execute("INSERT INTO blob VALUES (zeroblob(4000))", params![]).unwrap();
-            if row % COPIED_FROM == 0 {
-                // As long as the copy may take where the machine has other things to do.
-                thread::sleep(std::time::Duration::from_millis(50));
-            }
+        let log = folder.path().join("store.db-wal");
+        let frames = || std::fs::metadata(&log).unwrap().len() / 4_120;
+        // The log's header has a number that counts up when it begins anew.
+        let begun = || {
+            let mut header = [0; 16];
+            File::open(&log).unwrap().read_exact(&mut header).unwrap();
+            header[12..].to_owned()
+        };
+        let (first, patience) = (begun(), Instant::now() + Duration::from_secs(20));
+        let mut rows = 0;
+        let mut write = || {
+            writing.execute("INSERT INTO blob VALUES (zeroblob(4000))", []).unwrap();
+            rows += 1;
+            assert!(Instant::now() < patience, "after {rows} rows");
+        };
+        while frames() <= u64::try_from(COPIED_FROM).unwrap() {
+            write();
         }
-        let frames = std::fs::metadata(folder.path().join("store.db-wal")).unwrap().len() / 4_096;
-        assert!(frames < u64::try_from(2 * FRAMES_MAX).unwrap(), "the log has {frames} frames after {rows} transactions");
+        // Nothing is written meanwhile, so nobody else copies.
+        while std::fs::metadata(&path).unwrap().len() < 4_096 * 512 {
+            assert!(Instant::now() < patience, "it is not copied");
+            thread::yield_now();
+        }
+        while begun() == first {
+            write();
+        }
+        assert!(frames() < u64::try_from(2 * FRAMES_MAX).unwrap());
         drop(writing);
         drop(checkpoints);
         let read = Connection::open(&path).unwrap();

@@ -25,8 +25,9 @@ pub(super) const FILLED: &str = "filled";
 const BUSY: Duration = Duration::from_secs(5);
 /// Statements that a connection keeps prepared: all of them, and some room.
 const STATEMENTS: usize = 96;
-/// What the write-ahead log's file is cut to when it begins anew: more than it usually has.
-const WAL_BYTES: u32 = 16 * 1_024 * 1_024;
+/// Pages that the write-ahead log's file is cut to when it begins anew, more than it usually has (16 MiB), and at which it is
+/// copied back where no other thread does that.
+const WAL_PAGES: u32 = 4_096;
 
 /// Why a store was not opened. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +110,8 @@ pub(super) fn connect(path: &Path, synchronous: Synchronous) -> Result<Connectio
             Synchronous::Off => "OFF",
         };
         connection.pragma_update(None, "synchronous", synchronous)?;
-        connection.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
+        connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
+        connection.pragma_update(None, "journal_size_limit", WAL_PAGES * 4_096)?;
         Ok(connection)
     };
     connect().map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })
