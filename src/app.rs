@@ -208,10 +208,11 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         warn!(%grpc, "no callers are configured: whoever reaches this address may do everything");
     }
     let callers = Callers::new(callers::of(&config));
-    let routes = grpc::routes(Arc::clone(&engine), Arc::clone(&callers), api_settings(&config))?.add_service(health_service);
+    let services = grpc::services(Arc::clone(&engine), Arc::clone(&callers), api_settings(&config));
+    let routes = grpc::reflection()?.add_service(health_service);
     let framework_errors = FrameworkErrors { request_bytes_max: config.grpc.request_bytes_max };
     let authentication = Authentication { callers: Arc::clone(&callers), request_bytes_max: config.grpc.request_bytes_max };
-    let layers = (CallTelemetry::new(engine.metrics()), framework_errors, authentication);
+    let layers = (CallTelemetry::new(engine.metrics()), framework_errors, authentication, services);
     let being_closed = TaskTracker::new();
     let incoming = connections::of(grpc_listener, GRPC_CONNECTIONS_MAX, tls.clone(), being_closed.clone());
     tasks.spawn("the gRPC listener", serve_grpc(incoming, routes, layers, closing.clone(), being_closed));
@@ -398,7 +399,7 @@ fn webhook_settings(config: &Config, secrets: &[AccountSecrets]) -> WebhookSetti
 async fn serve_grpc(
     incoming: impl Stream<Item = std::io::Result<connections::Connection>>,
     routes: tonic::service::Routes,
-    layers: (CallTelemetry, FrameworkErrors, Authentication),
+    layers: (CallTelemetry, FrameworkErrors, Authentication, grpc::Services),
     closing: CancellationToken,
     being_closed: TaskTracker,
 ) {
@@ -412,6 +413,7 @@ async fn serve_grpc(
         .layer(layers.0)
         .layer(layers.1)
         .layer(layers.2)
+        .layer(layers.3)
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, closing.cancelled_owned());
     if let Err(cause) = served.await {

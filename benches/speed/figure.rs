@@ -7,6 +7,7 @@ use super::Failed;
 /// The median of some runs, and the ends.
 #[derive(Clone, Copy, Debug)]
 pub struct Spread {
+    pub runs: usize,
     pub median: f64,
     pub min: f64,
     pub max: f64,
@@ -23,12 +24,12 @@ impl Spread {
             _ => f64::midpoint(sorted[middle - 1], sorted[middle]),
         };
         let end = |end: Option<&f64>| end.copied().unwrap_or(f64::NAN);
-        Self { median, min: end(sorted.first()), max: end(sorted.last()) }
+        Self { runs: runs.len(), median, min: end(sorted.first()), max: end(sorted.last()) }
     }
 
     fn json(self) -> Value {
-        let Self { median, min, max } = self;
-        json!({ "median": median, "min": min, "max": max })
+        let Self { runs, median, min, max } = self;
+        json!({ "runs": runs, "median": median, "min": min, "max": max })
     }
 }
 
@@ -93,17 +94,17 @@ impl Figure {
     pub fn text(&self) -> String {
         match self {
             Self::Ratio { case, floor, unit, wanted, ours, floors, ratio } => {
-                let Spread { median, min, max } = ratio;
+                let Spread { runs, median, min, max } = ratio;
                 let wanted = wanted.text(*median);
                 // Some count thousands, others are parts of a millisecond.
                 let digits = if ours.median.max(floors.median) < 100.0 { 2 } else { 0 };
-                let of = |Spread { median, min, max }: &Spread, unit: &str| {
+                let of = |Spread { median, min, max, .. }: &Spread, unit: &str| {
                     format!("{median:.digits$}{unit} ({min:.digits$} to {max:.digits$})")
                 };
                 let (ours, floors) = (of(ours, &format!(" {unit}")), of(floors, ""));
-                format!("{case}\n  {median:.2} ({min:.2} to {max:.2}) of {floor}{wanted}\n  ours {ours}, the floor's {floors}")
+                format!("{case}\n  {median:.2} ({min:.2} to {max:.2}, {runs} runs) of {floor}{wanted}\n  ours {ours}, the floor's {floors}")
             }
-            Self::Amount { case, unit, wanted, amount: Spread { median, min, max } } => {
+            Self::Amount { case, unit, wanted, amount: Spread { median, min, max, .. } } => {
                 format!("{case}\n  {median:.1} {unit} ({min:.1} to {max:.1}){}", wanted.text(*median))
             }
         }

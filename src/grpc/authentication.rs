@@ -1,16 +1,17 @@
 //! The layer that lets calls in: who calls is found out, what the call needs is compared with what the caller may, and his
 //! limits are counted, before anything else looks at the request. What is not allowed by name is refused.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use futures_util::future::Either;
 use http::{HeaderMap, Request, Response, header};
 use tonic::Status;
 use tower::{Layer, Service};
 use tracing::info;
 
+use super::answering::{Answering, AtItsEnd};
 use super::callers::{Caller, Callers, Shown, UnderWay, Unknown};
 use super::peer::PeerIdentity;
 use super::permissions::{Rule, rule_of};
@@ -42,13 +43,11 @@ pub struct Authenticated<S> {
 impl<S, Incoming, Outgoing> Service<Request<Incoming>> for Authenticated<S>
 where
     S: Service<Request<Incoming>, Response = Response<Outgoing>>,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
-    Outgoing: Default + Send + 'static,
+    Outgoing: Default,
 {
     type Response = Response<Outgoing>;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+    type Future = Either<Answering<S::Future, Option<UnderWay>>, Ready<Result<Self::Response, Self::Error>>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
@@ -60,15 +59,19 @@ where
                 // It speaks for the caller, and nobody else needs it.
                 request.headers_mut().remove(header::AUTHORIZATION);
                 request.extensions_mut().insert(caller);
-                let answering = self.inner.call(request);
-                Box::pin(async move {
-                    let response = answering.await;
-                    drop(under_way);
-                    response
-                })
+                Either::Left(Answering::new(self.inner.call(request), under_way))
             }
-            Err(refused) => Box::pin(std::future::ready(Ok(refused.into_http()))),
+            Err(refused) => Either::Right(ready(Ok(refused.into_http()))),
         }
+    }
+}
+
+impl<R> AtItsEnd<R> for Option<UnderWay> {
+    type Answer = R;
+
+    /// The call is not under way any more.
+    fn answer(self, response: R) -> R {
+        response
     }
 }
 

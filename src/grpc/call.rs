@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{HeaderMap, HeaderName};
 use prost::Message;
 use tokio::time::Instant;
 use tonic::Request;
-use tonic::metadata::MetadataMap;
 use tracing::warn;
 
 use super::callers::Caller;
@@ -18,6 +18,9 @@ use crate::telemetry;
 
 /// The caller where none is configured: whoever reaches the loopback address.
 pub const LOCAL_CALLER: &str = "local";
+
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// How long calls may take.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +42,7 @@ pub(super) struct Call {
 
 impl Call {
     pub fn of<T>(request: &Request<T>, deadlines: Deadlines) -> Self {
-        let metadata = request.metadata();
+        let metadata: &HeaderMap = request.metadata().as_ref();
         let time = timeout(metadata).unwrap_or(deadlines.default).min(deadlines.default.max(Duration::from_secs(600)));
         let caller = request.extensions().get::<Arc<Caller>>().cloned().unwrap_or_else(Caller::nobody);
         Self {
@@ -48,7 +51,7 @@ impl Call {
             deadline: Instant::now() + time.saturating_sub(deadlines.margin),
             // The span of this call, which goes on with the caller's; where none is kept, the caller's own.
             traceparent: telemetry::current()
-                .or_else(|| metadata.get("traceparent").and_then(|value| telemetry::traceparent(value.as_bytes()))),
+                .or_else(|| metadata.get(TRACEPARENT).and_then(|value| telemetry::traceparent(value.as_bytes()))),
         }
     }
 
@@ -89,8 +92,8 @@ impl Call {
 }
 
 /// The caller's deadline, as gRPC sends it: at most eight digits and a unit.
-fn timeout(metadata: &MetadataMap) -> Option<Duration> {
-    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+fn timeout(metadata: &HeaderMap) -> Option<Duration> {
+    let text = metadata.get(GRPC_TIMEOUT)?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.len() > 8 {
         return None;
@@ -124,8 +127,8 @@ mod tests {
     #[test]
     fn deadlines_are_read_in_every_unit() {
         let read = |text: &'static str| {
-            let mut metadata = MetadataMap::new();
-            metadata.insert("grpc-timeout", text.parse().unwrap());
+            let mut metadata = HeaderMap::new();
+            metadata.insert(GRPC_TIMEOUT, text.parse().unwrap());
             timeout(&metadata)
         };
         assert_eq!(read("2H"), Some(Duration::from_secs(7200)));

@@ -36,6 +36,21 @@ pub struct KnownCaller {
     pub streams_max: usize,
 }
 
+impl KnownCaller {
+    /// One who may this, of all accounts and as often as he likes.
+    fn unlimited(permissions: &[Permission]) -> Self {
+        Self {
+            api_key_hashes: Vec::new(),
+            identities: Vec::new(),
+            accounts: None,
+            permissions: permissions.iter().copied().collect(),
+            calls_per_second: u32::MAX,
+            calls_max: usize::MAX,
+            streams_max: usize::MAX,
+        }
+    }
+}
+
 /// By what a caller was known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Credential {
@@ -49,55 +64,44 @@ enum Credential {
 #[derive(Clone, Debug)]
 pub struct Caller {
     pub name: String,
-    /// `None`: all.
-    accounts: Option<BTreeSet<AccountName>>,
-    permissions: BTreeSet<Permission>,
-    pub streams_max: usize,
+    known: Arc<KnownCaller>,
     credential: Credential,
 }
 
 impl Caller {
     /// Whoever no layer has made known: he may nothing.
     pub(super) fn nobody() -> Arc<Self> {
-        Arc::new(Self {
-            name: String::new(),
-            accounts: Some(BTreeSet::new()),
-            permissions: BTreeSet::new(),
-            streams_max: 0,
-            credential: Credential::None,
-        })
+        static NOBODY: LazyLock<Arc<Caller>> = LazyLock::new(|| {
+            Caller::unknown("", KnownCaller { accounts: Some(BTreeSet::new()), streams_max: 0, ..KnownCaller::unlimited(&[]) })
+        });
+        Arc::clone(&NOBODY)
     }
 
     /// Whoever reaches the service where no callers are configured.
     fn local() -> Arc<Self> {
-        static LOCAL: LazyLock<Arc<Caller>> = LazyLock::new(|| {
-            Arc::new(Caller {
-                name: LOCAL_CALLER.to_owned(),
-                accounts: None,
-                permissions: Permission::ALL.into(),
-                streams_max: usize::MAX,
-                credential: Credential::None,
-            })
-        });
+        static LOCAL: LazyLock<Arc<Caller>> = LazyLock::new(|| Caller::unknown(LOCAL_CALLER, KnownCaller::unlimited(&Permission::ALL)));
         Arc::clone(&LOCAL)
     }
 
-    fn of(name: &CallerName, known: &KnownCaller, credential: Credential) -> Arc<Self> {
-        Arc::new(Self {
-            name: name.to_string(),
-            accounts: known.accounts.clone(),
-            permissions: known.permissions.clone(),
-            streams_max: known.streams_max,
-            credential,
-        })
+    /// One who did not have to show who he is.
+    fn unknown(name: &str, known: KnownCaller) -> Arc<Self> {
+        Arc::new(Self { name: name.to_owned(), known: Arc::new(known), credential: Credential::None })
+    }
+
+    fn of(name: &CallerName, known: &Arc<KnownCaller>, credential: Credential) -> Arc<Self> {
+        Arc::new(Self { name: name.to_string(), known: Arc::clone(known), credential })
+    }
+
+    pub fn streams_max(&self) -> usize {
+        self.known.streams_max
     }
 
     pub fn may(&self, permission: Permission) -> bool {
-        self.permissions.contains(&permission)
+        self.known.permissions.contains(&permission)
     }
 
     pub fn sees(&self, account: &AccountName) -> bool {
-        self.accounts.as_ref().is_none_or(|accounts| accounts.contains(account))
+        self.known.accounts.as_ref().is_none_or(|accounts| accounts.contains(account))
     }
 
     /// How much of personal data he sees.
@@ -132,10 +136,16 @@ pub(super) struct Shown<'a> {
 }
 
 type Configured = BTreeMap<CallerName, KnownCaller>;
+/// The same, of which each call has its caller's part.
+type Shared = BTreeMap<CallerName, Arc<KnownCaller>>;
+
+fn shared(configured: Configured) -> Shared {
+    configured.into_iter().map(|(name, known)| (name, Arc::new(known))).collect()
+}
 
 /// Who may call now.
 struct Now {
-    known: Configured,
+    known: Shared,
     /// Nobody has to be known. Only where no caller was ever configured: a service whose last one is taken away lets nobody in.
     is_open: bool,
 }
@@ -156,7 +166,7 @@ struct Used {
 
 /// A call that was let in; it is under way until this is dropped.
 #[derive(Debug)]
-pub(super) struct UnderWay(Option<Arc<Used>>);
+pub struct UnderWay(Option<Arc<Used>>);
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
@@ -168,12 +178,13 @@ impl Drop for UnderWay {
 
 impl Callers {
     pub fn new(configured: Configured) -> Arc<Self> {
-        let now = Now { is_open: configured.is_empty(), known: configured };
+        let now = Now { is_open: configured.is_empty(), known: shared(configured) };
         Arc::new(Self { current: watch::Sender::new(Arc::new(now)), used: Mutex::default() })
     }
 
     /// From now on these; whether that is news. What streams are no longer entitled to ends at once.
     pub fn replace(&self, configured: Configured) -> bool {
+        let configured = shared(configured);
         self.lock_used().retain(|name, _| configured.keys().any(|kept| kept.as_str() == name));
         self.current.send_if_modified(|current| {
             let differs = current.known != configured;
@@ -207,11 +218,11 @@ impl Callers {
 
     /// Counts a call, or says which limit it would pass.
     pub(super) fn admit(&self, caller: &Caller) -> Result<UnderWay, Error> {
-        let now = Arc::clone(&self.current.borrow());
-        let Some((_, known)) = now.known.iter().find(|(name, _)| name.as_str() == caller.name) else {
+        if caller.credential == Credential::None {
             // Where nobody is configured, nobody is limited.
             return Ok(UnderWay(None));
-        };
+        }
+        let known = &caller.known;
         let used = Arc::clone(
             self.lock_used()
                 .entry(caller.name.clone())
@@ -249,7 +260,7 @@ impl Callers {
 }
 
 /// The caller with this key. All are compared, so that the time tells nothing.
-fn by_key(configured: &Configured, shown: &ApiKeyHash) -> Option<Arc<Caller>> {
+fn by_key(configured: &Shared, shown: &ApiKeyHash) -> Option<Arc<Caller>> {
     let mut found = None;
     for (name, known) in configured {
         for hash in &known.api_key_hashes {

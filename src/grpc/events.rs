@@ -52,7 +52,7 @@ impl EventService for Api {
             }
             let filter = self.filter(&call, filter.unwrap_or_default(), &mut violations)?;
             let start = violations.unless_any(start)?;
-            let place = self.streams.take(&call.caller.name, call.caller.streams_max).map_err(|limit| Error::Exhausted {
+            let place = self.streams.take(&call.caller.name, call.caller.streams_max()).map_err(|limit| Error::Exhausted {
                 what: "the number of streams",
                 limit,
                 retry_after: Duration::from_secs(5),

@@ -2,6 +2,7 @@
 
 mod account;
 mod admin;
+mod answering;
 mod authentication;
 mod call;
 mod callers;
@@ -22,6 +23,7 @@ mod qr;
 mod refund;
 mod refund_resource;
 mod resource;
+mod services;
 mod settlement;
 mod settlement_resource;
 mod status;
@@ -40,22 +42,11 @@ pub use callers::{Callers, KnownCaller};
 pub use outer::FrameworkErrors;
 pub use peer::PeerIdentity;
 pub use resource::EventEncoder;
+pub use services::{SERVICES, Services};
 pub use telemetry::CallTelemetry;
 
 use crate::domain::account::AccountName;
 use crate::engine::Engine;
-
-/// The services of this release: what is not built yet is not registered.
-pub const SERVICES: [&str; 8] = [
-    "upistream.v1.QrService",
-    "upistream.v1.PaymentService",
-    "upistream.v1.RefundService",
-    "upistream.v1.MandateService",
-    "upistream.v1.SettlementService",
-    "upistream.v1.EventService",
-    "upistream.v1.AccountService",
-    "upistream.v1.AdminService",
-];
 
 /// The bounds and the default of a subscription's heartbeat.
 #[derive(Clone, Copy, Debug)]
@@ -133,12 +124,21 @@ impl Drop for Place {
     }
 }
 
-/// All services of the API, with reflection. Health is added by the one who knows it.
-pub fn routes(engine: Arc<Engine>, callers: Arc<Callers>, settings: ApiSettings) -> Result<Routes, tonic_reflection::server::Error> {
+/// A path's service and method: `/package.Service/Method`.
+fn parts_of(path: &str) -> Option<(&str, &str)> {
+    path.strip_prefix('/')?.split_once('/')
+}
+
+/// All services of the API.
+pub fn services(engine: Arc<Engine>, callers: Arc<Callers>, settings: ApiSettings) -> Services {
     let ApiSettings { deadlines, heartbeats, streams_max, streams_per_caller_max, request_bytes_max, sandbox_accounts } = settings;
     let streams = Places::new(streams_max, streams_per_caller_max);
     let api = Api { engine, deadlines, heartbeats, streams, callers, sandbox_accounts };
-    let limit = request_bytes_max;
+    Services::new(api, request_bytes_max)
+}
+
+/// What tells of them. Health is added by the one who knows it.
+pub fn reflection() -> Result<Routes, tonic_reflection::server::Error> {
     let reflection = || {
         let mut builder = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
@@ -149,14 +149,5 @@ pub fn routes(engine: Arc<Engine>, callers: Arc<Callers>, settings: ApiSettings)
         }
         builder
     };
-    Ok(Routes::new(pb::qr_service_server::QrServiceServer::new(api.clone()).max_decoding_message_size(limit))
-        .add_service(pb::payment_service_server::PaymentServiceServer::new(api.clone()).max_decoding_message_size(limit))
-        .add_service(pb::refund_service_server::RefundServiceServer::new(api.clone()).max_decoding_message_size(limit))
-        .add_service(pb::mandate_service_server::MandateServiceServer::new(api.clone()).max_decoding_message_size(limit))
-        .add_service(pb::settlement_service_server::SettlementServiceServer::new(api.clone()).max_decoding_message_size(limit))
-        .add_service(pb::framed::event_service_server::EventServiceServer::new(api.clone()).max_decoding_message_size(limit))
-        .add_service(pb::account_service_server::AccountServiceServer::new(api.clone()).max_decoding_message_size(limit))
-        .add_service(pb::admin_service_server::AdminServiceServer::new(api).max_decoding_message_size(limit))
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?))
+    Ok(Routes::new(reflection().build_v1()?).add_service(reflection().build_v1alpha()?))
 }

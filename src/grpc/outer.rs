@@ -1,14 +1,13 @@
 //! The outermost layer: errors that the framework makes before the engine is entered (undecodable, too large, unknown
 //! method) get our details, so that a caller knows that nothing was done.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use http::{HeaderName, Request, Response};
 use tonic::Code;
 use tower::{Layer, Service};
 
+use super::answering::{Answering, AtItsEnd};
 use super::status::{Refusal, refused_by_framework};
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -42,33 +41,35 @@ pub struct WithDetails<S> {
 impl<S, Incoming, Outgoing> Service<Request<Incoming>> for WithDetails<S>
 where
     S: Service<Request<Incoming>, Response = Response<Outgoing>>,
-    S::Future: Send + 'static,
 {
     type Response = Response<Outgoing>;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+    type Future = Answering<S::Future, FrameworkErrors>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let answering = self.inner.call(request);
-        let FrameworkErrors { request_bytes_max } = self.errors;
-        Box::pin(async move {
-            let mut response = answering.await?;
-            let headers = response.headers_mut();
-            // Ours have details; a stream that has begun has its status in the trailers.
-            if let (Some(code), None) = (headers.get(GRPC_STATUS), headers.get(GRPC_STATUS_DETAILS))
-                && let Some(refusal) = refusal(Code::from_bytes(code.as_bytes()), headers.contains_key(ACCEPTED_ENCODINGS))
-            {
-                let status = refused_by_framework(refusal, request_bytes_max);
-                headers.remove(GRPC_STATUS);
-                // What can't be put into headers stays as the framework made it.
-                let _ = status.add_header(headers);
-            }
-            Ok(response)
-        })
+        Answering::new(self.inner.call(request), self.errors)
+    }
+}
+
+impl<B> AtItsEnd<Response<B>> for FrameworkErrors {
+    type Answer = Response<B>;
+
+    fn answer(self, mut response: Response<B>) -> Response<B> {
+        let headers = response.headers_mut();
+        // Ours have details; a stream that has begun has its status in the trailers.
+        if let (Some(code), None) = (headers.get(GRPC_STATUS), headers.get(GRPC_STATUS_DETAILS))
+            && let Some(refusal) = refusal(Code::from_bytes(code.as_bytes()), headers.contains_key(ACCEPTED_ENCODINGS))
+        {
+            let status = refused_by_framework(refusal, self.request_bytes_max);
+            headers.remove(GRPC_STATUS);
+            // What can't be put into headers stays as the framework made it.
+            let _ = status.add_header(headers);
+        }
+        response
     }
 }
 

@@ -85,7 +85,7 @@ const RULES: &[(&str, &[(&str, Rule)])] = &[
 
 /// What the call at `path` (`/package.Service/Method`) needs, with its name; `None`: there is no such call.
 pub(super) fn rule_of(path: &str) -> Option<(&'static str, Rule)> {
-    let (service, method) = path.strip_prefix('/')?.split_once('/')?;
+    let (service, method) = super::parts_of(path)?;
     let (_, methods) = RULES.iter().find(|(name, _)| *name == service)?;
     methods.iter().find(|(name, _)| *name == method).copied()
 }

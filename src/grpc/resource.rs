@@ -148,7 +148,10 @@ pub(super) fn qr(qr: &Qr, sight: Sight) -> pb::Qr {
         stray,
     } = qr;
     let QrOrder { usage: used, amount, name, description, expire_time: _, notes, customer: made_for } = order;
-    let QrCode { upi_link, image_url, expire_time, attempt_ref: _, picture: _ } = code.clone().unwrap_or_default();
+    let made = code.as_ref().map(|QrCode { upi_link, image_url, expire_time, attempt_ref: _, picture: _ }| {
+        (upi_link.clone(), image_url.clone(), expire_time.map(time))
+    });
+    let (upi_link, image_url, expire_time) = made.unwrap_or_default();
     let (pb_state, close_reason, close_time, failed) = match state {
         QrState::Requested => (pb::QrState::Requested, pb::QrCloseReason::Unspecified, None, None),
         QrState::Active => (pb::QrState::Active, pb::QrCloseReason::Unspecified, None, None),
@@ -184,7 +187,7 @@ pub(super) fn qr(qr: &Qr, sight: Sight) -> pb::Qr {
         notes: notes.clone(),
         upi_link,
         image_url,
-        expire_time: expire_time.map(time),
+        expire_time,
         close_time,
         close_reason: close_reason.into(),
         pending_change: pending.as_ref().map(pending_change),

@@ -1,9 +1,8 @@
 //! The outermost layer of all: a span for each call, which goes on with the caller's trace, and how long calls took.
 
 use std::collections::BTreeSet;
-use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -14,8 +13,10 @@ use prometheus::HistogramVec;
 use prost::Message;
 use tonic::Code;
 use tower::{Layer, Service};
+use tracing::instrument::Instrumented;
 use tracing::{Instrument, Span, field, info_span};
 
+use super::answering::{Answering, AtItsEnd};
 use super::pb;
 use crate::telemetry::{self, Metrics};
 
@@ -23,25 +24,28 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// Stands for every method that is none of ours: a metric's label and a span's name must not be the caller's to choose.
 const OTHER: &str = "_OTHER";
 
+/// All methods, as in paths without the slash at the beginning.
+static METHODS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+    let known = [
+        pb::DESCRIPTORS,
+        tonic_health::pb::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+    ];
+    known.into_iter().flat_map(methods).collect()
+});
+
 /// The layer.
 #[derive(Clone)]
 pub struct CallTelemetry {
     duration: HistogramVec,
-    /// As in paths, without the slash at the beginning.
-    methods: Arc<BTreeSet<Arc<str>>>,
-    other: Arc<str>,
 }
 
 impl CallTelemetry {
     pub fn new(metrics: &Metrics) -> Self {
-        let known = [
-            pb::DESCRIPTORS,
-            tonic_health::pb::FILE_DESCRIPTOR_SET,
-            tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
-            tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
-        ];
-        let methods = known.into_iter().flat_map(methods).map(Arc::from).collect();
-        Self { duration: metrics.rpc_duration.clone(), methods: Arc::new(methods), other: OTHER.into() }
+        // Not only when somebody waits.
+        LazyLock::force(&METHODS);
+        Self { duration: metrics.rpc_duration.clone() }
     }
 }
 
@@ -76,12 +80,11 @@ pub struct Told<S> {
 impl<S, Incoming, Outgoing> Service<Request<Incoming>> for Told<S>
 where
     S: Service<Request<Incoming>, Response = Response<Outgoing>>,
-    S::Future: Send + 'static,
     Outgoing: Body<Data = Bytes> + Unpin,
 {
     type Response = Response<Answer<Outgoing>>;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+    type Future = Answering<Instrumented<S::Future>, Call>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
@@ -89,33 +92,27 @@ where
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let path = request.uri().path().trim_start_matches('/');
-        let CallTelemetry { duration, methods, other } = &self.telemetry;
-        let method = methods.get(path).unwrap_or(other);
+        let method = METHODS.get(path).map_or(OTHER, String::as_str);
         let span = info_span!(
             "rpc",
-            otel.name = &**method,
+            otel.name = method,
             otel.kind = "server",
             otel.status_code = field::Empty,
             rpc.system.name = "grpc",
-            rpc.method = &**method,
+            rpc.method = method,
             rpc.response.status_code = field::Empty,
         );
         telemetry::continues(&span, request.headers());
         // Dropped with the call where the caller hangs up before there is an answer.
-        let call = Call { method: Arc::clone(method), duration: duration.clone(), span: span.clone(), start: Instant::now(), code: None };
-        let answering = self.inner.call(request).instrument(span);
-        Box::pin(async move {
-            let mut call = call;
-            let response = answering.await?;
-            call.note(response.headers());
-            Ok(response.map(|body| Answer { body, call }))
-        })
+        let duration = self.telemetry.duration.clone();
+        let call = Call { method, duration, span: span.clone(), start: Instant::now(), code: None };
+        Answering::new(self.inner.call(request).instrument(span), call)
     }
 }
 
 /// A call, told of when it is dropped.
-struct Call {
-    method: Arc<str>,
+pub struct Call {
+    method: &'static str,
     duration: HistogramVec,
     span: Span,
     start: Instant,
@@ -131,17 +128,29 @@ impl Call {
     }
 }
 
+impl<B> AtItsEnd<Response<B>> for Call {
+    type Answer = Response<Answer<B>>;
+
+    fn answer(mut self, response: Response<B>) -> Self::Answer {
+        self.note(response.headers());
+        response.map(|body| Answer { body, call: self })
+    }
+}
+
 impl Drop for Call {
     fn drop(&mut self) {
         // Without a status nobody waited for one.
         let code = self.code.unwrap_or(Code::Cancelled);
         let name = name(code);
-        self.span.record("rpc.response.status_code", name);
-        if is_fault_of_ours(code) {
-            self.span.record("otel.status_code", "ERROR");
+        // No line of the log comes after it.
+        if telemetry::spans_are_kept() {
+            self.span.record("rpc.response.status_code", name);
+            if is_fault_of_ours(code) {
+                self.span.record("otel.status_code", "ERROR");
+            }
         }
         let seconds = self.start.elapsed().as_secs_f64();
-        self.duration.with_label_values(&["grpc", &self.method, name]).observe(seconds);
+        self.duration.with_label_values(&["grpc", self.method, name]).observe(seconds);
     }
 }
 
@@ -208,12 +217,11 @@ mod tests {
 
     #[test]
     fn every_method_is_known_by_its_path() {
-        let CallTelemetry { methods, .. } = CallTelemetry::new(&Metrics::new());
         for path in ["upistream.v1.QrService/CreateQr", "upistream.v1.EventService/Subscribe", "grpc.health.v1.Health/Check"] {
-            assert!(methods.contains(path), "{path} of {methods:?}");
+            assert!(METHODS.contains(path), "{path} of {:?}", *METHODS);
         }
         for service in super::super::SERVICES {
-            assert!(methods.iter().any(|method| method.starts_with(&format!("{service}/"))), "{service}");
+            assert!(METHODS.iter().any(|method| method.starts_with(&format!("{service}/"))), "{service}");
         }
     }
 }

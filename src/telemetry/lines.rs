@@ -1,7 +1,7 @@
 //! Lines of JSON: an event's fields as the library writes them, then the spans that it happened in, outermost first, and its
 //! place in a trace.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use opentelemetry::trace::TraceContextExt as _;
 use tracing::field::{Field, Visit};
@@ -10,6 +10,9 @@ use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
+
+/// What is said to the exporter of traces alone: how it shall name a span, and such.
+const FOR_TRACES: &str = "otel.";
 
 /// A span's fields as they will stand in a line, each after a comma. The library's own JSON form is read and written anew with
 /// each field that is recorded later, which was a tenth of what a small call costs.
@@ -29,53 +32,55 @@ struct Members<'writer> {
 }
 
 impl Members<'_> {
-    fn put(&mut self, field: &Field, value: fmt::Arguments<'_>) {
-        if self.ended.is_ok() {
-            self.ended = write!(self.writer, ",\"{}\":{value}", field.name());
+    fn put(&mut self, field: &Field, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
+        if self.ended.is_ok() && !field.name().starts_with(FOR_TRACES) {
+            self.ended = self.begin(field.name()).and_then(|()| value(&mut self.writer));
         }
+    }
+
+    fn begin(&mut self, name: &str) -> fmt::Result {
+        self.writer.write_str(",\"")?;
+        self.writer.write_str(name)?;
+        self.writer.write_str("\":")
     }
 }
 
 impl Visit for Members<'_> {
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field, format_args!("{value}"));
+        self.put(field, |writer| write!(writer, "{value}"));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field, format_args!("{value}"));
+        self.put(field, |writer| write!(writer, "{value}"));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field, format_args!("{value}"));
+        self.put(field, |writer| write!(writer, "{value}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, format_args!("{}", Quoted(value)));
+        self.put(field, |writer| quote(value, writer));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(field, format_args!("{}", Quoted(&format!("{value:?}"))));
+        self.put(field, |writer| quote(&format!("{value:?}"), writer));
     }
 }
 
-/// A text as JSON has it.
-struct Quoted<'a>(&'a str);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_char('"')?;
-        let mut plain_from = 0;
-        for (at, byte) in self.0.bytes().enumerate() {
-            if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-                continue;
-            }
-            formatter.write_str(&self.0[plain_from..at])?;
-            write!(formatter, "\\u{byte:04x}")?;
-            plain_from = at + 1;
+/// Writes a text as JSON has it.
+fn quote(text: &str, writer: &mut impl fmt::Write) -> fmt::Result {
+    writer.write_char('"')?;
+    let mut plain_from = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+            continue;
         }
-        formatter.write_str(&self.0[plain_from..])?;
-        formatter.write_char('"')
+        writer.write_str(&text[plain_from..at])?;
+        write!(writer, "\\u{byte:04x}")?;
+        plain_from = at + 1;
     }
+    writer.write_str(&text[plain_from..])?;
+    writer.write_char('"')
 }
 
 /// Lines that tell the spans and the trace that they belong to.
@@ -121,7 +126,9 @@ mod tests {
     #[test]
     fn a_text_is_quoted_as_json_reads_it() {
         for text in ["", "plain", "say \"no\"", "back\\slash", "line\nbreak \u{1} and \u{7f}", "₹1 — no ascii"] {
-            let read: String = serde_json::from_str(&Quoted(text).to_string()).expect("it is JSON");
+            let mut quoted = String::new();
+            quote(text, &mut quoted).expect("a text takes everything");
+            let read: String = serde_json::from_str(&quoted).expect("it is JSON");
             assert_eq!(read, text);
         }
     }

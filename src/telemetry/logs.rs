@@ -51,7 +51,7 @@ pub fn install(level: &str, lines: Lines, tracer: Option<SdkTracer>) -> Result<(
     let (subscriber, handle) = subscriber(level, lines, stderr, tracer)?;
     if subscriber.try_init().is_ok() {
         let _ = LEVEL.set(handle);
-        super::trace::spans_are_kept(is_traced);
+        super::trace::keep_spans(is_traced);
     }
     Ok(())
 }

@@ -17,11 +17,16 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// The longest `tracestate` that is read: what W3C asks everybody to hand on.
 const TRACESTATE_BYTES_MAX: usize = 512;
 
-/// Whether spans of this process are kept and sent to a collector.
+/// As [`spans_are_kept`] tells.
 static SPANS_ARE_KEPT: AtomicBool = AtomicBool::new(false);
 
-pub(super) fn spans_are_kept(kept: bool) {
+pub(super) fn keep_spans(kept: bool) {
     SPANS_ARE_KEPT.store(kept, Ordering::Relaxed);
+}
+
+/// Whether spans of this process are kept and sent to a collector.
+pub fn spans_are_kept() -> bool {
+    SPANS_ARE_KEPT.load(Ordering::Relaxed)
 }
 
 /// A W3C `traceparent` header's value, if it is one.
@@ -34,12 +39,12 @@ pub fn traceparent(value: &[u8]) -> Option<String> {
 
 /// The `traceparent` of the span that runs now; `None` where none is kept.
 pub fn current() -> Option<String> {
-    is_kept().then(Context::current).and_then(|context| written(context.span().span_context()))
+    spans_are_kept().then(Context::current).and_then(|context| written(context.span().span_context()))
 }
 
 /// `trace` as it goes on from here: the span that runs now, if it is of the same trace, else as it was.
 pub fn from_here(trace: Option<String>) -> Option<String> {
-    if !is_kept() {
+    if !spans_are_kept() {
         return trace;
     }
     let context = Context::current();
@@ -52,7 +57,7 @@ pub fn from_here(trace: Option<String>) -> Option<String> {
 
 /// `span` goes on with the trace of the request that these headers are of. To be said before it is entered.
 pub fn continues(span: &Span, headers: &HeaderMap) {
-    if !is_kept() {
+    if !spans_are_kept() {
         return;
     }
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
@@ -66,7 +71,7 @@ pub fn continues(span: &Span, headers: &HeaderMap) {
 /// `span` belongs to the trace of what it is about, `trace`, and only refers to the span that it began in, where that is of
 /// another trace. To be said before it is entered.
 pub fn joins(span: &Span, trace: Option<&str>) {
-    if !is_kept() {
+    if !spans_are_kept() {
         return;
     }
     let context = Context::current();
@@ -85,10 +90,6 @@ pub fn add_to(headers: &mut HeaderMap) {
     if let Some(Ok(value)) = current().map(HeaderValue::try_from) {
         headers.insert(TRACEPARENT, value);
     }
-}
-
-fn is_kept() -> bool {
-    SPANS_ARE_KEPT.load(Ordering::Relaxed)
 }
 
 fn written(span: &SpanContext) -> Option<String> {

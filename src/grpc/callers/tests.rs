@@ -130,6 +130,7 @@ async fn so_many_calls_a_second_and_no_more() {
     // More are allowed from the next call on.
     callers.replace(named(&[("orders", KnownCaller { calls_per_second: 1_000, ..known() })]));
     advance(Duration::from_secs(1)).await;
+    let caller = by_key(&callers, KEY).unwrap();
     assert_eq!((0..2_000).filter(|_| callers.admit(&caller).is_ok()).count(), 1_000);
 }
 
