@@ -68,6 +68,10 @@ impl Fingerprint {
 
     /// The fields that are not the same in both.
     fn differing(&self, other: &Self) -> Vec<String> {
+        // As it nearly always is.
+        if self.fields == other.fields {
+            return Vec::new();
+        }
         let names = self.fields.keys().chain(other.fields.keys());
         let mut differing: Vec<String> = names.filter(|name| self.fields.get(*name) != other.fields.get(*name)).cloned().collect();
         differing.sort();

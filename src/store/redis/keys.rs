@@ -48,7 +48,7 @@ impl PartitionKeys {
     }
 
     fn named(&self, name: &str) -> String {
-        format!("{}{name}", self.prefix)
+        [&self.prefix, name].concat()
     }
 
     /// Where the reply to a write is remembered.
@@ -57,7 +57,7 @@ impl PartitionKeys {
     }
 
     pub(super) fn record(&self, id: &Id) -> String {
-        format!("{}r:{id}", self.prefix)
+        [&self.prefix, "r:", id.as_str()].concat()
     }
 
     /// The list, reference or claim of a place.

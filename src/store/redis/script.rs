@@ -1,10 +1,10 @@
 //! The scripts, and a call of one: its keys, each once, and its arguments. EVALSHA is what runs; EVAL only where the
 //! server doesn't know the script yet.
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use indexmap::IndexSet;
 use redis::{Arg, Cmd, ToRedisArgs};
 
 use crate::store::StoreClock;
@@ -67,18 +67,26 @@ pub(super) fn ms(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Room for what a commit of one record has: with less it is moved several times while the call is put together.
+const KEYS: usize = 24;
+const ARGS: usize = 64;
+const ARGS_BYTES: usize = 4_096;
+/// Before the keys of a call: what is called, by what, and how many keys there are.
+const FIRST_WORDS: usize = 3;
+/// The longest number.
+const NUMBER_BYTES: usize = 20;
+
 /// A call of a script.
 pub(super) struct Call {
     script: &'static Script,
-    keys: Vec<String>,
-    numbers: HashMap<String, usize>,
+    keys: IndexSet<String>,
     /// As a command without a name: all in one buffer.
     args: Cmd,
 }
 
 impl Call {
     pub(super) fn of(script: &'static Script) -> Self {
-        Self { script, keys: Vec::new(), numbers: HashMap::new(), args: Cmd::new() }
+        Self { script, keys: IndexSet::with_capacity(KEYS), args: Cmd::with_capacity(ARGS, ARGS_BYTES) }
     }
 
     /// Adds a key at the next number.
@@ -98,11 +106,8 @@ impl Call {
 
     /// The number that Lua finds `key` at.
     pub(super) fn number_of(&mut self, key: String) -> usize {
-        let Self { keys, numbers, .. } = self;
-        *numbers.entry(key).or_insert_with_key(|key| {
-            keys.push(key.clone());
-            keys.len()
-        })
+        let (index, _) = self.keys.insert_full(key);
+        index + 1
     }
 
     /// The call by the script's digest.
@@ -116,15 +121,20 @@ impl Call {
     }
 
     fn command(&self, name: &str, script: &str) -> Cmd {
-        let mut command = redis::cmd(name);
-        command.arg(script).arg(self.keys.len());
+        let args = || self.args.args_iter().filter_map(|arg| if let Arg::Simple(arg) = arg { Some(arg) } else { None });
+        let count = FIRST_WORDS + self.keys.len() + args().count();
+        let bytes = name.len()
+            + script.len()
+            + NUMBER_BYTES
+            + self.keys.iter().map(String::len).sum::<usize>()
+            + args().map(<[u8]>::len).sum::<usize>();
+        let mut command = Cmd::with_capacity(count, bytes);
+        command.arg(name).arg(script).arg(self.keys.len());
         for key in &self.keys {
             command.arg(key);
         }
-        for arg in self.args.args_iter() {
-            if let Arg::Simple(arg) = arg {
-                command.arg(arg);
-            }
+        for arg in args() {
+            command.arg(arg);
         }
         command
     }
