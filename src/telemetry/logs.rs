@@ -162,6 +162,22 @@ mod tests {
     }
 
     #[test]
+    fn a_line_names_its_spans_without_what_is_meant_for_traces() {
+        let log = Log::default();
+        let writer = log.clone();
+        let (subscriber, _level) = subscriber("info", Lines::Json, move || writer.clone(), None).expect("it is a level");
+        tracing::subscriber::with_default(subscriber, || {
+            let method = "package.Service/Method";
+            let span = tracing::info_span!(target: "upistream", "rpc", otel.name = method, rpc.method = method, size = 7, said = tracing::field::Empty);
+            span.record("said", "a \"word\"");
+            span.in_scope(|| tracing::info!(target: "upistream", "done"));
+        });
+        let line: serde_json::Value = serde_json::from_slice(&log.0.lock().expect("no test panics with it")).expect("a line is JSON");
+        let span = serde_json::json!({ "name": "rpc", "rpc.method": "package.Service/Method", "size": 7, "said": "a \"word\"" });
+        assert_eq!(line["spans"], serde_json::json!([span]));
+    }
+
+    #[test]
     fn whose_a_line_is_is_told_by_its_module() {
         for target in ["upistream", concat!("upistream", "::engine::act")] {
             assert!(is_ours(target), "{target}");
