@@ -104,8 +104,8 @@ impl Scale {
     };
     const MILLION: usize = 1_000_000;
 
-    /// The same time in three times as many runs, for calls that end at once and wait for no disk: what the machine does beside
-    /// them then comes over both sides more evenly.
+    /// The same time in three times as many runs, where a second has thousands of calls: what the machine does beside them then
+    /// comes over both sides more evenly.
     fn in_short_runs(self) -> Self {
         Self { runs: self.runs * 3, time: self.time / 3, ..self }
     }

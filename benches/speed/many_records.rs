@@ -87,16 +87,14 @@ pub async fn on_file(scale: Scale) -> Result<Vec<Figure>, Failed> {
 
 /// Pages of codes, and creations, of the one with many over the one with few.
 async fn compare(place: &str, scale: Scale, few: Shop, many: Shop) -> Result<Vec<Figure>, Failed> {
-    let load = Load { callers: CALLERS, time: scale.time };
+    let Scale { runs, time, .. } = scale.in_short_runs();
+    let load = Load { callers: CALLERS, time };
     let lists =
-        alternate(scale.runs, async || per_second(load, &many.channels, list).await, async || per_second(load, &few.channels, list).await)
+        alternate(runs, async || per_second(load, &many.channels, list).await, async || per_second(load, &few.channels, list).await)
             .await?;
-    let creations = alternate(
-        scale.runs,
-        async || per_second(load, &many.channels, create).await,
-        async || per_second(load, &few.channels, create).await,
-    )
-    .await?;
+    let creations =
+        alternate(runs, async || per_second(load, &many.channels, create).await, async || per_second(load, &few.channels, create).await)
+            .await?;
     few.running.stop().await;
     many.running.stop().await;
     let (few, many) = (grouped(scale.few), grouped(scale.many));
