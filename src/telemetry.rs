@@ -12,7 +12,7 @@ use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeV
 pub use export::{Export, ExportSettings, NoExport};
 pub use lags::{Lags, Watched};
 pub use logs::{Lines, NoLevel, install, set_level};
-pub use trace::{add_to, continues, current, from_here, joins, spans_are_kept, traceparent};
+pub use trace::{add_to, continues, from_here, joins, of_request, spans_are_kept};
 
 /// Up to the longest time that a call to a provider is usually given.
 const CALL_SECONDS: [f64; 9] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];

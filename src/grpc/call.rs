@@ -20,7 +20,6 @@ use crate::telemetry;
 pub const LOCAL_CALLER: &str = "local";
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// How long calls may take.
 #[derive(Clone, Copy, Debug)]
@@ -49,9 +48,7 @@ impl Call {
             sight: caller.sight(),
             caller,
             deadline: Instant::now() + time.saturating_sub(deadlines.margin),
-            // The span of this call, which goes on with the caller's; where none is kept, the caller's own.
-            traceparent: telemetry::current()
-                .or_else(|| metadata.get(TRACEPARENT).and_then(|value| telemetry::traceparent(value.as_bytes()))),
+            traceparent: telemetry::of_request(metadata),
         }
     }
 

@@ -105,8 +105,7 @@ impl Door {
             Ok(Err(NotRead::Broken)) => return refused("body_broken", StatusCode::BAD_REQUEST),
             Err(_) => return refused("body_too_slow", StatusCode::REQUEST_TIMEOUT),
         };
-        let named = || headers.get("traceparent").and_then(|value| telemetry::traceparent(value.as_bytes()));
-        let traceparent = telemetry::current().or_else(named);
+        let traceparent = telemetry::of_request(headers);
         match self.engine.receive_callback(account, client, headers, body, traceparent).await {
             Ok("") => StatusCode::OK.into_response(),
             Ok(acknowledgement) => ([(header::CONTENT_TYPE, "application/json")], acknowledgement).into_response(),

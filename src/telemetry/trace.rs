@@ -30,7 +30,7 @@ pub fn spans_are_kept() -> bool {
 }
 
 /// A W3C `traceparent` header's value, if it is one.
-pub fn traceparent(value: &[u8]) -> Option<String> {
+fn traceparent(value: &[u8]) -> Option<String> {
     const LEN: usize = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".len();
     let fits = value.len() == LEN && value.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-');
     let text = std::str::from_utf8(value).ok()?;
@@ -38,8 +38,14 @@ pub fn traceparent(value: &[u8]) -> Option<String> {
 }
 
 /// The `traceparent` of the span that runs now; `None` where none is kept.
-pub fn current() -> Option<String> {
+fn current() -> Option<String> {
     spans_are_kept().then(Context::current).and_then(|context| written(context.span().span_context()))
+}
+
+/// The `traceparent` of a request with these headers: that of its span, which goes on with the caller's; where none is kept, the
+/// caller's own.
+pub fn of_request(headers: &HeaderMap) -> Option<String> {
+    current().or_else(|| headers.get(TRACEPARENT).and_then(|value| traceparent(value.as_bytes())))
 }
 
 /// `trace` as it goes on from here: the span that runs now, if it is of the same trace, else as it was.
