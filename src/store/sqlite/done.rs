@@ -13,8 +13,9 @@ use crate::store::{Fence, Position, StoreError, Written};
 const REMEMBERED_MS: u64 = 10 * 60 * 1_000;
 /// How many are remembered at most, about 15 MB of names. Whoever had no answer asks again within seconds.
 const REMEMBERED_MAX: usize = 200_000;
-/// Rows that one transaction forgets at most: more than it adds, so that forgetting catches up.
-const FORGOTTEN_AT_ONCE: usize = 4;
+/// Rows that are forgotten together, in one transaction. They lie side by side in pages that nothing else touches any more: one
+/// at a time would have each transaction change such a page once again.
+const FORGOTTEN_AT_ONCE: usize = 64;
 
 /// What was done in transactions that are committed.
 #[derive(Default)]
@@ -72,14 +73,9 @@ impl Doing {
         let mut insert = connection.prepare_cached("INSERT INTO done_together (ms, commits) VALUES (?1, ?2)")?;
         let n = insert.insert(params![kept(now), encode(&self.noted)])?;
         self.row = Some(Row { n, ms: now, names: self.noted.keys().copied().collect() });
-        let mut left = remembered.row_of.len() + self.noted.len();
-        for row in remembered.rows.iter().take(FORGOTTEN_AT_ONCE) {
-            if row.ms.saturating_add(REMEMBERED_MS) >= now && left <= REMEMBERED_MAX {
-                break;
-            }
-            connection.prepare_cached("DELETE FROM done_together WHERE n = ?1")?.execute([row.n])?;
-            left -= row.names.len();
-            self.forgotten += 1;
+        if let Some(last) = remembered.over(now) {
+            connection.prepare_cached("DELETE FROM done_together WHERE n <= ?1")?.execute([last])?;
+            self.forgotten = FORGOTTEN_AT_ONCE;
         }
         Ok(())
     }
@@ -116,6 +112,14 @@ impl Done {
 }
 
 impl Remembered {
+    /// The last of as many of the oldest rows as are forgotten together, if none of them is to be remembered any longer.
+    fn over(&self, now: u64) -> Option<i64> {
+        let last = self.rows.get(FORGOTTEN_AT_ONCE - 1)?;
+        let is_old = last.ms.saturating_add(REMEMBERED_MS) < now;
+        let before_it = || self.rows.iter().take(FORGOTTEN_AT_ONCE - 1).map(|row| row.names.len()).sum::<usize>();
+        (is_old || self.row_of.len() - before_it() > REMEMBERED_MAX).then_some(last.n)
+    }
+
     fn read(connection: &Connection) -> Result<Self, StoreError> {
         let mut remembered = Self::default();
         let mut select = connection.prepare("SELECT n, ms, commits FROM done_together ORDER BY n")?;
@@ -228,24 +232,47 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_are_forgotten_after_a_time_or_when_there_are_too_many() {
+    fn the_oldest_are_forgotten_together_after_a_time_or_when_there_are_too_many() {
         let (connection, mut done) = (table(), Done::default());
-        for name in 1..=3 {
-            let doing = transaction(&connection, &mut done, name..name + 1, 100 + name);
+        let together = u64::try_from(FORGOTTEN_AT_ONCE).unwrap();
+        let (last, many) = (together + 1, u64::try_from(REMEMBERED_MAX).unwrap());
+        let rows = |done: &Done| done.remembered.as_ref().map(|remembered| (remembered.rows.len(), remembered.row_of.len()));
+        // Each a millisecond later than the one before.
+        for name in 1..=last {
+            let doing = transaction(&connection, &mut done, name..name + 1, name);
             done.add(doing);
         }
-        let doing = transaction(&connection, &mut done, 4..5, 103 + REMEMBERED_MS);
-        done.add(doing);
-        let there =
-            |connection: &Connection, done: &mut Done| (1..=4).map(|name| found(connection, done, name).is_some()).collect::<Vec<_>>();
-        assert_eq!(there(&connection, &mut done), [false, false, true, true]);
+        // Of those that are forgotten together the youngest is not old enough, then it is.
+        let kept = transaction(&connection, &mut done, 1_000..1_001, together + REMEMBERED_MS);
+        done.add(kept);
+        assert_eq!(rows(&done), Some((FORGOTTEN_AT_ONCE + 2, FORGOTTEN_AT_ONCE + 2)));
+        let forgot = transaction(&connection, &mut done, 1_001..1_002, together + 1 + REMEMBERED_MS);
+        done.add(forgot);
+        assert_eq!(rows(&done), Some((3, 3)));
+        let now = last + REMEMBERED_MS;
+        for mut done in [done, Done::default()] {
+            assert_eq!(
+                [1, together, last, 1_000, 1_001].map(|name| found(&connection, &mut done, name).is_some()),
+                [false, false, true, true, true]
+            );
+        }
 
-        let many = 10 + u64::try_from(REMEMBERED_MAX).unwrap();
-        let doing = transaction(&connection, &mut done, 10..many, 103 + REMEMBERED_MS);
-        done.add(doing);
-        assert_eq!(there(&connection, &mut done), [false; 4]);
-        assert!(found(&connection, &mut done, 10).is_some());
-        assert_eq!(done.remembered.as_ref().map(|remembered| (remembered.rows.len(), remembered.row_of.len())), Some((1, REMEMBERED_MAX)));
+        // Three and as many as are forgotten together stand before those that are many, which are not too many yet without all but
+        // the last of them. With one more they are.
+        let mut done = Done::default();
+        for name in (1..=together).map(|n| 2_000 + n) {
+            let doing = transaction(&connection, &mut done, name..name + 1, now);
+            done.add(doing);
+        }
+        for (names, left) in
+            [(10_000..10_000 + many - 4, FORGOTTEN_AT_ONCE + 4), (5_000..5_001, FORGOTTEN_AT_ONCE + 5), (5_001..5_002, 3 + 3)]
+        {
+            let doing = transaction(&connection, &mut done, names, now);
+            done.add(doing);
+            assert_eq!(rows(&done).map(|(rows, _)| rows), Some(left));
+        }
+        let names = [1_001, 2_000 + together - 3, 2_000 + together - 2, 10_000, 5_001];
+        assert_eq!(names.map(|name| found(&connection, &mut done, name).is_some()), [false, false, true, true, true]);
     }
 
     #[test]
