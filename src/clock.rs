@@ -81,9 +81,10 @@ impl Randomness {
         Id::new(kind, partition, unix_ms, self.bits())
     }
 
-    /// `span`, up to a tenth longer or shorter, so that many waits don't end together.
+    /// `span`, up to a tenth longer or shorter, so that many waits don't end together. In whole percents: of what waits equally
+    /// long, the neighbours in time then stand side by side in the due-index, and share what of it is written.
     pub fn jittered(&self, span: Duration) -> Duration {
-        let permille = u32::try_from(self.bits() % 201).unwrap_or(0) + 900;
-        span.saturating_mul(permille) / 1_000
+        let percent = u32::try_from(self.bits() % 21).unwrap_or(0) + 90;
+        span.saturating_mul(percent) / 100
     }
 }
