@@ -5,6 +5,7 @@
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /build
 COPY Cargo.toml Cargo.lock build.rs ./
+COPY .cargo .cargo
 COPY proto proto
 COPY src src
 # The dependencies stay built between builds in BuildKit's caches; the binary is copied out, since a cache is no layer.

@@ -66,6 +66,8 @@ class Image(unittest.TestCase):
         for path in copied():
             self.assertTrue((ROOT / path).exists(), path)
             self.assertFalse(ignored(path), path)
+        # What a build is told there, such as how SQLite asks the disk, holds for the image too.
+        self.assertIn(".cargo", copied())
         for path in ("target", ".git", "tests", "helm", "upistream-data", "upistream.toml", ".env", "README.md"):
             self.assertTrue(ignored(path), path)
 
