@@ -279,16 +279,19 @@ async fn commits_of_long_ago_are_no_longer_remembered() {
     let (folder, clock) = place();
     let path = folder.path().join("store.db");
     let store: AnyStore = Arc::new(open(&path, &clock).unwrap());
-    for _ in 0..20 {
+    for _ in 0..80 {
         done(&store, a_pair()).await;
     }
+    assert_eq!(remembered(&path), 80);
     clock.pass(Duration::from_secs(601));
     let late = a_pair();
     let reply = done(&store, late.clone()).await;
-    for _ in 0..14 {
+    // 64 go together, and so few as are left then wait for others.
+    assert_eq!(remembered(&path), 80 - 64 + 1);
+    for _ in 0..50 {
         done(&store, a_pair()).await;
     }
-    assert_eq!(remembered(&path), 15);
+    assert_eq!(remembered(&path), 80 - 64 + 51);
     assert_eq!(done(&store, late.clone()).await, reply);
     drop(store);
     let store: AnyStore = Arc::new(open(&path, &clock).unwrap());
