@@ -84,17 +84,19 @@ pub fn next_look(record: &Record, asked: Option<Timestamp>, now: Timestamp, pati
         Record::Payment(payment) if askable.payments => next_look_at_payment(payment, now, patience, askable.late_window),
         Record::Refund(refund) if askable.refunds => next_look_at_refund(refund, now, patience, askable),
         Record::Settlement(settlement) if askable.settlements => next_look_at_settlement(settlement, now, patience, askable.late_window),
-        Record::Mandate(mandate) => next_look_at_mandate(mandate, now, patience),
+        Record::Mandate(mandate) => next_look_at_mandate(mandate, asked, now, patience),
         Record::Debit(debit) => next_look_at_debit(debit, now, patience, askable),
         Record::Payment(_) | Record::Refund(_) | Record::Settlement(_) | Record::SettlementBreak(_) => Look::Rest,
     }
 }
 
-fn next_look_at_mandate(mandate: &Mandate, now: Timestamp, patience: &Patience) -> Look {
+fn next_look_at_mandate(mandate: &Mandate, asked: Option<Timestamp>, now: Timestamp, patience: &Patience) -> Look {
     let age = since(mandate.header.create_time, now);
     // After its last day in India it is over, whatever the provider tells.
     let end = after(end_of_day(mandate.order.valid_until), EXPIRY_MARGIN);
-    let until_end = |look: Timestamp| Look::At(if end > now { look.min(end) } else { look });
+    // An answer that was asked for before the end, and came after it, does not tell of it.
+    let is_seen_after_it = asked.is_some_and(|asked| asked >= end);
+    let until_end = |look: Timestamp| Look::At(if is_seen_after_it { look } else { look.min(end) });
     match &mandate.state {
         MandateState::Requested => Look::At(after(now, grown(age, 50, DOUBT_FIRST, DOUBT_MAX))),
         MandateState::AwaitingApproval | MandateState::Active | MandateState::Paused if let Some(pending) = &mandate.pending_change => {
@@ -292,4 +294,39 @@ pub fn absence_is_proof(asked: Timestamp, searched: Timestamp, patience: &Patien
 /// How long after something was asked for its absence proves that it did not happen.
 pub fn proof_after(patience: &Patience, call_timeout: Duration) -> Duration {
     patience.lease + call_timeout + patience.absence_after
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Patience = Patience {
+        first_look: Duration::from_secs(90),
+        look_max: Duration::from_secs(900),
+        lease: Duration::from_secs(60),
+        absence_after: Duration::from_secs(900),
+    };
+
+    #[test]
+    fn a_mandate_of_whose_end_nobody_was_asked_is_looked_at_once_it_is_over() {
+        let text = include_str!("../../tests/golden/records/v1/mandate.full.json");
+        let mut stored: serde_json::Value = serde_json::from_str(text).unwrap();
+        let mut mandate: Mandate = serde_json::from_value(stored["mandate"].take()).unwrap();
+        mandate.pending_change = None;
+        let end = after(end_of_day(mandate.order.valid_until), EXPIRY_MARGIN);
+        let (before, over) = (end - Duration::from_secs(1), after(end, Duration::from_secs(1)));
+        for state in [MandateState::AwaitingApproval, MandateState::Active, MandateState::Paused] {
+            mandate.state = state;
+            let look = |asked, now| match next_look_at_mandate(&mandate, asked, now, &PATIENCE) {
+                Look::At(time) => time,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(look(Some(before), before), end);
+            // The answer took until it was over, or a callback told of it, or nobody answered.
+            assert_eq!(look(Some(before), over), end);
+            assert_eq!(look(None, over), end);
+            // The provider was asked after the end: it gets its time.
+            assert!(look(Some(over), over) > over);
+        }
+    }
 }
